@@ -1,0 +1,51 @@
+# A newcomer's two commands: `make run` and `make test`. Both create .venv, and use it again.
+PYTHON ?= python3
+BIN := .venv/bin
+PYTEST_WORKERS ?= 2
+
+.DEFAULT_GOAL := help
+.PHONY: help run test e2e lint format bench screenshot lock program clean
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+# Exit code 3 is the lab's truth: two of its devices give no credible answer, on purpose.
+run: .venv/ready ## Read the embedded lab's fleet, write to its ledger, show the report
+	@$(BIN)/dzbgp run --inventory inventory --lab || [ $$? -eq 3 ]
+
+test: .venv/ready ## Run every test
+	$(BIN)/pytest -n $(PYTEST_WORKERS)
+
+lint: .venv/ready ## Check style and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: .venv/ready ## Format the code
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: .venv/ready ## Print the benchmarks
+	$(BIN)/python -m tests.bench
+
+screenshot: .venv/ready ## Make docs/run.svg anew from a run on the lab
+	$(BIN)/python -m tests.screenshot docs/run.svg
+
+program: .venv/ready ## Build the lab's onchain program anew (needs clang)
+	$(BIN)/python -m dzbgp.lab.program.build
+
+lock: .venv/ready ## Resolve the requirements anew, with hashes and without index URLs
+	$(BIN)/pip-compile $(LOCK) --output-file requirements/run.txt pyproject.toml
+	$(BIN)/pip-compile $(LOCK) --extra dev --constraint requirements/run.txt --output-file requirements/dev.txt pyproject.toml
+
+LOCK := --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links \
+	--no-emit-trusted-host --no-emit-options --no-header
+
+.venv/ready: requirements/dev.txt pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@touch $@
+
+clean: ## Remove what the other targets made
+	rm -rf .venv build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
