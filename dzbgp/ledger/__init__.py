@@ -1,0 +1,1 @@
+"""Everything that knows Solana or the serviceability program."""

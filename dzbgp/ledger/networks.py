@@ -1,0 +1,85 @@
+"""The networks by name, as upstream's command line names them."""
+
+import re
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+from solders.pubkey import Pubkey
+
+from dzbgp.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Network:
+    """Where a ledger is and which program to use. `rpc_urls` are tried in order."""
+
+    name: str
+    program_id: Pubkey
+    rpc_urls: tuple[str, ...]
+    genesis_hash: str | None = None
+    """None where it is not known, or where each start of the ledger makes a new one (localnet)."""
+
+
+# Source: upstream's public network configuration, state of 2026-08.
+_DEVNET_RPC = "https://doublezerolocalnet.rpcpool.com/8a4fd3f4-0977-449f-88c7-63d4b0f10f16"
+NETWORKS = {
+    network.name: network
+    for network in (
+        Network(
+            "mainnet-beta",
+            Pubkey.from_string("ser2VaTMAcYTaauMrTSfSrxBaUDq7BLNs2xfUugTAGv"),
+            ("https://doublezero-mainnet-beta.rpcpool.com/db336024-e7a8-46b1-80e5-352dd77060ab",),
+        ),
+        Network(
+            "testnet",
+            Pubkey.from_string("DZtnuQ839pSaDMFG5q1ad2V95G82S5EC4RrB3Ndw2Heb"),
+            (_DEVNET_RPC,),
+        ),
+        Network(
+            "devnet",
+            Pubkey.from_string("GYhQDKuESrasNZGyhMJhGYFtbzNijYhcrN9poSqCQVah"),
+            (_DEVNET_RPC,),
+        ),
+        Network(
+            "localnet",
+            Pubkey.from_string("7CTniUa88iJKUHTrCkB4TjAoG6TD7AMivhQeuqN2LPtX"),
+            ("http://localhost:8899",),
+        ),
+    )
+}
+
+# Anything else in a host's place is a slip, such as a backslash or a blank before what should be the path.
+_HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+")
+
+
+def network(
+    name: str, rpc_urls: tuple[str, ...] = (), program_id: str | None = None, genesis_hash: str | None = None
+) -> Network:
+    """Gives the network called `name`, with whatever of it is overridden. Raises UsageError."""
+    known = NETWORKS.get(name)
+    if known is None:
+        raise UsageError(f"--env: {name!r} is no network; expected one of {', '.join(NETWORKS)}")
+    for url in rpc_urls:
+        if not redact(url).startswith(("http://", "https://")):
+            raise UsageError(f"--rpc-url: {redact(url)!r} is no http:// or https:// URL")
+    if program_id is not None:
+        try:
+            known = replace(known, program_id=Pubkey.from_string(program_id))
+        except ValueError:
+            raise UsageError(f"--program-id: {program_id!r} is no base58 account key of 32 bytes") from None
+    return replace(
+        known, rpc_urls=rpc_urls or known.rpc_urls, genesis_hash=genesis_hash or known.genesis_hash
+    )
+
+
+def redact(url: str) -> str:
+    """Gives what may be shown of an RPC URL: scheme, host and port. Path, query and user info are secrets."""
+    try:
+        parts = urlsplit(url)
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError:
+        return "<malformed URL>"
+    if not parts.scheme or not parts.hostname or not _HOST.fullmatch(parts.hostname):
+        return "<malformed URL>"
+    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
+    return f"{parts.scheme}://{host}{port}"

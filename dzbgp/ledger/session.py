@@ -1,0 +1,230 @@
+"""The ledger for callers without an event loop of their own: one loop in a thread serves them all."""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import AsyncExitStack, ExitStack
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from solders.pubkey import Pubkey
+
+from dzbgp.events import OnFetch, unobserved
+from dzbgp.ledger.client import RpcClient
+from dzbgp.ledger.errors import ClusterMismatchError, LedgerError, WriteInterruptedError
+from dzbgp.ledger.flights import FlightFate, InFlightRecord, fates
+from dzbgp.ledger.instruction import Write
+from dzbgp.ledger.journal import Journal
+from dzbgp.ledger.networks import Network
+from dzbgp.ledger.packing import TransactionBuilder
+from dzbgp.ledger.preflight import check_balances, check_cluster
+from dzbgp.ledger.program_data import Fetched, ProgramDataFetcher, Scope
+from dzbgp.ledger.signers import Signers
+from dzbgp.ledger.submit import SubmitOptions, Submitted, Submitter
+from dzbgp.ledger.transport import RetryBudget
+from dzbgp.ledger.verify import verify
+from dzbgp.models import Outcome, ProgramData, Submission
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOptions:
+    """How a pass writes."""
+
+    submit: SubmitOptions = field(default_factory=SubmitOptions)
+    budget: RetryBudget = field(default_factory=RetryBudget)
+    priority_fee: int = 0
+    """Micro-lamports per compute unit."""
+    low_balance: int = 500_000_000
+    """Lamports below which a publisher is warned about."""
+    verify: bool = True
+
+
+@dataclass(slots=True)
+class WriteResult:
+    """What became of the writes of a pass."""
+
+    submissions: dict[Pubkey, Submission]
+    transactions: int = 0
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class RpcCounts:
+    """Requests to RPCs and those of them that were made again, by method."""
+
+    requests: Counter[str]
+    retries: Counter[str]
+
+
+class LedgerSession:
+    """A network's ledger, for any number of threads. A context manager."""
+
+    def __init__(
+        self,
+        network: Network,
+        options: SessionOptions | None = None,
+        scope: Scope | None = None,
+        on_fetch: OnFetch = unobserved,
+    ) -> None:
+        self.network = network
+        self._options = options or SessionOptions()
+        # Read as confirmed whatever the writes shall be: at finalized a pass would not see what the one before it
+        # has written, and would write it again.
+        self._client = RpcClient(network, budget=self._options.budget)
+        self._scope = scope
+        self._fetcher = ProgramDataFetcher(self._client, scope, on_fetch=on_fetch)
+        self._taken = RpcCounts(Counter(), Counter())
+        self._submitters: set[Submitter] = set()
+        self._stopping: str | None = None
+        self._stack = ExitStack()
+        self._portal: BlockingPortal
+
+    def __enter__(self) -> Self:
+        self._portal = self._stack.enter_context(start_blocking_portal())
+        closing = AsyncExitStack()
+        closing.push_async_callback(self._client.transport.close)
+        self._stack.callback(lambda: self._portal.call(closing.aclose))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        # With an exception, what still runs in the loop is cancelled instead of waited for.
+        self._stack.__exit__(kind, error, trace)
+
+    @property
+    def rpc_requests(self) -> int:
+        """How many HTTP requests were made to RPCs."""
+        return sum(self._client.transport.requests.values())
+
+    def take_rpc_counts(self) -> RpcCounts:
+        """Gives what was asked of RPCs since the last call. For one thread."""
+        transport, taken = self._client.transport, self._taken
+        self._taken = RpcCounts(transport.requests.copy(), transport.retries.copy())
+        return RpcCounts(self._taken.requests - taken.requests, self._taken.retries - taken.retries)
+
+    def balances(self, publishers: Sequence[Pubkey]) -> dict[Pubkey, int]:
+        """Gives the publishers' lamports, 0 where there is no account. Raises a LedgerError."""
+        accounts = self._portal.call(self._client.accounts, publishers)
+        return {
+            publisher: account.lamports if account else 0
+            for publisher, account in zip(publishers, accounts, strict=True)
+        }
+
+    @property
+    def builder(self) -> TransactionBuilder:
+        """Packs writes the way that `write` will."""
+        return TransactionBuilder(self.network.program_id, self._options.priority_fee)
+
+    def scope_of(self, data: ProgramData) -> frozenset[Pubkey] | None:
+        """Gives the devices whose users `data` holds; None for all of them."""
+        return None if self._scope is None else frozenset(self._scope(data.devices))
+
+    def fates(self, flights: Sequence[InFlightRecord]) -> list[FlightFate]:
+        """Gives what became of transactions that an earlier run left in flight. Raises a LedgerError."""
+        return self._portal.call(fates, self._client, flights)
+
+    def program_data(self) -> Fetched:
+        """Gives the program's accounts through the shared cache. Raises a LedgerError."""
+        return self._portal.call(self._fetcher.get)
+
+    def write(
+        self,
+        writes: Sequence[Write],
+        signers: Signers,
+        progress: Callable[[int], None] = lambda _: None,
+        journal: Journal | None = None,
+    ) -> WriteResult:
+        """Writes onchain and reads back. Every write has its submission in the result.
+
+        Raises ClusterMismatchError before anything is written. A KeyboardInterrupt makes it stop early: what
+        was sent is waited for, the rest is reported as not sent; a second one raises WriteInterruptedError.
+        """
+        builder = self.builder
+        submitter = self._portal.call(
+            lambda: Submitter(self._client, signers, builder, self._options.submit, progress, journal)
+        )
+        self._submitters.add(submitter)
+        if self._stopping is not None:
+            self._portal.call(submitter.stop, self._stopping)
+        try:
+            return self._carried_out(submitter, builder, list(writes))
+        finally:
+            self._submitters.discard(submitter)
+
+    def _carried_out(
+        self, submitter: Submitter, builder: TransactionBuilder, writes: list[Write]
+    ) -> WriteResult:
+        future: Future[WriteResult] | None = None
+        try:
+            try:
+                future = self._portal.start_task_soon(self._write, submitter, builder, writes)
+                return future.result()
+            except KeyboardInterrupt:
+                if future is None:
+                    raise
+                self._portal.call(submitter.stop, "interrupted")
+                log.warning("interrupted: nothing more is sent; waiting for what was sent")
+                return future.result()
+        except KeyboardInterrupt:
+            if future is None:
+                raise
+            raise WriteInterruptedError(
+                "interrupted again: the fate of what was sent is not known; the next run reads what is onchain"
+            ) from None
+
+    def stop_writing(self, why: str) -> None:
+        """Makes every `write` under way in another thread, and any later one, stop early.
+
+        What was sent is still waited for, as long as SubmitOptions.interrupt_wait_s allows.
+        """
+        self._stopping = why
+        for submitter in list(self._submitters):
+            self._portal.call(submitter.stop, why)
+
+    async def _write(
+        self, submitter: Submitter, builder: TransactionBuilder, writes: list[Write]
+    ) -> WriteResult:
+        try:
+            await check_cluster(self._client)
+            short = await check_balances(self._client, builder, writes, self._options.low_balance)
+        except ClusterMismatchError:
+            raise
+        except LedgerError as error:
+            why = f"nothing was sent: {error}"
+            return WriteResult({write.user: _failed(write, why) for write in writes})
+        try:
+            return await self._write_checked(submitter, writes, short)
+        finally:
+            self._client.transport.readmit()
+
+    async def _write_checked(
+        self, submitter: Submitter, writes: list[Write], short: Mapping[Pubkey, str]
+    ) -> WriteResult:
+        """Writes what `short`, publishers that can not pay and why, does not rule out."""
+        payable = [write for write in writes if write.publisher not in short]
+        submissions = {
+            write.user: _failed(write, short[write.publisher]) for write in writes if write.publisher in short
+        }
+        done = await submitter.submit(payable) if payable else Submitted()
+        result = WriteResult(submissions | done.submissions, done.transactions)
+        # What was written shall be read again, neither from the cache nor from a node that is behind.
+        self._client.read_floor = max(
+            [self._client.read_floor, *(one.slot for one in done.submissions.values() if one.slot)]
+        )
+        self._fetcher.expire()
+        if self._options.verify:
+            corrected, note = await verify(self._client, payable, done.submissions)
+            result.submissions.update(corrected)
+            if note:
+                result.notes.append(note)
+        return result
+
+
+def _failed(write: Write, why: str) -> Submission:
+    return Submission(write.user, Outcome.FAILED, error=why, status=write.status)

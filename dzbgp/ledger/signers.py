@@ -1,0 +1,117 @@
+"""Finds and reads the publishers' keypairs. Nothing of a file's content ever leaves this module in words."""
+
+import contextlib
+import json
+import logging
+import re
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from solders.keypair import Keypair
+from solders.pubkey import Pubkey
+
+from dzbgp.errors import KeypairError
+
+log = logging.getLogger(__name__)
+
+_KEYPAIR_INTEGERS = 64
+_EXPECTED = "expected a Solana CLI keypair, a JSON array of 64 integers"
+# An array of bytes or the beginning of one, base58, hexadecimal: what people paste instead of a path.
+_KEY_ITSELF = re.compile(r"\s*\[[\d,\s]*\]?\s*|[1-9A-HJ-NP-Za-km-z]{80,}|[0-9A-Fa-f]{64,}")
+
+
+@dataclass(frozen=True, slots=True)
+class Signers:
+    """Keypairs by their public keys."""
+
+    keypairs: Mapping[Pubkey, Keypair]
+
+    def __contains__(self, pubkey: Pubkey) -> bool:
+        return pubkey in self.keypairs
+
+    def __len__(self) -> int:
+        return len(self.keypairs)
+
+    def __repr__(self) -> str:
+        return f"Signers({', '.join(map(str, self.keypairs))})"
+
+
+def default_paths() -> list[Path]:
+    """Gives the places where the doublezero and the Solana command lines keep a keypair, if they have one."""
+    places = (Path("~/.config/doublezero/id.json"), Path("~/.config/solana/id.json"))
+    return [place for place in (path.expanduser() for path in places) if place.is_file()]
+
+
+def load_signers(paths: Iterable[Path]) -> Signers:
+    """Reads keypair files and directories of them (`*.json`). Raises KeypairError.
+
+    In a directory, other JSON files are passed over with a warning: only a file that was named must be one.
+    """
+    keypairs: dict[Pubkey, Keypair] = {}
+    for path in paths:
+        if _is_dir(path):
+            files = sorted(path.glob("*.json"))
+            if not files:
+                raise KeypairError(
+                    f"--keypair {path}: the directory holds no *.json file; {_EXPECTED} in each"
+                )
+            for file in files:
+                try:
+                    keypair = _load(file)
+                except KeypairError as error:
+                    log.warning("%s; passed over", error)
+                else:
+                    keypairs[keypair.pubkey()] = keypair
+        else:
+            keypair = _load(path)
+            keypairs[keypair.pubkey()] = keypair
+    return Signers(keypairs)
+
+
+def _is_dir(path: Path) -> bool:
+    """Raises KeypairError, without showing the path, for what is rather a key than the path of one."""
+    if _KEY_ITSELF.fullmatch(str(path)):
+        raise KeypairError(
+            "--keypair: it looks like a key itself, which is not shown here; expected the path of a keypair file "
+            "(the shell's history may hold the key now)"
+        )
+    try:
+        return path.is_dir()
+    except OSError as error:
+        raise KeypairError(
+            f"--keypair: {error.strerror or 'unreadable'} ({len(str(path))} characters); expected the path of "
+            "a keypair file"
+        ) from None
+
+
+def _load(path: Path) -> Keypair:
+    try:
+        mode = path.stat().st_mode
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise KeypairError(f"--keypair {path}: {error.strerror or 'unreadable'}; {_EXPECTED}") from None
+    except (ValueError, RecursionError):
+        raise KeypairError(f"--keypair {path}: it is no JSON; {_EXPECTED}") from None
+    if not isinstance(content, list):
+        raise KeypairError(f"--keypair {path}: it holds a JSON {_kind(content)}; {_EXPECTED}")
+    if len(content) != _KEYPAIR_INTEGERS:
+        raise KeypairError(f"--keypair {path}: it holds a JSON array of {len(content)} items; {_EXPECTED}")
+    if not all(type(item) is int and 0 <= item <= 255 for item in content):  # noqa: PLR2004 - a byte
+        raise KeypairError(f"--keypair {path}: an item is no integer from 0 to 255; {_EXPECTED}")
+    keypair = None
+    # solders' message is not passed on: nobody promises that it never holds a part of the key.
+    with contextlib.suppress(ValueError):
+        keypair = Keypair.from_bytes(bytes(content))
+    if keypair is None:
+        raise KeypairError(f"--keypair {path}: its public key does not belong to its secret key; {_EXPECTED}")
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        log.warning(
+            "keypair %s can be read by others than its owner (mode %o): chmod 600 it", path, mode & 0o777
+        )
+    return keypair
+
+
+def _kind(content: object) -> str:
+    return {dict: "object", str: "string", type(None): "null", bool: "boolean"}.get(type(content), "number")
