@@ -1,0 +1,200 @@
+"""The fleet: matches an inventory's hosts to the ledger's devices, and asks them.
+
+With tasks/ and inventory.py the only place that knows Nornir.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import Any, Self, TypeVar
+
+from nornir.core import Nornir
+from nornir.core.inventory import Host
+from nornir.core.task import AggregatedResult, MultiResult, Result, Task
+from solders.pubkey import Pubkey
+
+from dzbgp.device_errors import explain
+from dzbgp.errors import InventoryError
+from dzbgp.inventory import CONNECTION
+from dzbgp.models import Device, DeviceReading, DeviceResult
+from tasks.bgp_neighbors import bgp_neighbors
+from tasks.bgp_rtt import bgp_rtt
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+Progress = Callable[[str], None]
+"""Called with a host's name when it was asked."""
+
+
+class _OnHostDone:
+    """A Nornir processor that reports each host when it was asked."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+
+    def task_started(self, task: Task) -> None:
+        """Nothing to do."""
+
+    def task_completed(self, task: Task, result: AggregatedResult) -> None:
+        """Nothing to do."""
+
+    def task_instance_started(self, task: Task, host: Host) -> None:
+        """Nothing to do."""
+
+    def task_instance_completed(self, task: Task, host: Host, result: MultiResult) -> None:  # noqa: ARG002
+        """Reports the host."""
+        self._progress(host.name)
+
+    def subtask_instance_started(self, task: Task, host: Host) -> None:
+        """Nothing to do."""
+
+    def subtask_instance_completed(self, task: Task, host: Host, result: MultiResult) -> None:
+        """Nothing to do."""
+
+
+class Fleet:
+    """The hosts of an inventory. A context manager: leaving it closes the connections."""
+
+    def __init__(self, nornir: Nornir) -> None:
+        self._nornir = nornir
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Closes the connections."""
+        self._nornir.data.reset_failed_hosts()
+        self.forget(self.hosts)
+
+    def forget(self, names: Iterable[str]) -> None:
+        """Closes the connections to these hosts: the next question opens new ones."""
+        for name in names:
+            try:
+                self.hosts[name].close_connections()
+            except Exception:
+                log.debug("host %s: closing", name, exc_info=True)
+
+    @property
+    def hosts(self) -> Mapping[str, Host]:
+        """The hosts that were chosen."""
+        return self._nornir.inventory.hosts
+
+    def match(self, devices: Mapping[Pubkey, Device]) -> dict[str, Device | None]:
+        """Gives the device of each host, None where there is none.
+
+        A host names its device by its data `dz_device` (pubkey or code), else by being called as the device's
+        code, else by its hostname being the device's public_ip. Raises InventoryError when two hosts are one
+        device, or when no host at all is a device.
+        """
+        by_name = {str(device.pubkey): device for device in devices.values()}
+        by_code = {device.code: device for device in devices.values()}
+        by_address = {device.public_ip: device for device in devices.values()}
+        matched: dict[str, Device | None] = {}
+        host_of: dict[Pubkey, str] = {}
+        for name, host in self.hosts.items():
+            named = host.get("dz_device")
+            if named is not None:
+                device = by_name.get(str(named)) or by_code.get(str(named))
+            else:
+                device = by_code.get(name) or by_address.get(host.hostname or "")
+            matched[name] = device
+            if device is None:
+                continue
+            other = host_of.setdefault(device.pubkey, name)
+            if other != name:
+                raise InventoryError(
+                    f"hosts {other!r} and {name!r} are both device {device.code}; expected one host a device"
+                )
+        if not host_of:
+            raise InventoryError(
+                f"no host of {len(matched)} is one of the program's {len(devices)} devices; expected "
+                "a host's dz_device, name or hostname to be a device's pubkey or code, code, or public_ip"
+            )
+        return matched
+
+    def scope(self, devices: Mapping[Pubkey, Device]) -> list[Pubkey]:
+        """Gives the keys of the devices that the hosts are."""
+        return [device.pubkey for device in self.match(devices).values() if device is not None]
+
+    def read(
+        self, matched: Mapping[str, Device | None], progress: Progress = lambda _: None
+    ) -> list[DeviceReading]:
+        """Asks every matched host for its BGP neighbors, in parallel; unmatched hosts are not asked."""
+        asked = [name for name, device in matched.items() if device is not None]
+        results = self._run(bgp_neighbors, asked, progress)
+        readings = []
+        for name, device in matched.items():
+            if device is None:
+                error = "no device of the program is called so (dz_device, host name or hostname)"
+                readings.append(DeviceReading(name, DeviceResult.UNMATCHED, error=error))
+                continue
+            readings.append(self._reading(name, device, results[name][0]))
+        return readings
+
+    def _reading(self, name: str, device: Device | None, result: Result) -> DeviceReading:
+        if result.failed:
+            cause = explain(result.exception, self.hosts[name].get_connection_parameters(CONNECTION))
+            return DeviceReading(name, DeviceResult.FAILED, device, cause)
+        vrfs, neighbors = result.result
+        return DeviceReading(name, DeviceResult.OK, device, vrfs=vrfs, neighbors=neighbors)
+
+    def look_again(
+        self,
+        again: Mapping[str, Device | None],
+        addresses: Mapping[str, Collection[str]],
+        progress: Progress = lambda _: None,
+    ) -> tuple[list[DeviceReading], dict[str, dict[str, int]]]:
+        """Asks the hosts of `again` for their neighbors once more, and those of `addresses` for RTTs, in one go.
+
+        Gives the readings, and by host the RTT in nanoseconds of the neighbors asked for that have a sample. A
+        host that fails has none: an RTT is worth having, not worth failing for.
+        """
+        rtts: dict[str, dict[str, int]] = {}
+
+        def second_look(task: Task) -> Result:
+            name = task.host.name
+            seen = bgp_neighbors(task).result if name in again else None
+            if name in addresses:
+                try:
+                    rtts[name] = bgp_rtt(task, addresses[name]).result
+                except Exception as error:  # noqa: BLE001 - NAPALM and its drivers may raise anything
+                    cause = explain(error, task.host.get_connection_parameters(CONNECTION))
+                    log.warning("host %s: no RTTs: %s", name, cause)
+            return Result(host=task.host, result=seen)
+
+        results = self._run(second_look, [*again.keys() | addresses.keys()], progress)
+        readings = [self._reading(name, device, results[name][0]) for name, device in again.items()]
+        return readings, rtts
+
+    def ask(
+        self, task: Callable[[Task], Result], names: Sequence[str], progress: Progress = lambda _: None
+    ) -> dict[str, Any]:
+        """Runs a task that never fails on these hosts, in parallel, and gives its result for each."""
+        results = self._run(task, names, progress)
+        return {name: results[name][0].result for name in names}
+
+    def _run(self, task: Callable[[Task], Any], names: Sequence[str], progress: Progress) -> AggregatedResult:
+        wanted = frozenset(names)
+        self._nornir.data.reset_failed_hosts()
+        chosen = self._nornir.filter(filter_func=lambda host: host.name in wanted)
+        observed = chosen.with_processors([_OnHostDone(progress)])
+        return _interruptible(lambda: observed.run(task=task, name=task.__name__))
+
+
+def _interruptible(work: Callable[[], T]) -> T:
+    """Runs `work` in a thread. Nornir's own waiting ends with the last device; this one with a KeyboardInterrupt."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            future.set_exception(error)
+
+    threading.Thread(target=run, name="fleet", daemon=True).start()
+    return future.result()

@@ -1,0 +1,60 @@
+"""Inventories that are named instead of kept: `dz://testnet?contributor=xyz`, and options of a configuration file."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+from dzbgp.errors import InventoryError
+from dzbgp.ledger.networks import NETWORKS
+
+PLUGIN = "DoubleZeroInventory"
+
+_FILTERS = ("contributor", "metro", "location", "status", "code")
+_CHOICE = (*_FILTERS, "hostname", "extra")
+OPTIONS = ("env", "rpc_url", "program_id", *_CHOICE)
+"""What DoubleZeroInventory takes."""
+
+
+def is_ledger_url(path: Path) -> bool:
+    """Says whether an inventory is a `dz://` URL. A Path has only one of its slashes left."""
+    return str(path) == "dz:" or str(path).startswith("dz:/")
+
+
+def parse_ledger_url(path: Path) -> dict[str, Any]:
+    """Gives the plugin's options of `dz://NETWORK?contributor=...&extra=...`. Raises InventoryError."""
+    where = "--inventory dz://"
+    try:
+        url = urlsplit(str(path))
+        pairs = parse_qsl(url.query, keep_blank_values=True, strict_parsing=bool(url.query))
+    except ValueError:
+        raise InventoryError(f"{where}: expected dz://NETWORK?KEY=VALUE&KEY=VALUE") from None
+    env = (url.netloc + url.path).strip("/")
+    if env not in NETWORKS:
+        raise InventoryError(f"{where}{env}: it names no network; expected one of {', '.join(NETWORKS)}")
+    options: dict[str, Any] = {"env": env}
+    for key, value in pairs:
+        if key not in _CHOICE:
+            # Its value is not told: it may be an RPC's URL.
+            raise InventoryError(f"{where}{env}: {key!r} is no option; expected {', '.join(_CHOICE)}")
+        if key == "hostname" and key in options:
+            raise InventoryError(f"{where}{env}: hostname stands there twice")
+        options[key] = value if key == "hostname" else [*options.get(key, ()), value]
+    return options
+
+
+def check_options(where: str, options: Mapping[str, Any]) -> None:
+    """Raises InventoryError for an option that the plugin does not have, naming `where` it stands."""
+    for key in options:
+        if key not in OPTIONS:
+            raise InventoryError(f"{where}: {key!r} is no option of {PLUGIN}; expected {', '.join(OPTIONS)}")
+
+
+def texts(where: str, value: Any, *, split: bool = True) -> tuple[str, ...]:
+    """Gives the texts of an option that is one, several with commas, or a list. Raises InventoryError."""
+    items = [value] if isinstance(value, str) else [] if value is None else value
+    # A number or a truth value is what YAML makes of a code such as 012 that is not quoted.
+    if not isinstance(items, Iterable) or not all(isinstance(item, str) for item in items):
+        raise InventoryError(f"{where}: expected a text or a list of texts (quote it)")
+    parts = [part for item in items for part in (item.split(",") if split else [item])]
+    return tuple(part.strip() for part in parts if part.strip())

@@ -1,0 +1,1 @@
+"""Nornir tasks: what is asked of one device."""
