@@ -1,0 +1,1 @@
+"""Prints a Report: one module a format."""

@@ -1,0 +1,236 @@
+"""What every format for people tells alike: which users and devices go where, and the sentences about them.
+
+Text from devices is in here as it came; each format makes it safe for what it prints on.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+
+from solders.pubkey import Pubkey
+
+from dzbgp.models import (
+    Action,
+    BgpStatus,
+    Decision,
+    DeviceReading,
+    DeviceResult,
+    Observed,
+    Outcome,
+    Report,
+    Submission,
+)
+from dzbgp.report.totals import LANDED, Totals, amount, totals
+
+
+class Tone(StrEnum):
+    """How a result sounds: done, bad, or not known yet."""
+
+    GOOD = "good"
+    BAD = "bad"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Transaction:
+    """One transaction of the pass, numbered as the users' rows refer to it."""
+
+    number: int
+    signature: str
+    outcomes: frozenset[Outcome]
+    users: int
+
+    @property
+    def result(self) -> str:
+        """What became of it, in a word; more than one only if its users fared differently."""
+        return ", ".join(sorted(self.outcomes))
+
+    @property
+    def tone(self) -> Tone:
+        """The worst of its outcomes."""
+        if Outcome.FAILED in self.outcomes:
+            return Tone.BAD
+        return Tone.OPEN if Outcome.PENDING in self.outcomes else Tone.GOOD
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownGroup:
+    """Users of one host that nothing is known of, all for the same reason."""
+
+    device: str
+    users: int
+    cause: str
+
+
+class Digest:
+    """One report, sorted for reading."""
+
+    def __init__(self, report: Report) -> None:
+        self.report = report
+        self.totals: Totals = totals(report)
+        self.changes = self._of(Action.SUBMIT)
+        self.held = self._of(Action.HOLD)
+        self.others = self._of(Action.SKIP)
+
+    def _of(self, action: Action) -> tuple[Decision, ...]:
+        decisions = (item for item in self.report.decisions if item.action is action)
+        return tuple(sorted(decisions, key=importance))
+
+    @property
+    def kind(self) -> str:
+        """Whether this was a dry run."""
+        return "dry run, nothing is written" if self.report.dry_run else "run"
+
+    @property
+    def headline(self) -> str:
+        """What was done, or would be, in one sentence."""
+        counted = self.totals
+        users = amount(len(self.changes), "user")
+        if not self.changes:
+            return self._nothing_due
+        if self.report.dry_run:
+            return f"Would write {users}"
+        words = ((counted.failed, "failed"), (counted.pending, "pending"), (counted.unsent, "not sent"))
+        problems = numbered(*words)
+        return (
+            f"Wrote {counted.submitted:,} of {users}: {', '.join(problems)}" if problems else f"Wrote {users}"
+        )
+
+    @property
+    def _nothing_due(self) -> str:
+        counted = self.totals
+        if not counted.devices:
+            return "Nothing to write: no device was asked"
+        if counted.devices == counted.devices_failed + counted.devices_unmatched:
+            return "Nothing to write: no device gave a credible answer"
+        if counted.held:
+            return "Nothing to write but what is held"
+        return "Nothing to write"
+
+    @property
+    def why_held(self) -> str:
+        """What it means that users are held, and what to do about it."""
+        written = "would be" if self.report.dry_run else "was"
+        return (
+            f"{amount(len(self.held), 'user')}. Too many would turn Down at once, so nothing {written} written "
+            "about them. If it is true, --force writes it."
+        )
+
+    @cached_property
+    def transactions(self) -> dict[str, Transaction]:
+        """The transactions by their signatures, in the order of their numbers."""
+        outcomes: dict[str, list[Outcome]] = {}
+        for submission in self.report.submissions.values():
+            if submission.signature:
+                outcomes.setdefault(submission.signature, []).append(submission.outcome)
+        return {
+            signature: Transaction(number, signature, frozenset(found), len(found))
+            for number, (signature, found) in enumerate(outcomes.items(), 1)
+        }
+
+    def result(self, decision: Decision) -> tuple[str, Tone]:
+        """Gives the number of the write's transaction, and a word when that is not the whole story."""
+        submission = self.report.submissions.get(decision.observation.user.pubkey)
+        if submission is None:
+            return "not sent", Tone.OPEN
+        number = f"#{self.transactions[submission.signature].number}" if submission.signature else ""
+        if submission.outcome in LANDED:
+            return number or submission.outcome.value, Tone.GOOD
+        tone = Tone.BAD if submission.outcome is Outcome.FAILED else Tone.OPEN
+        return f"{number} {submission.outcome.value}".strip(), tone
+
+    def left_out(self) -> list[tuple[str, str, str]]:
+        """Gives name, result and cause of every host without a credible answer."""
+        return [
+            (host_name(reading), reading.result.value, reading.error or "no cause is known")
+            for reading in self.report.devices
+            if reading.result is not DeviceResult.OK
+        ]
+
+    def failed_writes(self) -> list[tuple[Pubkey, str, str]]:
+        """Gives user, device and cause of every write that failed, or of which is known why it is pending."""
+        devices = {item.observation.user.pubkey: device_name(item) for item in self.report.decisions}
+        return [
+            (submission.user, devices.get(submission.user, "-"), _fate(submission))
+            for submission in self.report.submissions.values()
+            if submission.outcome is Outcome.FAILED
+            or (submission.outcome is Outcome.PENDING and submission.error)
+        ]
+
+    def unknown(self) -> list[UnknownGroup]:
+        """Gives the users that nothing is known of, by host and reason. A host left out tells its cause itself."""
+        groups: dict[tuple[str, str], list[Decision]] = {}
+        for decision in self.report.decisions:
+            if decision.observation.observed is Observed.UNKNOWN:
+                groups.setdefault((decision.observation.host, decision.reason), []).append(decision)
+        left_out = {item.host for item in self.report.devices if item.result is not DeviceResult.OK}
+        found = []
+        for (host, reason), group in sorted(groups.items()):
+            causes = dict.fromkeys(decision.observation.why or decision.detail for decision in group)
+            cause = reason if host in left_out else f"{reason}: {next(iter(causes))}"
+            if host not in left_out and len(causes) > 1:
+                cause += f" (and {len(causes) - 1:,} more like it)"
+            found.append(UnknownGroup(device_name(group[0]), len(group), cause))
+        return found
+
+    def facts(self) -> Iterator[str]:
+        """Gives the totals, each in a few words."""
+        counted = self.totals
+        hosts = numbered((counted.devices_failed, "failed"), (counted.devices_unmatched, "unmatched"))
+        yield amount(counted.devices, "device") + (f" ({', '.join(hosts)})" if hosts else "")
+        yield f"{amount(counted.users, 'user')}: {counted.up:,} up, {counted.down:,} down"
+        yield (
+            f"{counted.to_submit:,} to submit" if self.report.dry_run else f"{counted.submitted:,} submitted"
+        )
+        yield from numbered((counted.failed, "failed"), (counted.pending, "pending"), (counted.held, "HELD"))
+        yield from numbered(*((number, word) for word, number in counted.skipped.items()))
+        if counted.transactions:
+            yield amount(counted.transactions, "transaction")
+        yield amount(counted.rpc_requests, "RPC request")
+        yield f"{self.report.duration_s:.1f} s"
+
+
+def importance(decision: Decision) -> tuple[bool, bool, str, int]:
+    """Gives what to sort users by: what differs first, Down before Up, then by device and tunnel."""
+    user = decision.observation.user
+    return (
+        decision.status is user.bgp_status,
+        decision.status is not BgpStatus.DOWN,
+        decision.observation.device.code,
+        user.tunnel_net.address,
+    )
+
+
+def abbreviated(key: str) -> str:
+    """Gives the two ends of a key, enough to find it again: `4pNS..JmDQ`."""
+    return f"{key[:4]}..{key[-4:]}"
+
+
+def device_name(decision: Decision) -> str:
+    """Gives the device's code; one without a code is known by its key."""
+    device = decision.observation.device
+    return device.code or abbreviated(str(device.pubkey))
+
+
+def host_name(reading: DeviceReading) -> str:
+    """Gives the host's name, with the device's code where that is another."""
+    code = reading.device.code if reading.device else ""
+    return f"{reading.host} ({code})" if code and code != reading.host else reading.host
+
+
+def numbered(*facts: tuple[int, str]) -> list[str]:
+    """Gives the facts that there are any of."""
+    return [f"{number:,} {word}" for number, word in facts if number > 0]
+
+
+def one_line(text: str) -> str:
+    """Gives text from outside on one line, without control characters, lone surrogates and the like."""
+    if text.isascii() and text.isprintable():
+        return text
+    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
+
+
+def _fate(submission: Submission) -> str:
+    error = submission.error or "no cause is known"
+    return error if submission.outcome is Outcome.FAILED else f"{submission.outcome.value}: {error}"

@@ -1,0 +1,178 @@
+"""The report as GitHub-flavored Markdown, for the summary of a CI step.
+
+A step's summary may have 1 MiB and is not shown at all when it is larger, so each part has its bound, and says
+what it left out.
+"""
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC
+
+from dzbgp.models import Action, Decision, Report
+from dzbgp.report.digest import Digest, Tone, device_name, one_line
+from dzbgp.report.totals import amount, rtt_text
+
+_FOLD_FROM = 30
+"""A list with more rows than this is folded."""
+_KB = 1000
+_CHANGES_BYTES, _HELD_BYTES, _OTHERS_BYTES = 400 * _KB, 150 * _KB, 100 * _KB
+_LIST_BYTES = 60 * _KB
+"""Five such lists: transactions, devices left out, failed writes, unknown users, notes."""
+
+_SPECIAL = re.compile(r"[\\`*_{}\[\]~#!]")
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;", "@": "&#64;", "$": "&#36;"}
+_ENTITY = re.compile("[&<>|@$]")
+_LINK = re.compile(r"(://)|(?i:(?<=www)\.)")
+
+
+def render(report: Report, *, show_all: bool = False) -> str:
+    """Gives the report as Markdown, without a final newline; users that nothing is done about only with `show_all`.
+
+    What comes from devices is escaped: it is neither markup nor HTML, ends no cell and becomes no link.
+    """
+    return "\n\n".join(_Sections(report).blocks(show_all=show_all))
+
+
+def escaped(text: str) -> str:
+    """Gives text from outside as Markdown that shows exactly this text, on one line, in a table's cell too."""
+    plain = _SPECIAL.sub(r"\\\g<0>", one_line(text))
+    plain = _ENTITY.sub(lambda found: _ENTITIES[found[0]], plain)
+    return _LINK.sub(lambda found: "&#58;//" if found[1] else "&#46;", plain)
+
+
+class _Sections:
+    """The sections of one report; one with nothing to say has no blocks."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._digest = Digest(report)
+
+    def blocks(self, *, show_all: bool) -> Iterator[str]:
+        """Gives paragraphs, tables and lists, to be separated by blank lines."""
+        report, digest = self._report, self._digest
+        moment = f"{report.started_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+        yield f"## dzbgp: {digest.headline}"
+        yield " · ".join([digest.kind, escaped(report.env), f"slot {report.slot}", moment])
+        yield f"**{' · '.join(map(escaped, digest.facts()))}**"
+        if digest.changes:
+            yield f"### Changes: {amount(len(digest.changes), 'user')}"
+            yield from self._users(digest.changes, _CHANGES_BYTES, results=not report.dry_run)
+        if digest.held:
+            yield "### 🛑 HELD"
+            yield f"> **{escaped(digest.why_held)}**"
+            yield from self._users(digest.held, _HELD_BYTES)
+        yield from self._failures()
+        yield from self._unknown()
+        yield from _listed("Notes", map(escaped, report.notes))
+        yield from self._transactions()
+        if show_all and digest.others:
+            yield f"### Not to be written: {amount(len(digest.others), 'user')}"
+            yield from self._users(digest.others, _OTHERS_BYTES)
+
+    def _users(self, decisions: Sequence[Decision], room: int, *, results: bool = False) -> Iterator[str]:
+        titles = ["Change", "User", "Device", "Client IP", "Tunnel", "VRF", "RTT"]
+        if results:
+            titles.append("Tx")
+        rows = (self._user(decision, results=results) for decision in decisions)
+        yield from _table([*titles, "Why"], rows, len(decisions), room)
+
+    def _user(self, decision: Decision, *, results: bool) -> list[str]:
+        seen = decision.observation
+        cells = [
+            _change(decision),
+            f"`{seen.user.pubkey}`",
+            escaped(device_name(decision)),
+            seen.user.client_ip,
+            str(seen.user.tunnel_net),
+            escaped(seen.vrf or "-"),
+            rtt_text(decision.rtt_ns),
+        ]
+        if results:
+            # `#1` would become a link to the first issue.
+            text, tone = self._digest.result(decision)
+            text = text.removeprefix("#")
+            cells.append(escaped(text) if tone is Tone.GOOD else f"**{escaped(text)}**")
+        return [*cells, escaped(decision.detail or decision.reason)]
+
+    def _failures(self) -> Iterator[str]:
+        devices, writes = self._digest.left_out(), self._digest.failed_writes()
+        if devices:
+            yield f"### ❌ Devices left out: {len(devices):,}"
+            rows = ([escaped(name), f"**{word}**", escaped(cause)] for name, word, cause in devices)
+            yield from _table(["Device", "Result", "Why"], rows, len(devices), _LIST_BYTES)
+        if writes:
+            yield f"### ❌ Writes that did not go through: {len(writes):,}"
+            rows = ([f"`{user}`", escaped(device), escaped(cause)] for user, device, cause in writes)
+            yield from _table(["User", "Device", "Why"], rows, len(writes), _LIST_BYTES)
+
+    def _unknown(self) -> Iterator[str]:
+        groups = self._digest.unknown()
+        if groups:
+            number = sum(group.users for group in groups)
+            yield f"### Left as they are: {amount(number, 'user')} that nothing is known of"
+            rows = ([escaped(item.device), f"{item.users:,}", escaped(item.cause)] for item in groups)
+            yield from _table(["Device", "Users", "Why"], rows, len(groups), _LIST_BYTES)
+
+    def _transactions(self) -> Iterator[str]:
+        sent = self._digest.transactions.values()
+        if sent:
+            rows = (
+                [f"{item.number}", item.result, f"{item.users:,}", f"<code>{escaped(item.signature)}</code>"]
+                for item in sent
+            )
+            body = _table(["Tx", "Result", "Users", "Signature"], rows, len(sent), _LIST_BYTES, fold=False)
+            yield from _folded(amount(len(sent), "transaction"), body)
+
+
+def _change(decision: Decision) -> str:
+    onchain, status = decision.observation.user.bgp_status, decision.status
+    if status is None or (decision.action is Action.SKIP and status is onchain):
+        return onchain.label
+    text = f"{onchain.label} → {status.label}"
+    return text if status is onchain else f"**{text}**"
+
+
+def _table(
+    titles: Sequence[str], rows: Iterable[Sequence[str]], number: int, room: int, *, fold: bool = True
+) -> Iterator[str]:
+    """Gives a table of `number` rows in at most `room` bytes, folded when it is long."""
+    lines = [_row(titles), _row(["---"] * len(titles))]
+    fitting = _fitting(map(_row, rows), room)
+    lines += fitting
+    blocks = ["\n".join(lines), *_left_out(number - len(fitting))]
+    yield from _folded(f"{number:,} rows", blocks) if fold and number > _FOLD_FROM else blocks
+
+
+def _listed(title: str, items: Iterable[str]) -> Iterator[str]:
+    lines = [f"- {item}" for item in items]
+    if not lines:
+        return
+    yield f"### {title}"
+    fitting = _fitting(lines, _LIST_BYTES)
+    blocks = ["\n".join(fitting), *_left_out(len(lines) - len(fitting))]
+    yield from _folded(amount(len(lines), "note"), blocks) if len(lines) > _FOLD_FROM else blocks
+
+
+def _row(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _fitting(lines: Iterable[str], room: int) -> list[str]:
+    found = []
+    for line in lines:
+        room -= len(line.encode()) + 1
+        if room < 0:
+            break
+        found.append(line)
+    return found
+
+
+def _left_out(number: int) -> Iterator[str]:
+    if number:
+        yield f"_… and {number:,} more: a step's summary has no room for them, `--output json=FILE` has all._"
+
+
+def _folded(title: str, blocks: Iterable[str]) -> Iterator[str]:
+    yield f"<details><summary>{title}</summary>"
+    yield from blocks
+    yield "</details>"

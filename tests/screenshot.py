@@ -1,0 +1,39 @@
+"""Makes the README's screenshot: rich's SVG export of a real run on the lab.
+
+python -m tests.screenshot docs/run.svg
+"""
+
+import io
+import sys
+from pathlib import Path
+
+from rich.console import Console
+
+from dzbgp import logs
+from dzbgp.report import table
+from dzbgp.run_command import RunRequest, run_once
+
+COMMAND = "dzbgp run --inventory inventory --lab --limit ams-dz-001,nyc-dz-001,tyo-dz-001"
+WIDTH = 160
+
+
+def main(target: Path) -> None:
+    """Runs on the lab and writes the SVG to `target`."""
+    request = RunRequest(
+        inventory=Path("inventory"),
+        limit=("ams-dz-001", "nyc-dz-001", "tyo-dz-001"),
+        lab=True,
+        env="localnet",
+        progress=False,
+    )
+    stderr = Console(stderr=True)
+    logs.configure(stderr, verbose=False, quiet=True)
+    report = run_once(request, stderr)
+    console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
+    table.render(report, console)
+    target.parent.mkdir(exist_ok=True)
+    target.write_text(console.export_svg(title=COMMAND), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
