@@ -1,0 +1,68 @@
+"""`dzbgp check`: everything that a run needs, tested and explained one by one. Nothing is written, anywhere."""
+
+import typer
+
+from dzbgp import options, read_options
+from dzbgp.read_command import Reporting
+from dzbgp.reading.formats import AuditFormat
+
+
+def register(app: typer.Typer, reporting_errors: Reporting) -> None:
+    """Gives `app` the command."""
+
+    @app.command()
+    def check(
+        inventory: options.Inventory = None,
+        limit: options.Limit = "",
+        filter: options.Filter = None,  # noqa: A002 - the option's name
+        group: options.GroupNames = "",
+        workers: options.Workers = None,
+        identity_check: options.IdentityCheck = True,
+        lab: options.Lab = False,
+        env: options.PassEnv = "",
+        rpc_url: options.RpcUrl = None,
+        program_id: options.ProgramId = None,
+        genesis_hash: options.GenesisHash = None,
+        keypair: options.Keypair = None,
+        low_balance: options.LowBalance = 0.5,
+        state: options.State = None,
+        output: read_options.AuditOutput = AuditFormat.TABLE,
+        show_all: options.All = False,
+        verbose: options.Verbose = False,
+        quiet: options.Quiet = False,
+    ) -> None:
+        """Tests everything that a run needs, and says what to do about what fails. Nothing is written, anywhere.
+
+        Exit codes: 0 a run can go on, perhaps with warnings; 1 the ledger can not be read, so nothing can run;
+        2 usage or configuration; 3 some devices can not be read, or not be written for. The lowest one wins.
+        """
+        with reporting_errors(verbose=verbose, quiet=quiet) as stderr:
+            from dzbgp.checking.checks import run_check  # noqa: PLC0415 - slow
+            from dzbgp.checking.render import render_json, render_table  # noqa: PLC0415
+            from dzbgp.reading.deliver import printed, written  # noqa: PLC0415
+            from dzbgp.run_command import RunRequest  # noqa: PLC0415 - slow
+
+            request = RunRequest(
+                inventory=inventory,
+                limit=options.names(limit),
+                filters=options.pairs(filter),
+                groups=options.names(group),
+                workers=workers,
+                identity_check=identity_check,
+                lab=lab,
+                env=env,
+                rpc_urls=tuple(rpc_url or ()),
+                program_id=program_id,
+                genesis_hash=genesis_hash,
+                keypairs=tuple(keypair or ()),
+                low_balance_sol=low_balance,
+                state=state,
+                progress=not quiet,
+            )
+            report = run_check(request, stderr)
+            if output is AuditFormat.TABLE:
+                code = printed(lambda console: render_table(report, console, show_all=show_all))
+            else:
+                code = printed(lambda _: written(render_json(report) + "\n"))
+            code = report.exit_code or code
+        raise typer.Exit(code)

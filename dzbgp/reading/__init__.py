@@ -1,0 +1,1 @@
+"""What the ledger says, as rows for people and for scripts. No device is touched, no Nornir loaded."""

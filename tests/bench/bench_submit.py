@@ -1,0 +1,121 @@
+"""What writing 1,000 users' changes takes: ours, and one transaction a user, waited for before the next.
+
+The latter is the way of the agent that runs on a device. It is given every advantage here: no simulation, a
+blockhash for each transaction at the cost of one request, confirmed instead of finalized, and all 1,000 are
+really written, one after the other, on the same ledger and with the same interval between two polls.
+"""
+
+import asyncio
+import math
+import time
+from dataclasses import dataclass
+
+from goals import Row, Table
+from solders.keypair import Keypair
+
+from dzbgp.lab.ledger import Ledger
+from dzbgp.lab.scenario_big import big_world
+from dzbgp.lab.world import World
+from dzbgp.ledger.client import RpcClient
+from dzbgp.ledger.instruction import Write
+from dzbgp.ledger.networks import Network
+from dzbgp.ledger.packing import MAX_COMPUTE_UNITS, Batch, TransactionBuilder
+from dzbgp.ledger.session import LedgerSession, SessionOptions
+from dzbgp.ledger.signers import Signers
+from dzbgp.ledger.submit import SubmitOptions
+from dzbgp.models import Outcome
+
+DEVICES, USERS = 4, 1_000
+PER_TRANSACTION = 19
+SLOT_MS = 20
+POLL_S = 0.02
+
+
+@dataclass
+class Result:
+    transactions: int
+    seconds: float
+    requests: int
+    fees: int
+
+
+def bench() -> Table:
+    signer = Keypair()
+    names = World.default_publishers()
+    world = big_world(
+        DEVICES, USERS // DEVICES, changed=1.0, publishers=dict.fromkeys(names, signer.pubkey())
+    )
+    device_of = {spec.user.pubkey: spec.user.device_pk for spec in world.users}
+    writes = [
+        Write(key, device_of[key], signer.pubkey(), status, rtt_ns)
+        for key, (status, rtt_ns) in world.expected().items()
+    ]
+    assert len(writes) == USERS
+    with Ledger.start(
+        world.accounts(),
+        program_id=world.program_id,
+        balances={signer.pubkey(): 10**11},
+        slot_ms=SLOT_MS,
+        start_slot=world.now_slot,
+    ) as ledger:
+        network = Network("localnet", world.program_id, (ledger.url,))
+        before = ledger.stats()
+        ours_s = ours(network, writes, signer)
+        between = ledger.stats()
+        theirs_s = asyncio.run(one_by_one(network, writes, signer))
+        after = ledger.stats()
+    assert set(between.per_user.values()) == {1}
+    assert set(after.per_user.values()) == {2}
+    ours_made, theirs_made = (
+        Result(
+            end.transactions_executed - start.transactions_executed,
+            seconds,
+            end.http_requests - start.http_requests,
+            end.fees - start.fees,
+        )
+        for start, end, seconds in ((before, between, ours_s), (between, after, theirs_s))
+    )
+    goal, ratio = math.ceil(USERS / PER_TRANSACTION), theirs_made.seconds / ours_made.seconds
+    table = Table(
+        f"Writing {USERS:,} users' changes of one publisher on {DEVICES} devices",
+        f"slots of {SLOT_MS} ms, a poll every {POLL_S * 1000:.0f} ms, confirmed; ours with balances, simulation and "
+        "read-back",
+    )
+    table.rows = [
+        Row("ours: transactions", f"{ours_made.transactions}", f"{goal}", ours_made.transactions <= goal),
+        Row("ours: time", f"{ours_made.seconds:.2f} s"),
+        Row("ours: requests", f"{ours_made.requests:,}"),
+        Row("ours: fees", f"{ours_made.fees:,} lamports"),
+        Row("one by one: transactions", f"{theirs_made.transactions:,}"),
+        Row("one by one: time", f"{theirs_made.seconds:.1f} s"),
+        Row("one by one: requests", f"{theirs_made.requests:,}"),
+        Row("one by one: fees", f"{theirs_made.fees:,} lamports"),
+        Row("ratio of the times", f"{ratio:.0f} x", "40 x", ratio >= 40),
+    ]
+    return table
+
+
+def ours(network: Network, writes: list[Write], signer: Keypair) -> float:
+    options = SessionOptions(submit=SubmitOptions(poll_s=POLL_S), low_balance=0)
+    started = time.monotonic()
+    with LedgerSession(network, options) as session:
+        done = session.write(writes, Signers({signer.pubkey(): signer}))
+    assert {one.outcome for one in done.submissions.values()} <= {Outcome.CONFIRMED, Outcome.FINALIZED}
+    return time.monotonic() - started
+
+
+async def one_by_one(network: Network, writes: list[Write], signer: Keypair) -> float:
+    started = time.monotonic()
+    builder = TransactionBuilder(network.program_id)
+    async with RpcClient(network) as client:
+        for write in writes:
+            blockhash = await client.latest_blockhash()
+            batch = Batch(write.publisher, (write,))
+            transaction = builder.signed(batch, signer, blockhash.hash, MAX_COMPUTE_UNITS)
+            await client.send(bytes(transaction))
+            signature, confirmed = str(transaction.signatures[0]), False
+            while not confirmed:
+                await asyncio.sleep(POLL_S)
+                _, [status] = await client.statuses([signature])
+                confirmed = status is not None and status.confirmation != "processed"
+    return time.monotonic() - started

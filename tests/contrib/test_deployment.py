@@ -1,0 +1,222 @@
+"""The files under contrib/ that run dzbgp: what they name exists, and what checks them finds no fault."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import ruamel.yaml
+import typer.main
+from metrics_lab import CONTRIB
+
+from dzbgp.cli import app
+from dzbgp.errors import ExitCode
+from dzbgp.options import Output
+from dzbgp.watch import WatchOptions
+
+SYSTEMD = CONTRIB / "systemd"
+UNITS = sorted(SYSTEMD.iterdir())
+SERVICES = [unit for unit in UNITS if unit.suffix == ".service"]
+CRON = CONTRIB / "cron" / "dzbgp"
+WORKFLOW = CONTRIB / "github-actions" / "dzbgp.yaml"
+INSTALLED = "/opt/dzbgp/bin/dzbgp"
+
+
+def parameters() -> dict[str, dict[str, Any]]:
+    """The options of each command, by every spelling."""
+    commands = getattr(typer.main.get_command(app), "commands")  # noqa: B009 - a group's own
+    return {
+        name: {spelling: one for one in command.params for spelling in (*one.opts, *one.secondary_opts)}
+        for name, command in commands.items()
+    }
+
+
+def environment_variables() -> set[str]:
+    return {
+        str(one.envvar) for options in parameters().values() for one in options.values() if one.envvar
+    } | {"DZBGP_EOS_USERNAME", "DZBGP_EOS_PASSWORD", "DZBGP_EOS_PASSWORD_FILE"}
+
+
+def entries(unit: Path) -> dict[str, list[str]]:
+    """What a unit file says: the values of each key. A key may come more than once."""
+    found: dict[str, list[str]] = {}
+    for line in unit.read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith(("#", "[")):
+            key, _, value = line.partition("=")
+            found.setdefault(key, []).append(value)
+    return found
+
+
+def command_lines(file: Path) -> list[list[str]]:
+    """Every call of dzbgp in a file, in words, as far as the shell's next operator."""
+    text = "\n".join(line for line in file.read_text(encoding="utf-8").splitlines() if line[:1] != "#")
+    calls = re.findall(r"(?:/opt/dzbgp/bin/|exec )dzbgp ([a-z].*)", text)
+    return [shlex.split(re.split(r" (?:>>?|\|\||&&|;) ?", call)[0]) for call in calls]
+
+
+@pytest.mark.parametrize("file", [*SERVICES, CRON, WORKFLOW], ids=lambda file: file.name)
+def test_every_command_and_option_exists_and_every_value_is_taken(file: Path) -> None:
+    known = parameters()
+    calls = command_lines(file)
+    assert calls
+    for command, *words in calls:
+        options = known[command]
+        while words:
+            option = words.pop(0)
+            assert option in options, f"dzbgp {command} {option}"
+            if not options[option].is_flag:
+                value = words.pop(0)
+                assert option != "--output" or value in set(Output)
+
+
+OTHERS = {"DZBGP_KEYPAIR_JSON", "DZBGP_SOAK_SECONDS", "DZBGP_FAULT_SEEDS"}
+"""A secret of the workflow's repository, and what lengthens tests."""
+
+
+@pytest.mark.parametrize(
+    "file", [*UNITS, CRON, WORKFLOW, Path(__file__).parents[2] / "README.md"], ids=lambda file: file.name
+)
+def test_every_environment_variable_is_one_that_dzbgp_reads(file: Path) -> None:
+    named = set(re.findall(r"\bDZBGP_[A-Z_]*[A-Z]\b", file.read_text(encoding="utf-8")))
+    assert named - OTHERS <= environment_variables()
+
+
+@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+def test_systemd_finds_no_fault_in_a_unit(unit: Path, tmp_path: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("systemd-analyze is not installed")
+    # It also looks for the program, which is not installed here.
+    for other in UNITS:
+        text = other.read_text(encoding="utf-8").replace(INSTALLED, sys.executable)
+        (tmp_path / other.name).write_text(text, encoding="utf-8")
+    checked = subprocess.run(
+        [analyze, "verify", "--man=no", str(tmp_path / unit.name)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (checked.returncode, checked.stderr) == (0, "")
+
+
+def test_systemd_itself_calls_the_sandbox_ok() -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("systemd-analyze is not installed")
+    for unit in SERVICES:
+        command = [analyze, "security", "--offline=yes", "--threshold=20", str(unit)]
+        checked = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert checked.returncode == 0, checked.stdout[-300:]
+
+
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
+def test_a_service_runs_without_rights_and_gets_its_secrets_as_credentials(unit: Path) -> None:
+    said = entries(unit)
+    for key, value in {
+        "DynamicUser": "yes",
+        "ProtectSystem": "strict",
+        "ProtectHome": "yes",
+        "NoNewPrivileges": "yes",
+        "CapabilityBoundingSet": "",
+        "StateDirectory": "dzbgp",
+    }.items():
+        assert said[key] == [value]
+    (credential,) = said["LoadCredential"]
+    name = credential.split(":")[0]
+    (started,) = said["ExecStart"]
+    assert f"--keypair ${{CREDENTIALS_DIRECTORY}}/{name}" in started
+    assert "--state ${STATE_DIRECTORY}/" in started
+    assert "AF_UNIX" in said["RestrictAddressFamilies"][0]
+
+
+def test_the_watch_is_a_service_that_notifies_is_watched_and_is_given_time_to_end() -> None:
+    said = entries(SYSTEMD / "dzbgp-watch.service")
+    assert said["Type"] == ["notify"]
+    assert said["WatchdogSec"] == ["3min"]
+    assert said["ExecReload"] == ["/bin/kill -HUP $MAINPID"]
+    (stop,) = said["TimeoutStopSec"]
+    assert int(stop.removesuffix("s")) > WatchOptions().stop_wait_s + 10
+    assert said["RestartPreventExitStatus"] == [str(int(ExitCode.USAGE))]
+
+
+def test_a_pass_of_the_timer_that_is_done_in_part_or_held_is_no_failed_service() -> None:
+    said = entries(SYSTEMD / "dzbgp-run.service")
+    assert said["SuccessExitStatus"] == [f"{int(ExitCode.PARTIAL)} {int(ExitCode.HELD)}"]
+
+
+def test_both_services_have_the_same_sandbox() -> None:
+    marked = "# An account of its own"
+    one, other = (
+        re.sub(r"# An account.*\n", "", text[text.index(marked) :].partition("[Install]")[0].strip())
+        for text in (unit.read_text(encoding="utf-8") for unit in SERVICES)
+    )
+    assert one == other
+
+
+def test_the_cron_file_is_one_that_cron_takes() -> None:
+    lines = CRON.read_text(encoding="utf-8")
+    assert lines.endswith("\n")
+    jobs = [line for line in lines.splitlines() if line and not re.match(r"#|[A-Z]+=", line)]
+    (job,) = jobs
+    *when, user, command = job.split(maxsplit=6)
+    assert when == ["*/5", "*", "*", "*", "*"]
+    assert user == "dzbgp"
+    # To cron an unescaped percent sign is a line break.
+    assert "%" not in command
+    assert subprocess.run(["/bin/sh", "-n", "-c", command], check=False).returncode == 0
+
+
+def test_the_workflow_dries_by_the_clock_and_writes_only_when_somebody_asks() -> None:
+    loaded = ruamel.yaml.YAML(typ="safe").load(WORKFLOW.read_text(encoding="utf-8"))
+    # YAML 1.2: `on` is a string here.
+    assert loaded["on"]["schedule"] == [{"cron": "17 * * * *"}]
+    assert loaded["permissions"] == {"contents": "read"}
+    assert loaded["concurrency"]["cancel-in-progress"] is False
+    dry, write = loaded["jobs"]["dry-run"], loaded["jobs"]["write"]
+    assert dry["if"] == "${{ !inputs.write }}"
+    assert write["if"] == "${{ inputs.write }}"
+    assert write["environment"]
+    assert all("--dry-run" in script for script in scripts(dry))
+    assert not any("--dry-run" in script for script in scripts(write))
+
+
+def scripts(job: Mapping[str, Any]) -> list[str]:
+    return [step["run"] for step in job["steps"] if "run" in step]
+
+
+@pytest.mark.parametrize(
+    ("name", "code", "wanted"),
+    [
+        *(("dry-run", code, 0) for code in (0, 3, 4, 5)),
+        *(("write", code, 0) for code in (0, 3, 4)),
+        *((name, code, code) for name in ("dry-run", "write") for code in (1, 2)),
+    ],
+)
+def test_a_step_of_the_workflow_makes_of_each_exit_code_what_it_should(
+    tmp_path: Path, name: str, code: int, wanted: int
+) -> None:
+    loaded = ruamel.yaml.YAML(typ="safe").load(WORKFLOW.read_text(encoding="utf-8"))
+    (script,) = scripts(loaded["jobs"][name])
+    program = tmp_path / "dzbgp"
+    program.write_text(f'#!/bin/sh\necho "$@"\nexit {code}\n')
+    program.chmod(0o755)
+    summary = tmp_path / "summary"
+    done = subprocess.run(
+        ["/bin/bash", "-e", "-c", script.replace(INSTALLED, str(program))],
+        env={
+            "GITHUB_STEP_SUMMARY": str(summary),
+            "RUNNER_TEMP": str(tmp_path),
+            "HOME": str(tmp_path),
+            "DZBGP_KEYPAIR_JSON": "[1]",
+            "PATH": "/usr/bin:/bin",
+        },
+        check=False,
+    )
+    assert done.returncode == wanted
+    assert "--output markdown" in summary.read_text()
+    assert not (tmp_path / "publisher.json").exists()

@@ -1,0 +1,97 @@
+import signal
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from e2e_lab import E2eLab, began, ended, silence, started_lab, until
+
+from dzbgp.lab.faults import Fault, FaultKind
+
+DEVICE_TIMEOUT_S = 30
+QUICK_S = 5
+"""Far below what the device may take, and far above what a busy machine adds."""
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[E2eLab]:
+    with started_lab(tmp_path, timeout_s=DEVICE_TIMEOUT_S) as running:
+        running.heal()
+        yield running
+
+
+@pytest.mark.parametrize("wanted", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_while_devices_are_asked_ends_at_once_and_writes_nothing(
+    lab: E2eLab, tmp_path: Path, wanted: signal.Signals
+) -> None:
+    silence(lab)
+    file = tmp_path / "report.json"
+    process = began(tmp_path, "run", *lab.args, "--report-file", str(file))
+    until(lambda: all(lab.fleet.requests(spec.code) for spec in lab.world.devices))
+    process.send_signal(wanted)
+    asked = time.monotonic()
+    done = ended(process)
+    assert time.monotonic() - asked < QUICK_S
+    assert (done.code, done.out) == (1, "")
+    assert done.err == "error: interrupted; nothing was written\n"
+    assert lab.sent() == 0
+    assert not file.exists()
+
+
+def test_an_interrupt_while_the_ledger_is_read_ends_at_once(lab: E2eLab, tmp_path: Path) -> None:
+    lab.ledger.inject(Fault(kind=FaultKind.STALL, method="getProgramAccounts", delay_s=DEVICE_TIMEOUT_S))
+    process = began(tmp_path, "run", *lab.args)
+    until(lambda: lab.ledger.stats().faults.get("stall", 0) > 0)
+    process.send_signal(signal.SIGINT)
+    asked = time.monotonic()
+    done = ended(process)
+    assert time.monotonic() - asked < QUICK_S
+    assert (done.code, done.out) == (1, "")
+    assert done.err == "error: interrupted; nothing was written\n"
+
+
+def test_an_interrupt_while_writes_are_under_way_waits_for_them_and_reports(
+    lab: E2eLab, tmp_path: Path
+) -> None:
+    lab.ledger.inject(Fault(kind=FaultKind.DELAYED_SEND, times=None, slots=50))
+    process = began(tmp_path, "run", *lab.args, "--output", "json")
+    until(lambda: lab.sent() > 0)
+    process.send_signal(signal.SIGINT)
+    done = ended(process)
+    assert "interrupted: nothing more is sent; waiting for what was sent" in done.err
+    written = {user["user"] for user in done.report["users"] if user["result"] == "confirmed"}
+    assert written == {str(user) for user in lab.ledger.stats().per_user}
+    assert written
+    assert set(lab.ledger.stats().per_user.values()) == {1}
+
+
+def test_a_second_interrupt_does_not_claim_that_nothing_was_written(lab: E2eLab, tmp_path: Path) -> None:
+    lab.ledger.inject(Fault(kind=FaultKind.LOST_SEND, times=None))
+    process = began(tmp_path, "run", *lab.args)
+    until(lambda: lab.sent() > 0)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr is not None
+    while "interrupted: nothing more is sent" not in (line := process.stderr.readline()):
+        assert line
+    process.send_signal(signal.SIGINT)
+    asked = time.monotonic()
+    done = ended(process)
+    assert time.monotonic() - asked < QUICK_S
+    assert done.code == 3
+    assert "error: interrupted again: the fate of what was sent is not known" in done.err
+    assert "nothing was written" not in done.err
+
+
+def test_an_interrupted_lab_run_stops_its_lab(tmp_path: Path) -> None:
+    with started_lab(tmp_path, timeout_s=DEVICE_TIMEOUT_S) as other:
+        inventory = other.inventory
+    process = began(tmp_path, "run", "--lab", "--inventory", str(inventory), "--verbose")
+    assert process.stderr is not None
+    while "bgp_neighbors" not in (line := process.stderr.readline()):
+        assert line
+    process.send_signal(signal.SIGTERM)
+    asked = time.monotonic()
+    done = ended(process)
+    assert time.monotonic() - asked < QUICK_S
+    assert done.code == 1
+    assert "interrupted; nothing was written" in done.err

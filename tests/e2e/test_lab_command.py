@@ -1,0 +1,164 @@
+import fcntl
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+import pytest
+from e2e_lab import CHECKOUT, DEADLINE_S, Done, began, dzbgp, ended, environment, random_net
+
+from dzbgp.lab.scenario_inventory import write_inventory
+from dzbgp.lab.world import World
+
+FIRST_DEVICE = ("127.101.1.1", 8443)
+WRITTEN = "39 submitted"
+
+
+def _free() -> bool:
+    with closing(socket.socket()) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        with suppress(OSError):
+            listener.bind(FIRST_DEVICE)
+            return True
+    return False
+
+
+@pytest.fixture
+def lab_addresses() -> Iterator[None]:
+    """The addresses of the example inventory, for one test at a time."""
+    with (Path(tempfile.gettempdir()) / "dzbgp-lab-addresses.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        ends = time.monotonic() + DEADLINE_S
+        while not _free():
+            assert time.monotonic() < ends, "another lab runs on this machine"
+            time.sleep(0.1)
+        yield
+
+
+def inventory_elsewhere(directory: Path) -> Path:
+    """An inventory of the lab's fleet on addresses of its own."""
+    world, net = World.build(), random_net()
+    moved = {spec.code: (f"{net}.{spec.address.split('.')[2]}", spec.port) for spec in world.devices}
+    return write_inventory(directory, world.relocated(moved)).parent
+
+
+@contextmanager
+def lab_command(home: Path, *args: str) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """`dzbgp lab`, and what it has said when it is ready."""
+    process = began(home, "lab", *args)
+    said = ""
+    try:
+        assert process.stdout is not None
+        while "Ctrl-C" not in said:
+            line = process.stdout.readline()
+            assert line, said
+            said += line
+        yield process, said
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def keypairs(home: Path) -> list[str]:
+    return sorted(file.name for file in (home / ".lab" / "keypairs").glob("*"))
+
+
+def test_run_lab_needs_nothing_else(tmp_path: Path, lab_addresses: None) -> None:
+    done = dzbgp(tmp_path, "run", "--lab")
+    assert done.code == 3, done.err
+    assert WRITTEN in done.out
+    assert not list(tmp_path.glob("*.json"))
+
+
+def test_run_py_works_from_a_checkout(tmp_path: Path, lab_addresses: None) -> None:
+    command = [sys.executable, "run.py", "run", "--lab", "--limit", "ams-dz-001"]
+    assert os.access(CHECKOUT / "run.py", os.X_OK)
+    run = subprocess.run(
+        command, cwd=CHECKOUT, env=environment(tmp_path), capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stderr
+    assert "10 submitted" in run.stdout
+
+
+def test_python_m_dzbgp_works(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "dzbgp", "--version"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert run.stdout.startswith("dzbgp ")
+
+
+def test_two_labs_on_different_addresses_run_side_by_side(tmp_path: Path) -> None:
+    runs = []
+    for name in ("one", "two"):
+        home = tmp_path / name
+        inventory = inventory_elsewhere(home / "inventory")
+        runs.append(began(home, "run", "--lab", "--inventory", str(inventory)))
+    for done in map(ended, runs):
+        assert done.code == 3, done.err
+        assert WRITTEN in done.out
+
+
+def test_a_taken_address_is_one_line_and_exit_code_1(tmp_path: Path) -> None:
+    inventory = inventory_elsewhere(tmp_path / "inventory")
+    world = World.build()
+    with closing(socket.socket()) as listener:
+        address = _address_of(inventory, "ams-dz-001")
+        listener.bind((address, world.device("ams-dz-001").port))
+        listener.listen()
+        done = dzbgp(tmp_path, "run", "--lab", "--inventory", str(inventory))
+    assert (done.code, done.out) == (1, "")
+    assert done.err.count("\n") == 1
+    assert f"ams-dz-001 can't listen on {address}:8443" in done.error
+    assert "is another lab running?" in done.error
+
+
+def _address_of(inventory: Path, host: str) -> str:
+    lines = (inventory / "hosts.yaml").read_text(encoding="utf-8").splitlines()
+    start = lines.index(f"{host}:")
+    return next(line.split()[-1] for line in lines[start:] if "hostname:" in line)
+
+
+@pytest.mark.parametrize("wanted", [signal.SIGINT, signal.SIGTERM])
+def test_the_lab_says_a_command_that_works_and_leaves_no_keypair_behind(
+    tmp_path: Path, lab_addresses: None, wanted: signal.Signals
+) -> None:
+    seed = "1" if wanted is signal.SIGINT else "7"
+    with lab_command(tmp_path, "--port", "0", "--seed", seed) as (process, said):
+        assert said.startswith("8 devices: 127.101.1.1:8443 to ")
+        assert keypairs(tmp_path) == ["kestrel.json", "northlight.json", "tidewater.json"]
+        (command,) = (line.split() for line in said.splitlines() if line.startswith("  dzbgp run "))
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        done = dzbgp(elsewhere, *shlex.split(" ".join(command[1:])))
+        assert done.code == 3, done.err
+        assert "39 to submit" in done.out
+        process.send_signal(wanted)
+        out, err = process.communicate(timeout=DEADLINE_S)
+        assert Done(process.returncode, out, err) == Done(0, "stopping\n", "")
+    assert keypairs(tmp_path) == []
+
+
+def test_a_second_lab_leaves_the_first_ones_keypairs_alone(tmp_path: Path, lab_addresses: None) -> None:
+    place = tmp_path / ".lab" / "keypairs"
+    with lab_command(tmp_path, "--port", "0") as (process, _):
+        (place / "mine.json").write_text("[]", encoding="ascii")
+        before = {name: (place / name).read_bytes() for name in keypairs(tmp_path)}
+        second = dzbgp(tmp_path, "lab", "--port", "0")
+        assert second.code == 1
+        assert "is another lab running?" in second.error
+        assert {name: (place / name).read_bytes() for name in keypairs(tmp_path)} == before
+        process.send_signal(signal.SIGINT)
+        process.wait(DEADLINE_S)
+    assert keypairs(tmp_path) == ["mine.json"]
+
+
+def test_a_directory_that_can_not_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = dzbgp(tmp_path, "lab", "--dir", "file/lab")
+    assert (done.code, done.error) == (1, "error: --dir file/lab: Not a directory")

@@ -1,0 +1,352 @@
+"""What is fuzzed: each target takes bytes, and fails when something falls that must stand.
+
+The account decoders get the bytes as they are, and as changes of a right account. eAPI and RPC answers are right ones
+with changes. For all holds: the answer is understood or refused with an error of our own, never anything else; and
+what is then decided follows from the answer.
+"""
+
+import asyncio
+import json
+import socket
+from base64 import b64encode
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import napalm.base.helpers
+import pyeapi
+from core_builders import PUBLIC_IP, key, make_device, make_tenant, make_user
+from mutation import Source, mutated
+from napalm.eos import EOSDriver
+from nornir.core.inventory import ConnectionOptions
+from solana.rpc.jsonrpc import JsonRpcRequest
+
+from dzbgp.device_errors import explain
+from dzbgp.eapi import bound_answers
+from dzbgp.lab.encode import Layout, encode_device, encode_tenant, encode_user
+from dzbgp.lab.eos_device import EosDevice, EosPeer
+from dzbgp.lab.eos_shapes import JSON_COMMANDS
+from dzbgp.ledger.accounts import AccountError, decode_device, decode_tenant, decode_user
+from dzbgp.ledger.client import RpcClient
+from dzbgp.ledger.errors import LedgerError
+from dzbgp.ledger.networks import Network
+from dzbgp.ledger.program_data import fetch
+from dzbgp.ledger.transport import RetryBudget
+from dzbgp.models import Action, BgpStatus, DeviceReading, DeviceResult, Observed, User
+from dzbgp.policy import Clock, Rules, decide
+from dzbgp.resolver import judge, resolve, users_by_device
+from tasks.bgp_neighbors import reduce_neighbors
+from tasks.bgp_rtt import pick_rtts
+
+U64 = 2**64
+DEVICE = make_device()
+USERS = [
+    make_user(number, f"169.254.0.{2 * number}/31", bgp_status=status, last_bgp_reported_at=1_000)
+    for number, status in enumerate(
+        (BgpStatus.UP, BgpStatus.DOWN, BgpStatus.UP, BgpStatus.UNKNOWN, BgpStatus.UP)
+    )
+]
+CONNECTION = ConnectionOptions(hostname="r1", port=443, username="u", password="p", platform="eos", extras={})
+
+
+# Accounts
+
+_ACCOUNTS: list[tuple[bytes, Callable[..., Any]]] = [
+    *((encode_user(replace(USERS[0], publishers=(key(6),) * 2), layout), decode_user) for layout in Layout),
+    (encode_device(DEVICE), decode_device),
+    (encode_tenant(make_tenant(1, 2)), decode_tenant),
+]
+
+
+def accounts(data: bytes) -> None:
+    """Bytes as an account of every kind, and right accounts with some bytes changed, cut off or put in."""
+    for decode in (decode_user, decode_device, decode_tenant):
+        _decoded(decode, data)
+    source = Source(data)
+    account, decode = source.pick(_ACCOUNTS)
+    changed = bytearray(account)
+    while source.left:
+        at = source.number(len(changed) + 1)
+        match source.number(4):
+            case 0:
+                del changed[at:]
+            case 1:
+                changed[at:at] = source.take(4)
+            case _:
+                changed[at : at + 1] = source.take(1)
+    _decoded(decode, bytes(changed))
+
+
+def _is_told(refused: Exception) -> None:
+    """A refusal says something, not too much, and no secret."""
+    assert 0 < len(str(refused)) < 12_000
+    assert "secret-path" not in str(refused)
+
+
+def _decoded(decode: Callable[..., Any], data: bytes) -> None:
+    try:
+        account = decode(key(1), data)
+    except AccountError as refused:
+        _is_told(refused)
+        return
+    if isinstance(account, User):
+        keys = len(account.publishers) + len(account.subscribers) + len(account.feed_pks)
+        assert 32 * keys <= len(data), "more keys than bytes for them"
+        assert 0 <= account.last_bgp_reported_at < U64
+        assert account.data_len == len(data)
+        # What can be read can be decided about and shown.
+        for observation in resolve(_nothing_seen(), [account], {}):
+            decide(observation, Clock(1_000), Rules())
+        assert account.user_type.label
+        assert account.bgp_status.label
+
+
+def _nothing_seen() -> DeviceReading:
+    return DeviceReading("r1", DeviceResult.OK, DEVICE)
+
+
+# eAPI
+
+_NEIGHBORS = "show ip bgp neighbors vrf all"
+_NEIGHBORS_V6 = "show ipv6 bgp peers vrf all"
+_COMMANDS = ("show ip bgp summary vrf all", "show ipv6 bgp summary vrf all", _NEIGHBORS, _NEIGHBORS_V6)
+_STATES = ("Established", "Active", "Idle", "Established", "OpenSent")
+
+
+@cache
+def _right_answers() -> list[Any]:
+    peers = [
+        EosPeer(f"169.254.0.{2 * number + 1}", 65000, "vrf1", state) for number, state in enumerate(_STATES)
+    ]
+    device = EosDevice(DEVICE.code, "", 0, "", "", PUBLIC_IP, peers)
+    return [json.loads(json.dumps(JSON_COMMANDS[command](device))) for command in _COMMANDS]
+
+
+class _Replies:
+    """Stands where NAPALM's driver has pyeapi's node."""
+
+    def __init__(self, answers: Any) -> None:
+        self._answers = answers
+
+    def run_commands(self, *_: Any, **__: Any) -> Any:
+        return self._answers
+
+
+def eapi_answers(data: bytes) -> None:
+    """Changed answers to NAPALM's four commands: whatever is written afterwards, the answers say so."""
+    answers = mutated(Source(data), _right_answers())
+    driver = EOSDriver("r1", "u", "p", optional_args={"transport": "https"})
+    driver.device = _Replies(answers)
+    try:
+        vrfs, neighbors = reduce_neighbors(driver.get_bgp_neighbors())
+    except Exception as error:  # noqa: BLE001 - whatever NAPALM raises is explained
+        _is_explained(error)
+        return
+    reading = judge(DeviceReading("r1", DeviceResult.OK, DEVICE, vrfs=vrfs, neighbors=neighbors), USERS)
+    for observation in resolve(reading, USERS, {}):
+        decision = decide(observation, Clock(2_000), Rules())
+        if decision.action is not Action.SUBMIT:
+            continue
+        states = _states(answers, observation.user)
+        if decision.status is BgpStatus.UP:
+            assert "Established" in states, decision
+        elif observation.observed is Observed.ABSENT:
+            assert not states, decision
+        else:
+            assert any(state != "Established" for state in states), decision
+    try:
+        rtts = pick_rtts(
+            answers[2], {observation.peer_ip or "" for observation in resolve(reading, USERS, {})}
+        )
+    except Exception:  # noqa: BLE001
+        return  # the fleet takes any for "no RTTs"
+    assert all(0 < rtt_ns < U64 for rtt_ns in rtts.values())
+
+
+class _Http:
+    """Stands where pyeapi's connection has Python's HTTP client: every request is answered with the same body."""
+
+    timeout = None
+    status = 200
+    reason = "OK"
+
+    def __init__(self, body: bytes) -> None:
+        self._body = body
+
+    def read(self) -> bytes:
+        return self._body
+
+    def getresponse(self) -> "_Http":
+        return self
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return lambda *_, **__: None
+
+
+def eapi_bodies(data: bytes) -> None:
+    """Any bytes as the body of an answer, and a right body with some bytes changed: read, or explained in a line."""
+    source = Source(data)
+    body = bytearray(_right_body() if source.number(4) else b"")
+    while source.left:
+        at = source.number(len(body) + 1)
+        body[at : at + source.number(3)] = source.take(1 + source.number(4))
+    connection = pyeapi.client.TRANSPORTS["https"]("r1", username="u", password="p")
+    connection.transport = _Http(bytes(body))
+    driver = EOSDriver("r1", "u", "p", optional_args={"transport": "https"})
+    driver.device = pyeapi.client.Node(connection)
+    try:
+        vrfs, neighbors = reduce_neighbors(driver.get_bgp_neighbors())
+    except Exception as error:  # noqa: BLE001 - whatever NAPALM raises is explained
+        _is_explained(error)
+        return
+    reading = judge(DeviceReading("r1", DeviceResult.OK, DEVICE, vrfs=vrfs, neighbors=neighbors), USERS)
+    for observation in resolve(reading, USERS, {}):
+        decide(observation, Clock(2_000), Rules())
+
+
+@cache
+def _right_body() -> bytes:
+    return json.dumps({"jsonrpc": "2.0", "id": "1", "result": [{}, *_right_answers()]}).encode()
+
+
+def _is_explained(error: Exception) -> None:
+    told = explain(error, CONNECTION)
+    assert told.startswith("r1:443: ")
+    assert told.isprintable()
+    assert len(told) < 300
+
+
+def _states(answers: list[Any], user: User) -> list[Any]:
+    """The states that the answers give to neighbors in a user's tunnel, however their addresses are written."""
+    wanted = socket.inet_ntoa((user.tunnel_net.address + 1).to_bytes(4, "big"))
+    return [
+        peer["state"]
+        for answer in answers[2:4]
+        for vrf in answer["vrfs"].values()
+        for peer in vrf["peerList"]
+        if napalm.base.helpers.ip(peer["peerAddress"]) == wanted
+    ]
+
+
+# RPC
+
+_BLOCKHASH = str(key(77))
+_ACCOUNT_TYPES = {5: "devices", 7: "users", 13: "tenants"}
+
+
+def _account(pubkey: Any, data: bytes) -> dict[str, Any]:
+    shown = {"data": [b64encode(data).decode(), "base64"], "lamports": 2_000_000, "owner": str(key(9))}
+    return {
+        "pubkey": str(pubkey),
+        "account": {**shown, "executable": False, "rentEpoch": U64 - 1, "space": len(data)},
+    }
+
+
+def _in_context(value: Any) -> dict[str, Any]:
+    return {"context": {"apiVersion": "2.1.0", "slot": 300_000_000}, "value": value}
+
+
+_PROGRAM: dict[int, list[dict[str, Any]]] = {
+    5: [_account(DEVICE.pubkey, encode_device(DEVICE))],
+    7: [_account(user.pubkey, encode_user(user)) for user in USERS],
+    13: [_account(key(20_001), encode_tenant(make_tenant(1, 2)))],
+}
+_RESULTS: dict[str, Any] = {
+    "getRecentPerformanceSamples": [
+        {"slot": 1, "numSlots": 150, "numTransactions": 9, "samplePeriodSecs": 60}
+    ]
+    * 2,
+    "getMultipleAccounts": _in_context([_PROGRAM[7][0]["account"], None]),
+    "getGenesisHash": _BLOCKHASH,
+    "getMinimumBalanceForRentExemption": 2_000_000,
+    "getLatestBlockhash": _in_context({"blockhash": _BLOCKHASH, "lastValidBlockHeight": 300_000_150}),
+    "getEpochInfo": {"absoluteSlot": 300_000_000, "blockHeight": 280_000_000, "epoch": 694},
+    "getSignatureStatuses": _in_context(
+        [{"slot": 299_999_990, "confirmations": None, "err": None, "confirmationStatus": "finalized"}]
+    ),
+    "simulateTransaction": _in_context({"err": None, "logs": ["Program log: ok"], "unitsConsumed": 4_350}),
+    "getTransaction": {"slot": 299_999_990, "meta": {"err": None, "logMessages": ["Program log: ok"]}},
+    "getFeeForMessage": _in_context(5_000),
+    "sendTransaction": _BLOCKHASH,
+}
+_QUESTIONS: tuple[Callable[[RpcClient], Any], ...] = (
+    fetch,
+    fetch,
+    lambda client: fetch(client, lambda devices: list(devices)[:3]),
+    lambda client: client.accounts([USERS[0].pubkey, USERS[1].pubkey]),
+    lambda client: client.genesis_hashes(),
+    lambda client: client.minimum_balance(200),
+    lambda client: client.latest_blockhash(),
+    lambda client: client.height(),
+    lambda client: client.statuses([_BLOCKHASH]),
+    lambda client: client.simulate(b"\x01"),
+    lambda client: client.transaction_logs(_BLOCKHASH),
+    lambda client: client.fee(b"\x01"),
+    lambda client: client.send(b"\x01"),
+)
+
+
+def rpc_answers(data: bytes) -> None:
+    """Changed answers of an RPC to every question that is asked of it."""
+    source = Source(data)
+    question = source.pick(_QUESTIONS)
+    client = _client()
+    client.transport.readmit()
+
+    async def answer(request: JsonRpcRequest) -> str:
+        result = _RESULTS.get(request.method)
+        if request.method == "getProgramAccounts":
+            result = _in_context(_PROGRAM[_wanted_type(request)])
+        envelope = {"jsonrpc": "2.0", "id": request.id, "result": result}
+        return json.dumps(mutated(source, envelope, most=3))
+
+    (rpc,) = client.transport._opened
+    rpc.http.make_request_unparsed = answer  # type: ignore[method-assign,assignment]
+    try:
+        told = _LOOP.run_until_complete(question(client))
+    except LedgerError as refused:
+        _is_told(refused)
+        return
+    if question in _QUESTIONS[:3]:
+        _usable(told)
+
+
+@cache
+def _client() -> RpcClient:
+    """One for all: it makes a TLS context, which takes longer than everything else."""
+    budget = RetryBudget(attempts=1, base_s=0.0, cap_s=0.0, request_s=2.0, deadline_s=2.0)
+    return RpcClient(Network("localnet", key(9), ("http://rpc.invalid/secret-path",)), budget=budget)
+
+
+def _wanted_type(request: JsonRpcRequest) -> int:
+    filters = request.params[1]["filters"]  # type: ignore[index]
+    return {"BQ==": 5, "Bw==": 7, "DQ==": 13}[filters[0]["memcmp"]["bytes"]]
+
+
+def _usable(data: Any) -> None:
+    """Program data that was taken for good must carry a pass through."""
+    assert 0 <= data.slot < U64
+    clock = Clock(data.slot, data.seconds_per_slot, 1.8e9)
+    seen = json.loads(json.dumps(_right_answers()))
+    driver = EOSDriver("r1", "u", "p", optional_args={"transport": "https"})
+    driver.device = _Replies(seen)
+    vrfs, neighbors = reduce_neighbors(driver.get_bgp_neighbors())
+    for device, users in users_by_device(data).items():
+        if device not in data.devices:
+            continue
+        reading = DeviceReading("r1", DeviceResult.OK, data.devices[device], vrfs=vrfs, neighbors=neighbors)
+        for observation in resolve(judge(reading, users), users, data.tenants):
+            decision = decide(observation, clock, Rules())
+            if decision.action is Action.SUBMIT and decision.status is BgpStatus.UP:
+                assert "Established" in _states(seen, observation.user)
+
+
+bound_answers()
+_LOOP = asyncio.new_event_loop()
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    "accounts": accounts,
+    "eapi": eapi_answers,
+    "eapi-bodies": eapi_bodies,
+    "rpc": rpc_answers,
+}

@@ -1,0 +1,69 @@
+"""What fuzzing has found, one by one."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from pyeapi.eapilib import CommandError
+from solana.rpc.jsonrpc import JsonRpcRequest
+from targets import CONNECTION, eapi_bodies
+
+from dzbgp.device_errors import explain
+from dzbgp.lab.encode import NO_KEY
+from dzbgp.ledger.client import RpcClient
+from dzbgp.ledger.errors import RpcProtocolError
+from dzbgp.ledger.networks import Network
+from dzbgp.ledger.transport import RetryBudget
+from dzbgp.models import Account
+
+
+async def told(result: Any, question: str, *args: Any) -> Any:
+    """What a client makes of an RPC's `result`."""
+    network = Network("localnet", NO_KEY, ("http://rpc.invalid",))
+
+    async def answer(request: JsonRpcRequest) -> str:
+        return json.dumps({"jsonrpc": "2.0", "id": request.id, "result": result})
+
+    async with RpcClient(network, budget=RetryBudget(attempts=1)) as client:
+        client.transport._opened[0].http.make_request_unparsed = answer  # type: ignore[method-assign,assignment]
+        return await getattr(client, question)(*args)
+
+
+@pytest.mark.parametrize("slot", [float("inf"), float("nan"), -1, 2**63, 10**30, 7.5, True, "7", None, []])
+def test_a_slot_that_is_no_number_of_the_ledger_is_a_protocol_error(slot: Any) -> None:
+    status = {"slot": slot, "err": None, "confirmationStatus": "finalized"}
+    with pytest.raises(RpcProtocolError):
+        asyncio.run(told({"context": {"slot": 5}, "value": [status]}, "statuses", ["signature"]))
+    with pytest.raises(RpcProtocolError):
+        asyncio.run(told({"absoluteSlot": 5, "blockHeight": slot}, "height"))
+
+
+def test_lamports_that_are_no_number_are_a_protocol_error() -> None:
+    account = {"data": ["", "base64"], "lamports": "many"}
+    with pytest.raises(RpcProtocolError):
+        asyncio.run(told({"context": {"slot": 5}, "value": [account]}, "accounts", [NO_KEY]))
+    account["lamports"] = 5  # type: ignore[assignment]
+    (found,) = asyncio.run(told({"context": {"slot": 5}, "value": [account]}, "accounts", [NO_KEY]))
+    assert found == Account(NO_KEY, b"", 5)
+
+
+@pytest.mark.parametrize("error", [AttributeError("x"), TypeError("x"), ValueError("x"), IndexError("x")])
+def test_an_answer_of_another_form_than_napalm_expects_is_explained_in_words(error: Exception) -> None:
+    kind = type(error).__name__
+    assert explain(error, CONNECTION) == (
+        f"r1:443: the answer is not of the form that NAPALM's get_bgp_neighbors expects ({kind})"
+    )
+
+
+def test_a_device_that_answers_with_brackets_without_end_is_explained(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("targets._right_body", lambda: b"[" * 200_000)
+    eapi_bodies(b"\x01")
+
+
+def test_a_devices_words_give_a_terminal_no_orders() -> None:
+    told = explain(CommandError(1002, "\x1b[2Jinvalid\x07 command"), CONNECTION)
+    assert told.isprintable()
+    assert "invalid" in told

@@ -1,0 +1,374 @@
+"""A fleet and a ledger of the plainest kind, with a clock that a test moves: for passes that only decide."""
+
+import random
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import pytest
+from core_builders import key, make_device, make_tenant, make_user
+from solders.keypair import Keypair
+from solders.pubkey import Pubkey
+
+from dzbgp import job
+from dzbgp.history import Flight, History
+from dzbgp.job import PassOptions, run_pass
+from dzbgp.ledger.flights import EXPIRED, FlightFate
+from dzbgp.ledger.instruction import Write
+from dzbgp.ledger.journal import NoJournal
+from dzbgp.ledger.networks import Network
+from dzbgp.ledger.packing import TransactionBuilder
+from dzbgp.ledger.program_data import Fetched
+from dzbgp.ledger.session import WriteResult
+from dzbgp.ledger.signers import Signers
+from dzbgp.looks import NoProgress
+from dzbgp.models import (
+    BgpStatus,
+    Decision,
+    Device,
+    DeviceReading,
+    DeviceResult,
+    DeviceStatus,
+    Neighbor,
+    Net,
+    Outcome,
+    ProgramData,
+    Report,
+    Submission,
+    User,
+    UserStatus,
+    Vrf,
+    dotted,
+)
+from dzbgp.policy import Rules
+from dzbgp.recall import Recall
+
+PROGRAM = key(7)
+PUBLISHER = Keypair.from_seed(bytes(31) + b"\1")
+SIGNERS = Signers({PUBLISHER.pubkey(): PUBLISHER})
+SECONDS_PER_SLOT = 0.4
+FIRST_SLOT = 10_000_000
+FIRST_TIME = 1_700_000_000.0
+FIRST_NET = 0xA9FE0000
+UP, DOWN, NEVER = BgpStatus.UP, BgpStatus.DOWN, BgpStatus.UNKNOWN
+BLOCKHASH_LIFE_S = 60.0
+LAND, FAIL, LOSE = "land", "fail", "lose"
+
+
+class SmallWorld:
+    """Devices, their sessions, and a chain. `now` and the slot move with `wait`."""
+
+    def __init__(self, devices: int = 1, users: int = 1, onchain: BgpStatus = UP, **changes: Any) -> None:
+        self.now = FIRST_TIME
+        self.slot = FIRST_SLOT
+        self.devices: dict[Pubkey, Device] = {}
+        self.users: dict[Pubkey, User] = {}
+        self.up_since: dict[Pubkey, float] = {}
+        """Sessions that are Established."""
+        self.down: set[Pubkey] = set()
+        """Sessions that are configured, and not Established. What is neither is no neighbor at all."""
+        self.silent: set[Pubkey] = set()
+        """Devices that do not answer."""
+        self.rtts: dict[Pubkey, int] = {}
+        self.tenants = {tenant.pubkey: tenant for tenant in (make_tenant(1, 1), make_tenant(2, 2))}
+        self.missing_vrfs: set[str] = set()
+        self.write_mode = LAND
+        self.seen_slots_ago = 0
+        """How far the node that is asked lies behind."""
+        self.hosts: Collection[Pubkey] | None = None
+        """The devices that a pass asks; None: all."""
+        self.between_looks: Callable[[], None] = lambda: None
+        self.looked_again: list[set[str]] = []
+        self.asked_rtts: dict[str, Collection[str]] = {}
+        self.writes: list[Write] = []
+        """Those of the last pass."""
+        self.sent: dict[str, tuple[float, tuple[Write, ...]]] = {}
+        """Lost transactions: when they were sent, and what would be written."""
+        self.fates: dict[str, FlightFate] = {}
+        self.transactions = 0
+        for number in range(1, devices + 1):
+            device = make_device(
+                number, metrics_publisher_pk=PUBLISHER.pubkey(), public_ip=f"203.0.113.{number}"
+            )
+            self.devices[device.pubkey] = device
+            for _ in range(users):
+                self.add_user(device, onchain, **changes)
+
+    def add_user(self, device: Device, onchain: BgpStatus = UP, *, age_s: float = 60, **changes: Any) -> User:
+        number = len(self.users) + 1
+        reported = 0 if onchain is NEVER else self.slot - int(age_s / SECONDS_PER_SLOT)
+        values: dict[str, Any] = {
+            "device_pk": device.pubkey,
+            "bgp_status": onchain,
+            "last_bgp_reported_at": reported,
+            "tunnel_net": Net(FIRST_NET + 2 * number, 31),
+            "data_len": 400,
+        }
+        user = make_user(number, **(values | changes))
+        self.users[user.pubkey] = user
+        self.rtts[user.pubkey] = 1_000_000 + number
+        if onchain is UP:
+            self.up_since[user.pubkey] = self.now - 86_400
+        else:
+            self.down.add(user.pubkey)
+        return user
+
+    def user(self, number: int = 0) -> User:
+        return list(self.users.values())[number]
+
+    def user_device(self, key: Pubkey) -> Pubkey:
+        return self.users[key].device_pk
+
+    def device(self, number: int = 0) -> Device:
+        return list(self.devices.values())[number]
+
+    def change(self, key: Pubkey, **changes: Any) -> None:
+        self.users[key] = replace(self.users[key], **changes)
+
+    def drain(self, number: int = 0) -> None:
+        device = self.device(number)
+        self.devices[device.pubkey] = replace(device, status=DeviceStatus.DRAINED)
+
+    def wait(self, seconds: float) -> None:
+        self.now += seconds
+        self.slot += round(seconds / SECONDS_PER_SLOT)
+
+    def goes_up(self, *keys: Pubkey) -> None:
+        for one in keys or tuple(self.users):
+            self.down.discard(one)
+            self.up_since[one] = self.now
+
+    def goes_down(self, *keys: Pubkey) -> None:
+        for one in keys or tuple(self.users):
+            self.up_since.pop(one, None)
+            self.down.add(one)
+
+    def goes_away(self, *keys: Pubkey) -> None:
+        for one in keys or tuple(self.users):
+            self.up_since.pop(one, None)
+            self.down.discard(one)
+
+    def is_established(self, key: Pubkey) -> bool:
+        return key in self.up_since
+
+    # The chain
+
+    def land(self, signature: str) -> None:
+        """Lets a lost transaction land after all, if its blockhash lives."""
+        sent_at, writes = self.sent[signature]
+        if signature not in self.fates and self.now - sent_at < BLOCKHASH_LIFE_S:
+            self.apply(writes)
+            self.fates[signature] = FlightFate(Outcome.CONFIRMED.value, self.slot)
+
+    def apply(self, writes: Iterable[Write]) -> None:
+        for write in writes:
+            self.change(
+                write.user,
+                bgp_status=write.status,
+                bgp_rtt_ns=write.rtt_ns,
+                last_bgp_reported_at=self.slot,
+            )
+
+    def reported_by_another(self, key: Pubkey, status: BgpStatus) -> None:
+        self.change(key, bgp_status=status, last_bgp_reported_at=self.slot)
+
+    # What a pass asks
+
+    def match(self, devices: Mapping[Pubkey, Device]) -> dict[str, Device | None]:
+        chosen = devices if self.hosts is None else self.hosts
+        return {devices[one].code: devices[one] for one in chosen}
+
+    def read(self, matched: Mapping[str, Device | None], progress: Any) -> list[DeviceReading]:
+        return [self._reading(host, device) for host, device in matched.items() if device is not None]
+
+    def _reading(self, host: str, device: Device) -> DeviceReading:
+        if device.pubkey in self.silent:
+            return DeviceReading(host, DeviceResult.FAILED, device, "no answer")
+        vrfs = tuple(
+            Vrf(name, device.public_ip)
+            for name in ("default", "vrf1", "vrf2")
+            if name not in self.missing_vrfs
+        )
+        neighbors = tuple(
+            Neighbor(
+                dotted(user.tunnel_net.address | 1),
+                "vrf1",
+                is_up=one in self.up_since,
+                is_enabled=True,
+                uptime_s=int(self.now - self.up_since[one]) if one in self.up_since else -1,
+            )
+            for one, user in self.users.items()
+            if user.device_pk == device.pubkey and (one in self.up_since or one in self.down)
+        )
+        # Of the device's own, so that an answer is never without a neighbor.
+        others = (Neighbor("10.0.0.2", "default", is_up=True, is_enabled=True, uptime_s=1),)
+        return DeviceReading(host, DeviceResult.OK, device, vrfs=vrfs, neighbors=neighbors + others)
+
+    def look_again(
+        self, again: Mapping[str, Device | None], addresses: Mapping[str, Collection[str]], progress: Any
+    ) -> tuple[list[DeviceReading], dict[str, dict[str, int]]]:
+        self.looked_again.append(set(again))
+        self.asked_rtts = dict(addresses)
+        readings = [self._reading(host, device) for host, device in again.items() if device is not None]
+        by_address = {
+            dotted(user.tunnel_net.address | 1): self.rtts.get(one, 0)
+            for one, user in self.users.items()
+            if one in self.up_since
+        }
+        return readings, {
+            host: {one: by_address[one] for one in wanted if by_address.get(one)}
+            for host, wanted in addresses.items()
+        }
+
+    @property
+    def ledger(self) -> "SmallLedger":
+        return SmallLedger(self)
+
+
+class SmallLedger:
+    def __init__(self, world: SmallWorld) -> None:
+        self._world = world
+        self.network = Network("localnet", PROGRAM, ("http://ledger",))
+        self.builder = TransactionBuilder(PROGRAM)
+        self.rpc_requests = 0
+
+    def scope_of(self, data: ProgramData) -> frozenset[Pubkey] | None:
+        return None
+
+    def program_data(self) -> Fetched:
+        world = self._world
+        data = ProgramData(
+            slot=world.slot - world.seen_slots_ago,
+            fetched_at=datetime.now(UTC),
+            users=dict(world.users),
+            devices=dict(world.devices),
+            tenants=world.tenants,
+            seconds_per_slot=SECONDS_PER_SLOT,
+        )
+        return Fetched(data, 0.0, stale=False)
+
+    def fates(self, flights: Sequence[Flight]) -> list[FlightFate]:
+        found = []
+        for flight in flights:
+            sent_at, _ = self._world.sent.get(flight.signature, (0.0, ()))
+            gone = self._world.now - sent_at >= BLOCKHASH_LIFE_S
+            found.append(
+                self._world.fates.get(flight.signature, FlightFate(EXPIRED) if gone else FlightFate(None))
+            )
+        return found
+
+    def write(
+        self, writes: Sequence[Write], signers: Signers, progress: Any = None, journal: Any = None
+    ) -> WriteResult:
+        world, journal = self._world, journal or NoJournal()
+        world.writes = list(writes)
+        result = WriteResult({})
+        for batch in self.builder.pack(writes):
+            world.transactions += 1
+            result.transactions += 1
+            signature = f"signature-{world.transactions}"
+            journal.sent(signature, 0, {write.user: write.status for write in batch.writes})
+            if world.write_mode == LAND:
+                world.apply(batch.writes)
+                journal.ended(signature, Outcome.CONFIRMED.value)
+                made: tuple[Outcome, str | None, int | None] = (Outcome.CONFIRMED, None, world.slot)
+            elif world.write_mode == FAIL:
+                journal.ended(signature, "rejected")
+                made = (Outcome.FAILED, "no", None)
+            else:
+                world.sent[signature] = (world.now, batch.writes)
+                made = (Outcome.PENDING, "unseen", None)
+            for write in batch.writes:
+                result.submissions[write.user] = Submission(write.user, made[0], signature, made[1], made[2])
+        return result
+
+
+class Passes:
+    """Runs passes over a world, one after the other, with or without a memory between them."""
+
+    def __init__(
+        self,
+        world: SmallWorld,
+        history: History | None = None,
+        *,
+        confirm_down_s: float = 0.0,
+        dry_run: bool = False,
+        **rules: Any,
+    ) -> None:
+        self.world = world
+        self.history = history
+        self.recall = Recall(history, dry_run=dry_run)
+        defaults = {"max_down_min": 1000}
+        self.options = PassOptions(
+            dry_run=dry_run,
+            rules=Rules(**cast("Any", defaults | rules)),
+            confirm_down_s=confirm_down_s,
+            signers=SIGNERS,
+        )
+        self.slept: list[float] = []
+
+    def restart(self) -> None:
+        """Goes on as a new process would, with what is in the history."""
+        self.recall = Recall(self.history, dry_run=self.options.dry_run)
+
+    def rules(self, **changes: Any) -> None:
+        self.options = replace(self.options, rules=replace(self.options.rules, **changes))
+
+    def run(self, **world: Any) -> Report:
+        """Does one pass, with the world changed so while it lasts."""
+        before = {name: getattr(self.world, name) for name in world}
+        for name, value in world.items():
+            setattr(self.world, name, value)
+        self.world.writes = []
+        clock = FakeTime(self.world)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(job, "time", clock)
+            try:
+                return run_pass(
+                    cast("Any", self.world),
+                    cast("Any", self.world.ledger),
+                    self.options,
+                    NoProgress(),
+                    self.recall,
+                    self._sleep,
+                )
+            finally:
+                for name, value in before.items():
+                    setattr(self.world, name, value)
+
+    def decision(self, number: int = 0, **world: Any) -> Decision:
+        """Does one pass, and gives what it decided of one user."""
+        wanted = self.world.user(number).pubkey
+        return next(one for one in self.run(**world).decisions if one.observation.user.pubkey == wanted)
+
+    def reason(self, number: int = 0, **world: Any) -> str:
+        return self.decision(number, **world).reason
+
+    def _sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.world.wait(seconds)
+        self.world.between_looks()
+
+
+class FakeTime:
+    """Stands for the time module."""
+
+    def __init__(self, world: SmallWorld) -> None:
+        self._world = world
+
+    def time(self) -> float:
+        return self._world.now
+
+    def monotonic(self) -> float:
+        return self._world.now
+
+
+def activated(user: User, *, is_active: bool) -> dict[str, Any]:
+    return {"status": UserStatus.ACTIVATED if is_active else UserStatus.BANNED}
+
+
+def shuffled(items: Iterable[Any], seed: int) -> list[Any]:
+    order = list(items)
+    random.Random(seed).shuffle(order)
+    return order
