@@ -72,9 +72,21 @@ class Counted(Observer):
     landed: int = 0
     submitted: Counter[Pubkey] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
+    weights: list[tuple[int, int, int]] = field(default_factory=list)
+    wanted: threading.Event = field(default_factory=threading.Event)
+
+    def weigh(self) -> tuple[int, int, int]:
+        """The process's weight at the end of the next pass: in the middle of one, threads ask the devices."""
+        count = len(self.weights)
+        self.wanted.set()
+        until(lambda: len(self.weights) > count)
+        return self.weights[-1]
 
     def passed(self, report: Report, result: ExitCode) -> None:
         self.passes += 1
+        if self.wanted.is_set():
+            self.wanted.clear()
+            self.weights.append(weighed())
         self.landed += sum(one.slot is not None for one in report.submissions.values())
         for decision in report.decisions:
             if decision.action is Action.SUBMIT:
@@ -161,13 +173,13 @@ def test_after_thousands_of_stormy_passes_the_ledger_is_right_and_nothing_has_gr
             if warm is None and now_s > SOAK_S * 0.3:
                 weather.clear()
                 until(lambda: settled(lab, weather))
-                warm = weighed()
+                warm = counted.weigh()
         weather.clear()
         until(lambda: settled(lab, weather))
         until(lambda: not watch._worker.busy() and not watch._worker.waiting())
         passes, landed = counted.passes, sum(lab.writes().values())
         until(lambda: counted.passes > passes + 20)
-        end = weighed()
+        end = counted.weigh()
 
         print(  # noqa: T201
             f"\n{counted.passes} passes in {time.monotonic() - began:.0f} s, failed {dict(counted.failures)}; "
