@@ -35,6 +35,8 @@ class AuditRequest:
     groups: tuple[str, ...] = ()
     workers: int | None = None
     identity_check: bool = True
+    tls_verify: bool | None = None
+    tls_ca_file: Path | None = None
     device: tuple[str, ...] = ()
     contributor: tuple[str, ...] = ()
     down_for_s: float = 24 * 3600
@@ -53,6 +55,8 @@ def register(app: typer.Typer, reporting_errors: Reporting) -> None:
         group: options.GroupNames = "",
         workers: options.Workers = None,
         identity_check: options.IdentityCheck = True,
+        tls_verify: options.TlsVerify = None,
+        tls_ca_file: options.TlsCaFile = None,
         env: options.PassEnv = "",
         rpc_url: options.RpcUrl = None,
         program_id: options.ProgramId = None,
@@ -63,15 +67,16 @@ def register(app: typer.Typer, reporting_errors: Reporting) -> None:
         stale_after: read_options.StaleAfter = "12h",  # type: ignore[assignment]
         output: read_options.AuditOutput = AuditFormat.TABLE,
         exit_code: read_options.ExitCodeOption = False,
-        verbose: options.Verbose = False,
+        verbose: options.Verbose = 0,
         quiet: options.Quiet = False,
+        log_format: options.LogFormatOption = options.LogFormat.TEXT,
     ) -> None:
         """Says what is odd on the ledger, and with --inventory also between the ledger and the devices.
 
         Nothing is written, anywhere. Exit codes: 0 done, whatever was found; 1 the ledger could not be read;
         2 usage or configuration; 3 the result could not be printed; 5 something odd was found (with --exit-code).
         """
-        with reporting_errors(verbose=verbose, quiet=quiet) as stderr:
+        with reporting_errors(verbose=verbose, quiet=quiet, log_format=log_format) as stderr:
             request = AuditRequest(
                 env=env,
                 rpc_urls=tuple(rpc_url or ()),
@@ -83,6 +88,8 @@ def register(app: typer.Typer, reporting_errors: Reporting) -> None:
                 groups=options.names(group),
                 workers=workers,
                 identity_check=identity_check,
+                tls_verify=tls_verify,
+                tls_ca_file=tls_ca_file,
                 device=options.names(device),
                 contributor=options.names(contributor),
                 down_for_s=down_for,
@@ -141,7 +148,8 @@ def _ask_fleet(
     inventory: Path, request: AuditRequest, net: "Network", evidence: "Evidence", stderr: "Console"
 ) -> "Sequence[DeviceReading]":
     """Asks the devices of the inventory for their neighbors, and judges the answers as a run would."""
-    from dzbgp.fleet import Fleet  # noqa: PLC0415 - slow
+    from dzbgp.device_tls import Verification  # noqa: PLC0415 - slow
+    from dzbgp.fleet import Fleet  # noqa: PLC0415
     from dzbgp.inventory import FleetOptions, load_inventory  # noqa: PLC0415
     from dzbgp.progress import progress_bar  # noqa: PLC0415
     from dzbgp.resolver import judge, users_by_device  # noqa: PLC0415
@@ -154,6 +162,7 @@ def _ask_fleet(
         groups=request.groups,
         workers=request.workers,
         network=net,
+        verification=Verification(request.tls_verify, request.tls_ca_file),
     )
     with (
         Fleet(load_inventory(inventory, chosen)) as fleet,

@@ -18,6 +18,8 @@ def register(app: typer.Typer, reporting_errors: Reporting) -> None:
         group: options.GroupNames = "",
         workers: options.Workers = None,
         identity_check: options.IdentityCheck = True,
+        tls_verify: options.TlsVerify = None,
+        tls_ca_file: options.TlsCaFile = None,
         lab: options.Lab = False,
         env: options.PassEnv = "",
         rpc_url: options.RpcUrl = None,
@@ -28,15 +30,16 @@ def register(app: typer.Typer, reporting_errors: Reporting) -> None:
         state: options.State = None,
         output: read_options.AuditOutput = AuditFormat.TABLE,
         show_all: options.All = False,
-        verbose: options.Verbose = False,
+        verbose: options.Verbose = 0,
         quiet: options.Quiet = False,
+        log_format: options.LogFormatOption = options.LogFormat.TEXT,
     ) -> None:
         """Tests everything that a run needs, and says what to do about what fails. Nothing is written, anywhere.
 
         Exit codes: 0 a run can go on, perhaps with warnings; 1 the ledger can not be read, so nothing can run;
         2 usage or configuration; 3 some devices can not be read, or not be written for. The lowest one wins.
         """
-        with reporting_errors(verbose=verbose, quiet=quiet) as stderr:
+        with reporting_errors(verbose=verbose, quiet=quiet, log_format=log_format) as stderr:
             from dzbgp.checking.checks import run_check  # noqa: PLC0415 - slow
             from dzbgp.checking.render import render_json, render_table  # noqa: PLC0415
             from dzbgp.reading.deliver import printed, written  # noqa: PLC0415
@@ -49,6 +52,8 @@ def register(app: typer.Typer, reporting_errors: Reporting) -> None:
                 groups=options.names(group),
                 workers=workers,
                 identity_check=identity_check,
+                tls_verify=tls_verify,
+                tls_ca_file=tls_ca_file,
                 lab=lab,
                 env=env,
                 rpc_urls=tuple(rpc_url or ()),

@@ -42,7 +42,9 @@ def main() -> NoReturn:
         code = error.exit_code
         # Empty after the help that stands for missing arguments. Typer's own form of it is a box of four lines.
         if error.format_message():
-            _say(CandidConsole(stderr=True), f"error: {error.format_message()}")
+            with contextlib.suppress(OSError):
+                line = f"error: {error.format_message()}"
+                CandidConsole(stderr=True).print(line, markup=False, highlight=False, soft_wrap=True)
     _leave(code if isinstance(code, int) else ExitCode.OK)
 
 
@@ -94,7 +96,7 @@ def run(
     Exit codes: 0 done; 1 could not run, nothing was written; 2 usage or configuration; 3 done in part;
     4 the guard held something; 5 a dry run with changes pending (with --exit-code).
     """
-    with _reporting_errors(verbose=given.verbose, quiet=given.quiet) as stderr:
+    with _reporting_errors(verbose=given.verbose, quiet=given.quiet, log_format=given.log_format) as stderr:
         from dzbgp.delivery import deliver, destinations  # noqa: PLC0415
         from dzbgp.metrics_textfile import MetricsTextfile  # noqa: PLC0415
         from dzbgp.report.totals import exit_code_of  # noqa: PLC0415
@@ -122,7 +124,7 @@ def watch(
 
     Writes go out beside the passes, so that a slow ledger delays none. One bad pass does not end it.
     """
-    with _reporting_errors(verbose=given.verbose, quiet=given.quiet):
+    with _reporting_errors(verbose=given.verbose, quiet=given.quiet, log_format=given.log_format):
         from dzbgp.run_command import request_of  # noqa: PLC0415 - slow
         from dzbgp.watch_command import watch_fleet  # noqa: PLC0415 - slow
 
@@ -150,51 +152,46 @@ def lab_command(
     seed: Annotated[
         int, typer.Option("--seed", envvar="DZBGP_SEED", help="The same seed gives the same world.")
     ] = 1,
-    verbose: options.Verbose = False,
+    verbose: options.Verbose = 0,
+    log_format: options.LogFormatOption = options.LogFormat.TEXT,
 ) -> None:
     """Starts simulated devices and a local ledger, says how to use them, and runs until it is interrupted."""
-    with _reporting_errors(verbose=verbose, quiet=False):
+    with _reporting_errors(verbose=verbose, quiet=False, log_format=log_format):
         from dzbgp.lab.serve import serve_lab  # noqa: PLC0415 - slow
 
         serve_lab(directory, port=port, seed=seed, say=typer.echo)
 
 
 @contextlib.contextmanager
-def _reporting_errors(*, verbose: bool, quiet: bool) -> Iterator[Console]:
+def _reporting_errors(*, verbose: int, quiet: bool, log_format: options.LogFormat) -> Iterator[Console]:
     """Gives the console for stderr; turns what ends a run into one line and the contract's exit code."""
     from dzbgp import logs  # noqa: PLC0415
 
     stderr = CandidConsole(file=sys.stderr, stderr=True)
-    logs.configure(stderr, verbose=verbose, quiet=quiet)
+    logs.configure(stderr, verbose=verbose, quiet=quiet, as_json=log_format is options.LogFormat.JSON)
     signal.signal(signal.SIGTERM, _terminated)
     try:
         yield stderr
     except DzbgpError as error:
         log.debug("the run ended here", exc_info=True)
-        _say(stderr, f"error: {error}")
+        logs.say(f"error: {error}")
         raise typer.Exit(error.exit_code) from None
     except KeyboardInterrupt:
-        _say(stderr, "error: interrupted; nothing was written")
+        logs.say("error: interrupted; nothing was written")
         raise typer.Exit(ExitCode.COULD_NOT_RUN) from None
     except (typer.Exit, typer.Abort):
         raise
     except Exception as error:
         if verbose:
             log.exception("a fault of dzbgp's own")
-        _say(
-            stderr,
-            f"error: a fault of dzbgp's own ({type(error).__name__}); --verbose shows where. Please report it.",
+        logs.say(
+            f"error: a fault of dzbgp's own ({type(error).__name__}); --verbose shows where. Please report it."
         )
         raise typer.Exit(ExitCode.COULD_NOT_RUN) from None
 
 
 def _terminated(*_: object) -> None:
     raise KeyboardInterrupt
-
-
-def _say(console: Console, line: str) -> None:
-    with contextlib.suppress(OSError):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
 
 
 read_command.register(app, _reporting_errors)

@@ -1,34 +1,76 @@
-"""The devices' password where the inventory has none: the environment's, or that of a file it names."""
+"""The devices' password where the inventory has none: the environment's, that of a file, or what a command prints."""
 
+import functools
 import os
+import shlex
+import subprocess
 from pathlib import Path
 
 from dzbgp.errors import UsageError
 
 PASSWORD = "DZBGP_EOS_PASSWORD"  # noqa: S105 - the variable's name
 PASSWORD_FILE = "DZBGP_EOS_PASSWORD_FILE"  # noqa: S105 - the variable's name
+PASSWORD_COMMAND = "DZBGP_EOS_PASSWORD_COMMAND"  # noqa: S105 - the variable's name
 _LONGEST = 4096
+_PATIENCE_S = 30
 
 
 def password() -> str | None:
-    """Gives what DZBGP_EOS_PASSWORD holds, else the file that DZBGP_EOS_PASSWORD_FILE names; None without both.
+    """Gives DZBGP_EOS_PASSWORD, else what the file DZBGP_EOS_PASSWORD_FILE holds, else what
+    DZBGP_EOS_PASSWORD_COMMAND prints; None without any.
 
-    One line end at the file's end is not part of the password. Raises UsageError, without a word of its content.
-    """
-    given = os.environ.get(PASSWORD)
-    named = os.environ.get(PASSWORD_FILE)
-    if given or not named:
+    One line end at the end is not part of the password. The command is run once, without a shell, and has 30 s.
+    Raises UsageError, without a word of what was read.
+    """  # noqa: D205
+    if given := os.environ.get(PASSWORD):
         return given
+    if named := os.environ.get(PASSWORD_FILE):
+        return _line(_of_file(named), f"{PASSWORD_FILE} {named}")
+    if command := os.environ.get(PASSWORD_COMMAND):
+        return _of_command(command)
+    return None
+
+
+def _of_file(named: str) -> bytes:
     try:
         with Path(named).expanduser().open("rb") as file:
-            content = file.read(_LONGEST + 1)
-        text = content.decode()
+            return file.read(_LONGEST + 1)
     except OSError as error:
         why = error.strerror or "unreadable"
         raise UsageError(f"{PASSWORD_FILE} {named}: {why}; expected a file with the password") from None
+
+
+# Every host asks, and a vault may ask a person for each.
+@functools.cache
+def _of_command(command: str) -> str:
+    """Runs the command. Neither its words, which may hold a token, nor its output are ever shown."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        raise UsageError(f"{PASSWORD_COMMAND}: its quotes do not match; expected a command") from None
+    if not words:
+        raise UsageError(f"{PASSWORD_COMMAND}: it is blank; expected a command")
+    name = f"{PASSWORD_COMMAND} ({Path(words[0]).name})"
+    try:
+        done = subprocess.run(  # noqa: S603 - the command is the operator's own
+            words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, timeout=_PATIENCE_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        raise UsageError(f"{name}: it did not end in {_PATIENCE_S} s; expected the password") from None
+    except (OSError, ValueError) as error:
+        why = getattr(error, "strerror", None) or "it can not be run"
+        raise UsageError(f"{name}: {why}; expected a command that prints the password") from None
+    if done.returncode:
+        raise UsageError(f"{name}: it ended with {done.returncode}; expected 0 and the password")
+    return _line(done.stdout, name)
+
+
+def _line(content: bytes, name: str) -> str:
+    try:
+        text = content.decode()
     except UnicodeDecodeError:
-        raise UsageError(f"{PASSWORD_FILE} {named}: it is not UTF-8; expected the password") from None
+        raise UsageError(f"{name}: it is not UTF-8; expected the password") from None
     text = text.removesuffix("\n").removesuffix("\r")
     if not text or len(content) > _LONGEST or not text.isprintable():
-        raise UsageError(f"{PASSWORD_FILE} {named}: expected one line, the password, and nothing else")
+        raise UsageError(f"{name}: expected one line, the password, and nothing else")
     return text

@@ -4,7 +4,7 @@ import copy
 import logging
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from nornir.core.inventory import ConnectionOptions, Host
 from nornir.core.plugins.inventory import InventoryPluginRegister
 
 from dzbgp import device_login
+from dzbgp.device_tls import Verification, Verifier
 from dzbgp.eapi import bound_answers
 from dzbgp.errors import DzbgpError, InventoryError, UsageError
 from dzbgp.inventories.source import PLUGIN, check_options, is_ledger_url, parse_ledger_url
@@ -42,6 +43,8 @@ class FleetOptions:
     """Hosts of any of these; empty: all."""
     network: Network | None = None
     """The ledger that an inventory made of it is read from, unless the inventory's configuration names one."""
+    verification: Verification = field(default_factory=Verification)
+    """Whether devices must prove who they are."""
 
 
 def load_inventory(path: Path, options: FleetOptions | None = None) -> Nornir:
@@ -52,9 +55,10 @@ def load_inventory(path: Path, options: FleetOptions | None = None) -> Nornir:
     """
     bound_answers()
     options = options or FleetOptions()
+    verifier = Verifier(options.verification)
     nornir = _init(path, options)
     for name, host in nornir.inventory.hosts.items():
-        _own_connection(path, name, host)
+        _own_connection(path, name, host, verifier)
     return _choose(nornir, options)
 
 
@@ -194,7 +198,7 @@ class _OwnOptions(ConnectionOptions):
         self._kept = extras
 
 
-def _own_connection(path: Path, name: str, host: Host) -> None:
+def _own_connection(path: Path, name: str, host: Host, verifier: Verifier) -> None:
     """Gives `host` a connection of its own making.
 
     nornir-napalm 0.6 writes the port into the dictionary of extras that it was given, and NAPALM's driver
@@ -220,6 +224,7 @@ def _own_connection(path: Path, name: str, host: Host) -> None:
     for key, default in (("timeout", DEFAULT_TIMEOUT_S), ("optional_args", {})):
         if extras.get(key) is None:
             extras[key] = default
+    verifier.apply(host, f"--inventory {path}: host {name!r}", extras["optional_args"], path)
     host.connection_options[CONNECTION] = _OwnOptions(
         hostname=resolved.hostname or name,
         port=resolved.port,

@@ -91,8 +91,9 @@ def register(app: typer.Typer, reporting_errors: Reporting) -> None:
         prune: Prune = False,
         dry_run: DryRun = False,
         exit_code: ExitCodeOption = False,
-        verbose: options.Verbose = False,
+        verbose: options.Verbose = 0,
         quiet: options.Quiet = False,
+        log_format: options.LogFormatOption = options.LogFormat.TEXT,
     ) -> None:
         """Writes the ledger's devices as a Nornir inventory, or brings one up to date. No device is touched.
 
@@ -101,7 +102,7 @@ def register(app: typer.Typer, reporting_errors: Reporting) -> None:
         Exit codes: 0 done; 1 the ledger could not be read; 2 usage, or a file that is malformed; 3 the changes
         could not be printed; 5 a dry run with changes (with --exit-code).
         """
-        with reporting_errors(verbose=verbose, quiet=quiet):
+        with reporting_errors(verbose=verbose, quiet=quiet, log_format=log_format):
             from dzbgp.inventories.selection import Selection  # noqa: PLC0415 - slow
             from dzbgp.ledger.networks import network  # noqa: PLC0415
             from dzbgp.logs import silence_retry_logs  # noqa: PLC0415

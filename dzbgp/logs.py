@@ -1,12 +1,17 @@
 """Logging: to stderr, one line an event; the libraries' own words only with --verbose."""
 
 import contextlib
+import json
 import logging
 import sys
+from datetime import UTC, datetime
 
 from rich.console import Console
 
 LIBRARIES = ("nornir", "pyeapi", "napalm", "netmiko", "paramiko")
+REQUESTS = "pyeapi"
+"""Its DEBUG lines hold whole requests, with the enable password in them."""
+SAYS = "dzbgp.says"
 # These put whole URLs or requests into their lines, and an RPC's path is a secret.
 NEVER = ("httpx2", "httpcore2", "solana", "stamina")
 
@@ -24,22 +29,56 @@ class _ConsoleHandler(logging.Handler):
             self._console.print(self.format(record), markup=False, highlight=False, soft_wrap=True)
 
 
-def configure(console: Console, *, verbose: bool, quiet: bool) -> None:
-    """Sends the program's log lines to `console`: INFO and up, with verbose DEBUG, with quiet ERROR."""
+class _TextFormatter(logging.Formatter):
+    """The time, the level and the message; what `say` says stands alone."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        if record.name == SAYS:
+            return record.getMessage()
+        return super().format(record)
+
+
+class _JsonFormatter(logging.Formatter):
+    """One JSON object a line: time (ISO 8601, UTC), level, logger, message, and the traceback where one is shown."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        line = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            line["exception"] = self.formatException(record.exc_info)
+        return json.dumps(line)
+
+
+def configure(console: Console, *, verbose: int, quiet: bool, as_json: bool = False) -> None:
+    """Sends the program's log lines to `console`: INFO and up, with verbose DEBUG, with quiet ERROR.
+
+    The libraries are silent, with `verbose` they say what goes wrong for them, with 2 of it nearly everything.
+    """
     level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO
     handler = _ConsoleHandler(console)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+    text = _TextFormatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
+    handler.setFormatter(_JsonFormatter() if as_json else text)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
     logging.getLogger("dzbgp").setLevel(level)
     for name in LIBRARIES:
         # Each failing device makes them log whole tracebacks; the report says it in one line.
-        logging.getLogger(name).setLevel(logging.INFO if verbose else logging.CRITICAL + 1)
+        loudest = logging.DEBUG if verbose > 1 and name != REQUESTS else logging.INFO
+        logging.getLogger(name).setLevel(loudest if verbose else logging.CRITICAL + 1)
     for name in NEVER:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     if sys.flags.dev_mode:
         logging.captureWarnings(capture=True)
+
+
+def say(line: str) -> None:
+    """Says what ends a command: one line, whatever the level."""
+    logging.getLogger(SAYS).critical("%s", line)
 
 
 def silence_retry_logs() -> None:

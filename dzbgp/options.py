@@ -22,6 +22,13 @@ class Output(StrEnum):
     HTML = "html"
 
 
+class LogFormat(StrEnum):
+    """How the lines on stderr look."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
 class Commitment(StrEnum):
     """How safe a write must be before it counts as done."""
 
@@ -124,6 +131,24 @@ IdentityCheck = Annotated[
         "--identity-check/--no-identity-check",
         panel=_FLEET,
         help="Believe a device only when the router-id of its unicast VRFs is its onchain public_ip.",
+    ),
+]
+TlsVerify = Annotated[
+    bool | None,
+    _option(
+        "--tls-verify/--no-tls-verify",
+        panel=_FLEET,
+        help="Devices must prove who they are before they are told the password: https certificates, ssh host keys.",
+        show_default="as the inventory says",
+    ),
+]
+TlsCaFile = Annotated[
+    Path | None,
+    _option(
+        "--tls-ca-file",
+        panel=_FLEET,
+        metavar="PATH",
+        help="The CA's certificate (PEM) that devices prove themselves by; implies --tls-verify.",
     ),
 ]
 Lab = Annotated[
@@ -365,6 +390,19 @@ ExitCodeOption = Annotated[
     _option("--exit-code", panel=_REPORT, help="Exit with 5 when a dry run finds something to write."),
 ]
 Verbose = Annotated[
-    bool, _option("--verbose", "-v", panel=_REPORT, help="Log everything, with the tracebacks of failures.")
+    int,
+    _option(
+        "--verbose",
+        "-v",
+        panel=_REPORT,
+        count=True,
+        metavar="",
+        help="Log everything, with the tracebacks of failures; -vv: all that the libraries say, too.",
+        show_default=False,
+    ),
+]
+LogFormatOption = Annotated[
+    LogFormat,
+    _option("--log-format", panel=_REPORT, help="How the lines on stderr look; json: one object a line."),
 ]
 Quiet = Annotated[bool, _option("--quiet", "-q", panel=_REPORT, help="Log errors only; no progress bar.")]

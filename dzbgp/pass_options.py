@@ -17,6 +17,8 @@ _PARAMETERS: dict[str, tuple[Any, Any]] = {
     "group": (options.GroupNames, ""),
     "workers": (options.Workers, None),
     "identity_check": (options.IdentityCheck, True),
+    "tls_verify": (options.TlsVerify, None),
+    "tls_ca_file": (options.TlsCaFile, None),
     "lab": (options.Lab, False),
     "env": (options.PassEnv, ""),
     "rpc_url": (options.RpcUrl, None),
@@ -42,8 +44,9 @@ _PARAMETERS: dict[str, tuple[Any, Any]] = {
     "flap_window": (options.FlapWindow, "1h"),
     "cooldown": (options.Cooldown, "30m"),
     "state": (options.State, None),
-    "verbose": (options.Verbose, False),
+    "verbose": (options.Verbose, 0),
     "quiet": (options.Quiet, False),
+    "log_format": (options.LogFormatOption, options.LogFormat.TEXT),
 }
 
 

@@ -35,14 +35,15 @@ def register(app: typer.Typer, reporting_errors: Reporting) -> None:
         sort: read_options.Sort = "",
         columns: read_options.Columns = "",
         output: read_options.Output = Format.TABLE,
-        verbose: options.Verbose = False,
+        verbose: options.Verbose = 0,
         quiet: options.Quiet = False,
+        log_format: options.LogFormatOption = options.LogFormat.TEXT,
     ) -> None:
         """Shows the users of the ledger, and how fresh the report of each session is. No device is touched.
 
         Exit codes: 0 done; 1 the ledger could not be read; 2 usage; 3 the result could not be printed.
         """
-        with reporting_errors(verbose=verbose, quiet=quiet):
+        with reporting_errors(verbose=verbose, quiet=quiet, log_format=log_format):
             from dzbgp.reading.deliver import deliver  # noqa: PLC0415 - slow
             from dzbgp.reading.users import UserQuery, list_users  # noqa: PLC0415 - slow
 
@@ -77,14 +78,15 @@ def register(app: typer.Typer, reporting_errors: Reporting) -> None:
         sort: read_options.Sort = "",
         columns: read_options.Columns = "",
         output: read_options.Output = Format.TABLE,
-        verbose: options.Verbose = False,
+        verbose: options.Verbose = 0,
         quiet: options.Quiet = False,
+        log_format: options.LogFormatOption = options.LogFormat.TEXT,
     ) -> None:
         """Shows the devices of the ledger, with their publishers and the counts of their users. None is touched.
 
         Exit codes: 0 done; 1 the ledger could not be read; 2 usage; 3 the result could not be printed.
         """
-        with reporting_errors(verbose=verbose, quiet=quiet):
+        with reporting_errors(verbose=verbose, quiet=quiet, log_format=log_format):
             from dzbgp.ledger.signers import load_signers  # noqa: PLC0415 - slow
             from dzbgp.reading.deliver import deliver  # noqa: PLC0415 - slow
             from dzbgp.reading.devices import DeviceQuery, list_devices  # noqa: PLC0415 - slow

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from dzbgp import options
 from dzbgp.delivery import Destination, check
+from dzbgp.device_tls import Verification, unverified
 from dzbgp.errors import UsageError
 from dzbgp.events import OnFetch, unobserved
 from dzbgp.fleet import Fleet
@@ -52,6 +53,9 @@ class RunRequest:
     groups: tuple[str, ...] = ()
     workers: int | None = None
     identity_check: bool = True
+    tls_verify: bool | None = None
+    """None: as the inventory says."""
+    tls_ca_file: Path | None = None
     lab: bool = False
     env: str = ""
     """Empty: the network that the inventory is made of, else mainnet-beta."""
@@ -81,6 +85,8 @@ def request_of(given: PassValues) -> RunRequest:
         groups=options.names(given.group),
         workers=given.workers,
         identity_check=given.identity_check,
+        tls_verify=given.tls_verify,
+        tls_ca_file=given.tls_ca_file,
         lab=given.lab,
         env=given.env,
         rpc_urls=tuple(given.rpc_url or ()),
@@ -123,6 +129,7 @@ def run_once(request: RunRequest, stderr: Console, metrics: Metrics | None = Non
         request, net = prepared(request, stack)
         setup = load_setup(request)
         stack.enter_context(setup.fleet)
+        warn_of_unverified(setup.fleet)
         on_fetch = metrics.observe_fetch if metrics else unobserved
         ledger = stack.enter_context(open_ledger(request, net, setup.fleet, on_fetch))
         if metrics is not None:
@@ -161,14 +168,7 @@ def load_setup(request: RunRequest) -> Setup:
     """Reads the inventory and the keypairs. Raises a UsageError."""
     if request.inventory is None:
         raise UsageError(_NO_INVENTORY)
-    chosen = FleetOptions(
-        limit=request.limit,
-        filters=request.filters,
-        workers=request.workers,
-        groups=request.groups,
-        network=None if request.lab else _network(request),
-    )
-    fleet = Fleet(load_inventory(request.inventory, chosen))
+    fleet = Fleet(load_inventory(request.inventory, fleet_options(request)))
     pass_options = PassOptions(
         dry_run=request.dry_run,
         identity_check=request.identity_check,
@@ -177,6 +177,25 @@ def load_setup(request: RunRequest) -> Setup:
         signers=_signers(request),
     )
     return Setup(fleet, pass_options)
+
+
+def fleet_options(request: RunRequest) -> FleetOptions:
+    """Says which hosts the request is about, and how they are asked. Raises UsageError."""
+    return FleetOptions(
+        limit=request.limit,
+        filters=request.filters,
+        workers=request.workers,
+        groups=request.groups,
+        network=None if request.lab else _network(request),
+        verification=Verification(request.tls_verify, request.tls_ca_file),
+    )
+
+
+def warn_of_unverified(fleet: Fleet) -> None:
+    """Says, once for the whole fleet, how many devices need not prove who they are."""
+    connections = [host.get_connection_parameters(CONNECTION) for host in fleet.hosts.values()]
+    for sentence, remedy in unverified(connections):
+        log.warning("%s; %s", sentence, remedy)
 
 
 def open_ledger(request: RunRequest, net: Network, fleet: Fleet | None, on_fetch: OnFetch) -> LedgerSession:
@@ -234,7 +253,10 @@ def _with_lab(request: RunRequest, stack: contextlib.ExitStack) -> tuple[RunRequ
         if device is not None and connection.hostname and connection.port:
             addresses[device.code] = (connection.hostname, connection.port)
     lab = stack.enter_context(Lab.start(addresses=addresses))
-    return replace(request, inventory=inventory, keypairs=(lab.keypairs,)), lab.network
+    # The lab's devices can prove themselves, so they have to, unless somebody wants it otherwise.
+    verified = request.tls_verify is False or request.tls_ca_file is not None
+    ca_file = request.tls_ca_file if verified else lab.ca_file
+    return replace(request, inventory=inventory, keypairs=(lab.keypairs,), tls_ca_file=ca_file), lab.network
 
 
 def open_history(request: RunRequest, net: Network, stack: contextlib.ExitStack) -> History | None:

@@ -27,7 +27,7 @@ def main(target: Path) -> None:
         progress=False,
     )
     stderr = Console(stderr=True)
-    logs.configure(stderr, verbose=False, quiet=True)
+    logs.configure(stderr, verbose=0, quiet=True)
     report = run_once(request, stderr)
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
     table.render(report, console)

@@ -18,7 +18,7 @@ from dzbgp.checking.ledger import LedgerState, check_ledger
 from dzbgp.checking.state import check_state
 from dzbgp.errors import ExitCode, InventoryError, UsageError
 from dzbgp.fleet import Fleet
-from dzbgp.inventory import CONNECTION, FleetOptions, load_inventory
+from dzbgp.inventory import CONNECTION, load_inventory
 from dzbgp.ledger.errors import LedgerError
 from dzbgp.ledger.networks import Network, network
 from dzbgp.ledger.preflight import LAMPORTS_PER_SOL
@@ -27,7 +27,7 @@ from dzbgp.logs import silence_retry_logs
 from dzbgp.models import Device, ProgramData
 from dzbgp.progress import progress_bar
 from dzbgp.resolver import users_by_device
-from dzbgp.run_command import RunRequest, default_state, prepared
+from dzbgp.run_command import RunRequest, default_state, fleet_options, prepared
 from tasks.probe import probe
 
 _INVENTORY_HINT = "put it right; `dzbgp inventory --output DIR` makes one of the ledger"
@@ -41,7 +41,7 @@ def run_check(request: RunRequest, stderr: Console) -> CheckReport:
     inventory = Findings(Section.INVENTORY)
     with contextlib.ExitStack() as stack:
         request, net = _prepared(request, inventory, stack)
-        fleet = _fleet(request, net, inventory)
+        fleet = _fleet(request, inventory)
         if fleet is not None:
             stack.enter_context(fleet)
         signers, keys = load_keys(request.keypairs)
@@ -92,19 +92,12 @@ def _prepared(
     return request, net
 
 
-def _fleet(request: RunRequest, net: Network, found: Findings) -> Fleet | None:
+def _fleet(request: RunRequest, found: Findings) -> Fleet | None:
     if request.inventory is None:
         return None
-    chosen = FleetOptions(
-        limit=request.limit,
-        filters=request.filters,
-        workers=request.workers,
-        groups=request.groups,
-        network=None if request.lab else net,
-    )
     subject = str(request.inventory)
     try:
-        fleet = Fleet(load_inventory(request.inventory, chosen))
+        fleet = Fleet(load_inventory(request.inventory, fleet_options(request)))
     except UsageError as error:
         found.fail(subject, "parses", str(error), _INVENTORY_HINT, ExitCode.USAGE)
     except LedgerError as error:

@@ -11,6 +11,7 @@ from solders.pubkey import Pubkey
 from dzbgp.checking.findings import Findings, Section
 from dzbgp.checking.probe import Probe, Step
 from dzbgp.device_errors import explain
+from dzbgp.device_tls import is_verified, transport_of, unverified
 from dzbgp.errors import ExitCode
 from dzbgp.models import Device, DeviceReading, DeviceResult, Tenant, User
 from dzbgp.resolver import judge, vrf_of
@@ -25,13 +26,14 @@ READ_ONLY_USER = (
     "`username dzbgp privilege 1 role dzbgp secret ...`, and here optional_args: force_no_enable: true"
 )
 _NAMED = (
-    "put right the inventory's username and password, or DZBGP_EOS_USERNAME and DZBGP_EOS_PASSWORD(_FILE)"
+    "put right the inventory's username and password, or DZBGP_EOS_USERNAME and DZBGP_EOS_PASSWORD (or "
+    "DZBGP_EOS_PASSWORD_FILE, DZBGP_EOS_PASSWORD_COMMAND)"
 )
 HINTS = {
     "settings": "put right platform and extras of the host's connection_options: napalm",
     "reachable": "check hostname and port, the way there, and on the device `management api http-commands` "
     "(`no shutdown`, and `vrf MGMT` where management has a VRF)",
-    "tls": "put the device's CA where Python finds it (SSL_CERT_FILE), give the device a certificate for this "
+    "tls": "name the device's CA (--tls-ca-file), give the device a certificate for this "
     "hostname, and check that the port is the one of https",
     "api": "on the device look at `show management api http-commands`; a slow one needs a longer timeout in extras",
     "credentials": f"{_NAMED}; {READ_ONLY_USER}",
@@ -98,46 +100,11 @@ def failed_check(probe: Probe) -> str:
     return next((check for so, check in cases if so), "bgp")
 
 
-def transport_of(connection: ConnectionOptions) -> str:
-    """Gives the name of the transport, as NAPALM chooses it."""
-    options = (connection.extras or {}).get("optional_args") or {}
-    return str(options.get("transport", options.get("eos_transport", "https")))
-
-
-def is_verified(connection: ConnectionOptions) -> bool:
-    """Says whether the device must prove who it is before it is told the password."""
-    options = (connection.extras or {}).get("optional_args") or {}
-    transport = transport_of(connection)
-    if transport == "ssh":
-        return bool(options.get("ssh_strict"))
-    context = options.get("context")
-    if isinstance(context, ssl.SSLContext):
-        return transport == "https" and context.verify_mode is ssl.CERT_REQUIRED
-    if transport == "https_certs":
-        return bool(options.get("ca_file"))
-    return transport == "https" and bool(options.get("enforce_verification"))
-
-
 def check_verification(connections: Mapping[str, ConnectionOptions]) -> Findings:
     """Says once for the whole fleet which devices need not prove who they are."""
     found = Findings(Section.DEVICES)
-    unproven = {
-        host: transport_of(connection)
-        for host, connection in connections.items()
-        if not is_verified(connection)
-    }
-    words = {
-        "http": ("nothing is encrypted", "use transport: https"),
-        "ssh": ("host keys are not verified", "optional_args: ssh_strict: true, system_host_keys: true"),
-    }
-    for transport, count in Counter(unproven.values()).items():
-        what, remedy = words.get(
-            transport, ("certificates are not verified", "optional_args: enforce_verification: true")
-        )
-        detail = (
-            f"{what} ({transport}, {count} of {len(connections)}): who is on the way can read the password"
-        )
-        found.warn("fleet", "tls", detail, f"{remedy}, in the inventory's napalm extras")
+    for detail, remedy in unverified(connections.values()):
+        found.warn("fleet", "tls", detail, remedy)
     return found
 
 

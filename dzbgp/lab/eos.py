@@ -47,8 +47,8 @@ class EosFleet:
         """The certificate of the CA that signed the devices' certificate."""
 
     @classmethod
-    def start(cls, devices: Iterable[EosDevice]) -> Self:
-        """Lets every device listen, and returns when all do.
+    def start(cls, devices: Iterable[EosDevice], *, plain: bool = False) -> Self:
+        """Lets every device listen, and returns when all do; `plain`: over http instead of https.
 
         Raises OSError, naming address and port, when one can't be listened on; then none listens. Raises
         ValueError when two devices have one code.
@@ -62,7 +62,7 @@ class EosFleet:
 
         async def listen() -> None:
             for one in served.values():
-                one.tls = tls.context
+                one.tls = None if plain else tls.context
                 await one.listen()
             for one in served.values():
                 one.apply_fault()

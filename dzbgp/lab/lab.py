@@ -33,6 +33,8 @@ class Lab:
         self.ledger = ledger
         self.keypairs = keypairs
         """A directory with a Solana CLI keypair for each publisher."""
+        self.ca_file = keypairs.parent / f"{keypairs.name}-ca.pem"
+        """The certificate of the CA by which the devices prove themselves."""
         self._stack = stack
 
     @classmethod
@@ -80,8 +82,12 @@ class Lab:
             for name, keypair in publishers.items():
                 file = keypairs / f"{name}.json"
                 stack.callback(file.unlink, missing_ok=True)
-                _write_keypair(file, bytes(keypair))
-            return cls(world, fleet, ledger, keypairs, stack.pop_all())
+                _write(file, json.dumps(list(bytes(keypair))))
+            lab = cls(world, fleet, ledger, keypairs, stack)
+            stack.callback(lab.ca_file.unlink, missing_ok=True)
+            _write(lab.ca_file, fleet.ca_pem)
+            lab._stack = stack.pop_all()
+            return lab
 
     @property
     def network(self) -> Network:
@@ -109,10 +115,10 @@ def default_inventory() -> Path:
     return Path(str(files("dzbgp.lab"))) / "inventory"
 
 
-def _write_keypair(file: Path, secret: bytes) -> None:
+def _write(file: Path, content: str) -> None:
     try:
         descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="ascii") as keypair_file:
-            json.dump(list(secret), keypair_file)
+        with os.fdopen(descriptor, "w", encoding="ascii") as written:
+            written.write(content)
     except OSError as error:
         raise LabError(f"{file}: {error.strerror}") from None

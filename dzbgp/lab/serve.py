@@ -38,7 +38,8 @@ def _inventory(lab: Lab, directory: Path) -> Path:
 def _introduce(lab: Lab, inventory: Path, say: Callable[[str], None]) -> None:
     addresses = [f"{spec.address}:{spec.port}" for spec in lab.world.devices]
     command = ["dzbgp", "run", "--inventory", str(inventory), "--env", "localnet"]
-    command += ["--rpc-url", lab.ledger.url, "--keypair", str(lab.keypairs), "--dry-run"]
+    command += ["--rpc-url", lab.ledger.url, "--keypair", str(lab.keypairs)]
+    command += ["--tls-ca-file", str(lab.ca_file), "--dry-run"]
     say(f"{len(addresses)} devices: {addresses[0]} to {addresses[-1]}")
     say(f"ledger: {lab.ledger.url} (program {lab.world.program_id})")
     say("")

@@ -9,7 +9,7 @@ from check_lab import Checked
 from e2e_lab import E2eLab, edited
 from nornir.core.inventory import ConnectionOptions
 
-from dzbgp.checking.devices import is_verified
+from dzbgp.device_tls import is_verified
 from dzbgp.lab.eos import EosDevice, EosFault, FaultKind
 
 AMS = "ams-dz-001"
@@ -206,4 +206,4 @@ def test_only_a_device_that_must_prove_itself_counts_as_verified(
 def test_unverified_devices_are_told_once_for_the_whole_fleet(checked: Check) -> None:
     (item,) = checked().found(subject="fleet")
     assert item["detail"].startswith("certificates are not verified (https, 8 of 8)")
-    assert "enforce_verification: true" in item["hint"]
+    assert "--tls-verify" in item["hint"]

@@ -12,7 +12,7 @@ import pytest
 from fault_runs import Case, Fault, Site, carry_out, explained, site
 from fault_runs import FaultKind as Kind
 
-SEEDS = range(*map(int, os.environ.get("DZBGP_FAULT_SEEDS", "1000-1120").split("-")))
+SEEDS = range(*map(int, os.environ.get("DZBGP_FAULT_SEEDS", "1000-1200").split("-")))
 
 FETCH = "getProgramAccounts"
 SEND = "sendTransaction"

@@ -1,0 +1,167 @@
+"""Which devices must prove who they are before they are told the password, and by which CA.
+
+What NAPALM 5.2 and pyeapi 1.0 make of it: over https a certificate is only looked at with `enforce_verification`, or
+with an ssl context of one's own; http proves nothing; over ssh a host key is only looked at with `ssh_strict`.
+"""
+
+import ssl
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from nornir.core.inventory import ConnectionOptions, Host
+
+from dzbgp.errors import InventoryError, UsageError
+
+VERIFY, CA_FILE = "dz_tls_verify", "dz_tls_ca_file"
+"""The data of a host, a group or the defaults that say the same as the options do for all."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verification:
+    """What was asked for. `required` None: as the inventory says; `ca_file` None: the CAs that the system trusts."""
+
+    required: bool | None = None
+    ca_file: Path | None = None
+
+    def __post_init__(self) -> None:
+        if self.required is False and self.ca_file is not None:
+            raise UsageError("--tls-ca-file: it does not go with --no-tls-verify")
+
+
+class _Context(ssl.SSLContext):
+    """A context that hosts share: NAPALM's options are copied for each question, and a context can't be."""
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return self
+
+
+class Verifier:
+    """Lets connections verify their devices. A CA's file is read once for all hosts."""
+
+    def __init__(self, asked: Verification) -> None:
+        self._asked = asked
+        self._contexts: dict[Path | None, _Context] = {}
+        if asked.ca_file is not None:
+            self._context(asked.ca_file, "--tls-ca-file")
+
+    def apply(self, host: Host, where: str, options: dict[str, Any], beside: Path) -> None:
+        """Puts into `options`, NAPALM's optional_args of `host`, what its transport needs for what was asked.
+
+        `where` names the host in errors; the CA's file that an inventory names is also looked for `beside` it.
+        Raises InventoryError when the host is to be verified and its transport can not be, or its CA can't be read.
+        """
+        required, ca_file, named = self._wanted(host, where, options, beside)
+        if required is None:
+            return
+        match transport_of_options(options):
+            case "https":
+                options.pop("ca_file", None)
+                options["enforce_verification"] = required
+                options.pop("context", None)
+                if required:
+                    options["context"] = self._context(ca_file, named)
+            case "ssh":
+                options["ssh_strict"] = required
+                if required and not (options.get("alt_host_keys") or options.get("system_host_keys")):
+                    options["system_host_keys"] = True
+            case transport if required:
+                raise InventoryError(
+                    f"{where} has transport {transport!r}, which can not be verified; expected https or ssh "
+                    f"(--tls-verify, {VERIFY})"
+                )
+
+    def _wanted(
+        self, host: Host, where: str, options: Mapping[str, Any], beside: Path
+    ) -> tuple[bool | None, Path | None, str]:
+        """Gives whether `host` must be verified (None: as NAPALM's options say), by whose CA, and who named that."""
+        if self._asked.required is False:
+            return False, None, ""
+        if self._asked.ca_file is not None:
+            return True, self._asked.ca_file, "--tls-ca-file"
+        said, ca_file = host.get(VERIFY), host.get(CA_FILE)
+        if said is not None and not isinstance(said, bool):
+            raise InventoryError(f"{where} has {VERIFY} {said!r}; expected true or false")
+        if ca_file is None and transport_of_options(options) == "https":
+            ca_file = options.get("ca_file")
+        if ca_file is not None and not isinstance(ca_file, str):
+            raise InventoryError(f"{where} has {CA_FILE} {ca_file!r}; expected a file's name")
+        required = self._asked.required or said
+        if ca_file is None or required is False:
+            return required, None, where
+        return True, _beside(beside, ca_file), f"{where}: {CA_FILE}"
+
+    def _context(self, ca_file: Path | None, named: str) -> _Context:
+        known = self._contexts.get(ca_file)
+        if known is not None:
+            return known
+        context = _Context(ssl.PROTOCOL_TLS_CLIENT)
+        try:
+            if ca_file is None:
+                context.load_default_certs()
+            else:
+                context.load_verify_locations(cafile=ca_file)
+        except ssl.SSLError:
+            raise UsageError(f"{named} {ca_file}: it holds no certificate; expected a CA's in PEM") from None
+        except OSError as error:
+            why = error.strerror or type(error).__name__
+            raise UsageError(f"{named} {ca_file}: {why}; expected a CA's certificate in PEM") from None
+        self._contexts[ca_file] = context
+        return context
+
+
+def _beside(inventory: Path, named: str) -> Path:
+    file = Path(named).expanduser()
+    folder = inventory if inventory.is_dir() else inventory.parent
+    return file if file.is_absolute() or file.exists() else folder / file
+
+
+def transport_of_options(options: Mapping[str, Any]) -> str:
+    """Gives the name of the transport, as NAPALM chooses it from optional_args."""
+    return str(options.get("transport", options.get("eos_transport", "https")))
+
+
+def transport_of(connection: ConnectionOptions) -> str:
+    """Gives the name of the connection's transport."""
+    return transport_of_options((connection.extras or {}).get("optional_args") or {})
+
+
+def is_verified(connection: ConnectionOptions) -> bool:
+    """Says whether the device must prove who it is before it is told the password."""
+    options = (connection.extras or {}).get("optional_args") or {}
+    transport = transport_of(connection)
+    if transport == "ssh":
+        return bool(options.get("ssh_strict"))
+    context = options.get("context")
+    if isinstance(context, ssl.SSLContext):
+        return transport == "https" and context.verify_mode is ssl.CERT_REQUIRED
+    if transport == "https_certs":
+        return bool(options.get("ca_file"))
+    return transport == "https" and bool(options.get("enforce_verification"))
+
+
+_WORDS = {
+    "http": ("nothing is encrypted", "use transport: https"),
+    "ssh": (
+        "host keys are not verified",
+        "--tls-verify, or optional_args: ssh_strict: true, system_host_keys: true",
+    ),
+}
+_OF_HTTPS = (
+    "certificates are not verified",
+    f"--tls-verify or --tls-ca-file, or {VERIFY}: true in the inventory's data",
+)
+
+
+def unverified(connections: Iterable[ConnectionOptions]) -> list[tuple[str, str]]:
+    """Says, in a sentence and a remedy for each transport, how many devices need not prove who they are."""
+    asked = list(connections)
+    found = Counter(transport_of(connection) for connection in asked if not is_verified(connection))
+    told = []
+    for transport, count in found.items():
+        what, remedy = _WORDS.get(transport, _OF_HTTPS)
+        sentence = f"{what} ({transport}, {count} of {len(asked)}): who is on the way can read the password"
+        told.append((sentence, remedy))
+    return told
