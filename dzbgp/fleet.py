@@ -15,6 +15,7 @@ from nornir.core.task import AggregatedResult, MultiResult, Result, Task
 from solders.pubkey import Pubkey
 
 from dzbgp.device_errors import explain
+from dzbgp.device_tls import unverified
 from dzbgp.errors import InventoryError
 from dzbgp.inventory import CONNECTION
 from dzbgp.models import Device, DeviceReading, DeviceResult
@@ -116,6 +117,14 @@ class Fleet:
                 "a host's dz_device, name or hostname to be a device's pubkey or code, code, or public_ip"
             )
         return matched
+
+    def unverified(self) -> list[str]:
+        """Says, once for the whole fleet, how many devices need not prove who they are."""
+        connections = [host.get_connection_parameters(CONNECTION) for host in self.hosts.values()]
+        return [
+            f"{sentence[:1].upper()}{sentence[1:]} ({remedy})."
+            for sentence, remedy in unverified(connections)
+        ]
 
     def scope(self, devices: Mapping[Pubkey, Device]) -> list[Pubkey]:
         """Gives the keys of the devices that the hosts are."""

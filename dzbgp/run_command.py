@@ -10,7 +10,7 @@ from rich.console import Console
 
 from dzbgp import options
 from dzbgp.delivery import Destination, check
-from dzbgp.device_tls import Verification, unverified
+from dzbgp.device_tls import Verification
 from dzbgp.errors import UsageError
 from dzbgp.events import OnFetch, unobserved
 from dzbgp.fleet import Fleet
@@ -129,7 +129,6 @@ def run_once(request: RunRequest, stderr: Console, metrics: Metrics | None = Non
         request, net = prepared(request, stack)
         setup = load_setup(request)
         stack.enter_context(setup.fleet)
-        warn_of_unverified(setup.fleet)
         on_fetch = metrics.observe_fetch if metrics else unobserved
         ledger = stack.enter_context(open_ledger(request, net, setup.fleet, on_fetch))
         if metrics is not None:
@@ -189,13 +188,6 @@ def fleet_options(request: RunRequest) -> FleetOptions:
         network=None if request.lab else _network(request),
         verification=Verification(request.tls_verify, request.tls_ca_file),
     )
-
-
-def warn_of_unverified(fleet: Fleet) -> None:
-    """Says, once for the whole fleet, how many devices need not prove who they are."""
-    connections = [host.get_connection_parameters(CONNECTION) for host in fleet.hosts.values()]
-    for sentence, remedy in unverified(connections):
-        log.warning("%s; %s", sentence, remedy)
 
 
 def open_ledger(request: RunRequest, net: Network, fleet: Fleet | None, on_fetch: OnFetch) -> LedgerSession:

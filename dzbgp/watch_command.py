@@ -21,7 +21,6 @@ from dzbgp.run_command import (
     open_history,
     open_ledger,
     prepared,
-    warn_of_unverified,
 )
 from dzbgp.watch import Observer, Watch, WatchOptions
 
@@ -62,7 +61,6 @@ def watch_fleet(request: RunRequest, interval_s: float, metrics_addr: str | None
     with contextlib.suppress(_Ended), contextlib.ExitStack() as stack:
         request, net = prepared(request, stack)
         setup = load_setup(request)
-        warn_of_unverified(setup.fleet)
         metrics = Metrics()
         if metrics_addr is not None:
             stack.callback(metrics.serve(metrics_addr).close)
