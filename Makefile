@@ -4,7 +4,7 @@ BIN := .venv/bin
 PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test e2e lint format bench screenshot lock program clean
+.PHONY: help run test e2e lint format bench screenshot docs lock program clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,9 @@ screenshot: .venv/ready ## Make docs/run.svg anew from a run on the lab
 
 program: .venv/ready ## Build the lab's onchain program anew (needs clang)
 	$(BIN)/python -m dzbgp.lab.program.build
+
+docs: .venv/ready ## Make docs/configuration.md anew from the commands
+	$(BIN)/python tests/docs/configuration_page.py docs/configuration.md
 
 lock: .venv/ready ## Resolve the requirements anew, with hashes and without index URLs
 	$(BIN)/pip-compile $(LOCK) --output-file requirements/run.txt pyproject.toml

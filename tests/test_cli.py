@@ -4,6 +4,7 @@ from itertools import product
 from typing import Any
 
 import pytest
+import typer
 from core_builders import make_device, make_reading, make_user
 from typer.testing import CliRunner
 
@@ -142,6 +143,32 @@ def test_run_help_names_every_option_of_the_contract_with_its_variable() -> None
         assert f"[env var: {variable}]" in shown.output
     for code in ("0 done", "1 could not run", "2 usage", "3 done in part", "4 the guard", "5 a dry run"):
         assert code in shown.output
+
+
+COMMANDS = getattr(typer.main.get_command(cli.app), "commands")  # noqa: B009 - a group's own
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_of_every_command_has_a_variable_and_help_shows_it(name: str) -> None:
+    shown = CliRunner().invoke(cli.app, [name, "-h"], env={"COLUMNS": "250", "TERM": "dumb"})
+    assert shown.exit_code == 0
+    options = [option for option in COMMANDS[name].params if option.name != "help"]
+    assert options
+    for option in options:
+        named = "DZBGP_" + option.opts[0].removeprefix("--").upper().replace("-", "_")
+        # DZBGP_OUTPUT is the format of a report, and no directory.
+        assert option.envvar == (
+            "DZBGP_INVENTORY_DIR" if name == "inventory" and "--output" in option.opts else named
+        )
+        assert f"[env var: {option.envvar}]" in shown.output
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_shell_can_complete_commands_and_options(shell: str) -> None:
+    env = {"_DZBGP_COMPLETE": f"complete_{shell}", "COMP_WORDS": "dzbgp run --tls-v", "COMP_CWORD": "2"}
+    env |= {"_TYPER_COMPLETE_ARGS": "dzbgp run --tls-v", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    shown = CliRunner().invoke(cli.app, [], prog_name="dzbgp", env=env)
+    assert "--tls-verify" in shown.output
 
 
 @pytest.mark.parametrize("command", [["-h"], ["run", "-h"], ["lab", "-h"]])

@@ -21,13 +21,13 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[E2eLab]:
         yield running
 
 
-def on_a_terminal(home: Path, *args: str, out: bool) -> Done:
+def on_a_terminal(home: Path, *args: str, out: bool, **env: str) -> Done:
     """Runs dzbgp with stderr, and with `out` stdout too, on a pseudo terminal; `err` is what that shows."""
     ours, theirs = pty.openpty()
     process = subprocess.Popen(
         [SCRIPT, *args],
         cwd=home,
-        env=environment(home),
+        env=environment(home, **env),
         stdin=subprocess.DEVNULL,
         stdout=theirs if out else subprocess.PIPE,
         stderr=theirs,
@@ -99,6 +99,14 @@ def test_the_report_on_a_terminal_comes_after_the_bar_has_gone(lab: E2eLab, tmp_
     report = done.err.rpartition(ERASED)[2]
     assert _CODES.sub("", report).startswith("dzbgp dry run, nothing is written")
     assert "asking devices" not in report
+
+
+def test_no_color_takes_the_colour_out_of_a_terminal(lab: E2eLab, tmp_path: Path) -> None:
+    coloured = re.compile(r"\x1b\[[0-9;]*3[0-7]m")
+    plain = on_a_terminal(tmp_path, *dry(lab, "--quiet"), out=True, NO_COLOR="1")
+    assert plain.code == 5
+    assert not coloured.search(plain.err)
+    assert coloured.search(on_a_terminal(tmp_path, *dry(lab, "--quiet"), out=True).err)
 
 
 def test_quiet_shows_no_bar_even_on_a_terminal(lab: E2eLab, tmp_path: Path) -> None:

@@ -1,0 +1,30 @@
+"""What the pages of docs/ hold: the shell blocks with what stands above them."""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+DOCS = Path(__file__).parents[2] / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+_BLOCK = re.compile(r"(?:<!-- (?P<note>.*?) -->\n)?```sh\n(?P<text>.*?)```", re.DOTALL)
+_NOT_RUN, _EXITS = "not run: ", "exits "
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of shell commands. `not_run`: why it can't be run by a test; `exits`: the code it ends with."""
+
+    page: str
+    text: str
+    not_run: str = ""
+    exits: int = 0
+
+
+def blocks(page: Path) -> list[Block]:
+    found = []
+    for match in _BLOCK.finditer(page.read_text(encoding="utf-8")):
+        note = match["note"] or ""
+        exits = int(note.removeprefix(_EXITS).split(":")[0]) if note.startswith(_EXITS) else 0
+        not_run = note.removeprefix(_NOT_RUN) if note.startswith(_NOT_RUN) else ""
+        found.append(Block(page.name, match["text"], not_run, exits))
+    return found

@@ -1,0 +1,104 @@
+"""The commands of the pages do what the pages say: run in order, against the lab as if it were the real network."""
+
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from e2e_lab import SCRIPT, E2eLab, edited, environment, started_lab
+from pages import PAGES, blocks
+
+from dzbgp.lab.world import LAB_PASSWORD, LAB_USERNAME
+
+NOT_RUN = {
+    "CI installs the wheel in a fresh environment by the same commands",
+    "it writes to /etc/cron.d",
+    "it needs a running systemd",
+}
+WITH_COMMANDS = [page for page in PAGES if any(not block.not_run for block in blocks(page))]
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[E2eLab]:
+    with started_lab(tmp_path / "lab") as made:
+        made.heal()
+        yield made
+
+
+def settled(lab: E2eLab, root: Path, text: str) -> str:
+    """The text with the sandbox's paths, and with the lab for the network."""
+    names = {
+        "/etc/dzbgp": f"{root}/etc",
+        "/var/lib/dzbgp": f"{root}/var",
+        "/opt/dzbgp/bin/dzbgp": str(SCRIPT),
+        "=testnet": "=localnet",
+        "https://rpc.example.net/TOKEN": lab.ledger.url,
+    }
+    for name, real in names.items():
+        text = text.replace(name, real)
+    return text
+
+
+def furnish(lab: E2eLab, root: Path) -> None:
+    """What the reader brings: the inventory with its own addresses, the key, the login, the CA."""
+    for name in ("etc/secrets", "var", "home"):
+        (root / name).mkdir(parents=True)
+    shutil.copytree(lab.inventory, root / "etc/inventory")
+    with edited(root / "etc/inventory/defaults.yaml") as defaults:
+        del defaults["username"], defaults["password"]
+    for file in lab.keypairs.glob("*.json"):
+        shutil.copy(file, root / "etc/secrets")
+    (root / "etc/secrets/eos-password").write_text(f"{LAB_PASSWORD}\n", encoding="ascii")
+    (root / "etc/ca.pem").write_text(lab.fleet.ca_pem, encoding="ascii")
+
+
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.name)
+def test_every_command_of_a_page_ends_as_the_page_says(lab: E2eLab, tmp_path: Path, page: Path) -> None:
+    furnish(lab, tmp_path)
+    failures = tmp_path / "failures"
+    failures.touch()
+    script, wanted = ["set -uE"], []
+    for number, block in enumerate(blocks(page)):
+        if block.not_run:
+            continue
+        # A reader's `monitor` is the lab's own user.
+        text = settled(lab, tmp_path, block.text).replace("USERNAME=monitor", f"USERNAME={LAB_USERNAME}")
+        script += [f"trap 'echo {number} $? >> {failures}' ERR", text]
+        wanted += [f"{number} {block.exits}"] if block.exits else []
+    env = environment(tmp_path / "home", PATH=f"{SCRIPT.parent}:/usr/bin:/bin")
+    if page.name == "deploy.md":
+        # What stands in dzbgp.env.
+        env |= {
+            "DZBGP_ENV": "localnet",
+            "DZBGP_RPC_URL": lab.ledger.url,
+            "DZBGP_EOS_USERNAME": LAB_USERNAME,
+            "DZBGP_EOS_PASSWORD": LAB_PASSWORD,
+        }
+    done = subprocess.run(
+        ["/bin/bash", "-c", "\n".join(script)],
+        cwd=tmp_path,
+        env=env,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+    assert failures.read_text(encoding="ascii").split("\n")[:-1] == wanted, done.stdout + done.stderr
+    if page.name == "first-run.md":
+        # A newcomer has written what was due.
+        assert lab.ledger.stats().per_user
+
+
+def test_what_no_test_runs_is_known() -> None:
+    assert {block.not_run for page in PAGES for block in blocks(page) if block.not_run} == NOT_RUN
+
+
+def test_every_page_is_linked_from_the_index_and_every_link_between_pages_leads_somewhere() -> None:
+    index = (PAGES[0].parent / "README.md").read_text(encoding="utf-8")
+    for page in PAGES:
+        assert page.name == "README.md" or f"({page.name})" in index
+        for link in page.read_text(encoding="utf-8").split("](")[1:]:
+            target = link.split(")")[0].split("#")[0]
+            assert target.startswith("http") or (page.parent / target).exists(), f"{page.name}: {target}"

@@ -1,0 +1,112 @@
+"""The pages say what the program says."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from configuration_page import page
+from pages import DOCS
+
+import dzbgp.errors
+import dzbgp.ledger.errors
+from dzbgp.errors import DzbgpError
+
+PACKAGE = DOCS.parent / "dzbgp"
+ERRORS = {
+    name
+    for module in (dzbgp.errors, dzbgp.ledger.errors)
+    for name, kind in vars(module).items()
+    if isinstance(kind, type) and issubclass(kind, DzbgpError)
+}
+DECIDING = ("policy", "resolver", "guard", "job", "looks", "rides")
+NO_REASONS = {"big", "default", "g", "h", "min", "s", "users", "vrf"}
+"""Words of the deciding modules that are no reason."""
+
+
+def read(name: str) -> str:
+    return " ".join((DOCS / name).read_text(encoding="utf-8").split())
+
+
+def test_the_page_of_options_is_that_of_the_commands() -> None:
+    assert (DOCS / "configuration.md").read_text(encoding="utf-8") == page(), "make docs"
+
+
+def pieces(node: ast.AST) -> Iterator[str]:
+    """The literal pieces of a message."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    elif isinstance(node, ast.JoinedStr):
+        for part in node.values:
+            yield from pieces(part)
+
+
+def messages() -> Iterator[tuple[str, str]]:
+    """The file and the longest literal piece of every error that ends a command."""
+    for file in sorted(PACKAGE.rglob("*.py")):
+        if file.parent.name == "lab" and file.name.startswith("rpc"):
+            continue  # the simulated ledger's own answers
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            kind = node.func
+            if isinstance(kind, ast.Name) and kind.id in ERRORS and node.args:
+                found = [piece.strip(" :;,.") for piece in pieces(node.args[0])]
+                longest = max(found, key=len, default="")
+                if len(longest) > 3:
+                    yield str(file.relative_to(PACKAGE)), longest
+
+
+def test_every_error_message_is_in_the_page_for_trouble() -> None:
+    told = read("troubleshooting.md").replace("`", "")
+    found = list(messages())
+    assert len(found) > 80
+    missing = [(file, text) for file, text in found if " ".join(text.split()).replace("`", "") not in told]
+    assert not missing, "\n".join(map(str, missing))
+
+
+def test_every_cause_of_a_device_that_can_not_be_read_is_in_the_page_for_trouble() -> None:
+    told = read("troubleshooting.md").replace("`", "")
+    tree = ast.parse((PACKAGE / "device_errors.py").read_text(encoding="utf-8"))
+    functions = [node for node in tree.body if isinstance(node, ast.FunctionDef)]
+    texts = {
+        " ".join(piece.split()).strip(" :(").replace("`", "")
+        for function in functions
+        for node in ast.walk(function)
+        if isinstance(node, ast.Constant | ast.JoinedStr)
+        and node is not getattr(function.body[0], "value", None)
+        for piece in pieces(node)
+    }
+    causes = {text for text in texts if len(text.split()) > 2 and text != "unexpected keyword argument"}
+    assert len(causes) > 15
+    missing = sorted(cause for cause in causes if cause not in told)
+    assert not missing, "\n".join(missing)
+
+
+def test_every_reason_that_the_code_gives_is_explained_and_no_other() -> None:
+    text = (DOCS / "decisions.md").read_text(encoding="utf-8").partition("## Reasons")[2]
+    explained = set(re.findall(r"^\| `([a-z-]+)` \|", text, re.MULTILINE))
+    given = set()
+    for name in (*DECIDING, "models", "watch", "submit_worker", "recall"):
+        for node in ast.walk(ast.parse((PACKAGE / f"{name}.py").read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                given.add(node.value)
+    assert explained <= given, explained - given
+    words = set()
+    for name in DECIDING:
+        for node in ast.walk(ast.parse((PACKAGE / f"{name}.py").read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str):
+                words |= {node.value} if re.fullmatch(r"[a-z]+(-[a-z]+)*", node.value) else set()
+    assert words - NO_REASONS - explained == set()
+
+
+def test_no_page_is_wider_than_it_reads_well() -> None:
+    for file in DOCS.glob("*.md"):
+        in_block = False
+        for line in file.read_text(encoding="utf-8").splitlines():
+            in_block ^= line.startswith("```")
+            assert in_block or line.startswith("|") or len(line) <= 140, f"{file.name}: {line}"
+
+
+def test_the_readme_leads_to_the_pages() -> None:
+    assert "(docs/README.md)" in (Path(DOCS.parent) / "README.md").read_text(encoding="utf-8")
