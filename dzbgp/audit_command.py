@@ -11,6 +11,7 @@ from dzbgp import options, read_options
 from dzbgp.errors import ExitCode, UsageError
 from dzbgp.read_command import Reporting
 from dzbgp.reading.formats import AuditFormat
+from dzbgp.shard import Shard
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,6 +34,7 @@ class AuditRequest:
     limit: tuple[str, ...] = ()
     filters: tuple[tuple[str, str], ...] = ()
     groups: tuple[str, ...] = ()
+    shard: Shard | None = None
     workers: int | None = None
     identity_check: bool = True
     tls_verify: bool | None = None
@@ -53,6 +55,7 @@ def register(app: typer.Typer, reporting_errors: Reporting) -> None:
         limit: options.Limit = "",
         filter: options.Filter = None,  # noqa: A002 - the option's name
         group: options.GroupNames = "",
+        shard: options.ShardOption = "",
         workers: options.Workers = None,
         identity_check: options.IdentityCheck = True,
         tls_verify: options.TlsVerify = None,
@@ -86,6 +89,7 @@ def register(app: typer.Typer, reporting_errors: Reporting) -> None:
                 limit=options.names(limit),
                 filters=options.pairs(filter),
                 groups=options.names(group),
+                shard=Shard.parse(shard),
                 workers=workers,
                 identity_check=identity_check,
                 tls_verify=tls_verify,
@@ -165,7 +169,7 @@ def _ask_fleet(
         verification=Verification(request.tls_verify, request.tls_ca_file),
     )
     with (
-        Fleet(load_inventory(inventory, chosen)) as fleet,
+        Fleet(load_inventory(inventory, chosen), request.shard) as fleet,
         progress_bar(stderr, enabled=request.progress) as progress,
     ):
         matched = {

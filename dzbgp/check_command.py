@@ -5,6 +5,7 @@ import typer
 from dzbgp import options, read_options
 from dzbgp.read_command import Reporting
 from dzbgp.reading.formats import AuditFormat
+from dzbgp.shard import Shard
 
 
 def register(app: typer.Typer, reporting_errors: Reporting) -> None:
@@ -16,6 +17,7 @@ def register(app: typer.Typer, reporting_errors: Reporting) -> None:
         limit: options.Limit = "",
         filter: options.Filter = None,  # noqa: A002 - the option's name
         group: options.GroupNames = "",
+        shard: options.ShardOption = "",
         workers: options.Workers = None,
         identity_check: options.IdentityCheck = True,
         tls_verify: options.TlsVerify = None,
@@ -50,6 +52,7 @@ def register(app: typer.Typer, reporting_errors: Reporting) -> None:
                 limit=options.names(limit),
                 filters=options.pairs(filter),
                 groups=options.names(group),
+                shard=Shard.parse(shard),
                 workers=workers,
                 identity_check=identity_check,
                 tls_verify=tls_verify,

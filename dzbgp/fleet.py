@@ -19,6 +19,7 @@ from dzbgp.device_tls import unverified
 from dzbgp.errors import InventoryError
 from dzbgp.inventory import CONNECTION
 from dzbgp.models import Device, DeviceReading, DeviceResult
+from dzbgp.shard import Shard
 from tasks.bgp_neighbors import bgp_neighbors
 from tasks.bgp_rtt import bgp_rtt
 
@@ -56,10 +57,11 @@ class _OnHostDone:
 
 
 class Fleet:
-    """The hosts of an inventory. A context manager: leaving it closes the connections."""
+    """The hosts of an inventory, or a shard of them. A context manager: leaving it closes the connections."""
 
-    def __init__(self, nornir: Nornir) -> None:
+    def __init__(self, nornir: Nornir, shard: Shard | None = None) -> None:
         self._nornir = nornir
+        self._shard = shard
 
     def __enter__(self) -> Self:
         return self
@@ -89,8 +91,8 @@ class Fleet:
         """Gives the device of each host, None where there is none.
 
         A host names its device by its data `dz_device` (pubkey or code), else by being called as the device's
-        code, else by its hostname being the device's public_ip. Raises InventoryError when two hosts are one
-        device, or when no host at all is a device.
+        code, else by its hostname being the device's public_ip. Hosts of other shards are left out. Raises
+        InventoryError when two hosts are one device, or when no host at all is a device.
         """
         by_name = {str(device.pubkey): device for device in devices.values()}
         by_code = {device.code: device for device in devices.values()}
@@ -116,9 +118,19 @@ class Fleet:
                 f"no host of {len(matched)} is one of the program's {len(devices)} devices; expected "
                 "a host's dz_device, name or hostname to be a device's pubkey or code, code, or public_ip"
             )
-        return matched
+        return {name: device for name, device in matched.items() if self._takes(name, device)}
 
-    def unverified(self) -> list[str]:
+    def _takes(self, name: str, device: Device | None) -> bool:
+        return self._shard is None or self._shard.takes(bytes(device.pubkey) if device else name.encode())
+
+    def notes(self) -> list[str]:
+        """Says what a person should know of how the fleet is asked."""
+        if self._shard is None:
+            return self._unverified()
+        part = f"This is shard {self._shard} of the fleet: the guard judges this part only."
+        return [part, *self._unverified()]
+
+    def _unverified(self) -> list[str]:
         """Says, once for the whole fleet, how many devices need not prove who they are."""
         connections = [host.get_connection_parameters(CONNECTION) for host in self.hosts.values()]
         return [

@@ -137,7 +137,7 @@ def plan_pass(
             *data.skipped,
             *_key_notes(data, options),
             *_unsigned_notes(decisions),
-            *fleet.unverified(),
+            *fleet.notes(),
             *recall.notes(data, decisions, judging.clock, options.rules),
         ),
     )

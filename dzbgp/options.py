@@ -119,6 +119,15 @@ GroupNames = Annotated[
         help="Ask only hosts of these groups, or of groups of theirs.",
     ),
 ]
+ShardOption = Annotated[
+    str,
+    _option(
+        "--shard",
+        panel=_FLEET,
+        metavar="I/N",
+        help="Ask part I of N of the fleet only, by a hash of the devices' pubkeys: N jobs share a fleet so.",
+    ),
+]
 Workers = Annotated[
     int | None,
     _option(

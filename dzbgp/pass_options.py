@@ -15,6 +15,7 @@ _PARAMETERS: dict[str, tuple[Any, Any]] = {
     "limit": (options.Limit, ""),
     "filter": (options.Filter, None),
     "group": (options.GroupNames, ""),
+    "shard": (options.ShardOption, ""),
     "workers": (options.Workers, None),
     "identity_check": (options.IdentityCheck, True),
     "tls_verify": (options.TlsVerify, None),

@@ -31,6 +31,7 @@ from dzbgp.pass_options import PassValues
 from dzbgp.policy import Rules
 from dzbgp.progress import progress_bar
 from dzbgp.recall import Recall
+from dzbgp.shard import Shard
 from dzbgp.state_lock import state_lock
 
 log = logging.getLogger(__name__)
@@ -51,6 +52,7 @@ class RunRequest:
     limit: tuple[str, ...] = ()
     filters: tuple[tuple[str, str], ...] = ()
     groups: tuple[str, ...] = ()
+    shard: Shard | None = None
     workers: int | None = None
     identity_check: bool = True
     tls_verify: bool | None = None
@@ -83,6 +85,7 @@ def request_of(given: PassValues) -> RunRequest:
         limit=options.names(given.limit),
         filters=options.pairs(given.filter),
         groups=options.names(given.group),
+        shard=Shard.parse(given.shard),
         workers=given.workers,
         identity_check=given.identity_check,
         tls_verify=given.tls_verify,
@@ -167,7 +170,7 @@ def load_setup(request: RunRequest) -> Setup:
     """Reads the inventory and the keypairs. Raises a UsageError."""
     if request.inventory is None:
         raise UsageError(_NO_INVENTORY)
-    fleet = Fleet(load_inventory(request.inventory, fleet_options(request)))
+    fleet = Fleet(load_inventory(request.inventory, fleet_options(request)), request.shard)
     pass_options = PassOptions(
         dry_run=request.dry_run,
         identity_check=request.identity_check,
@@ -195,7 +198,8 @@ def open_ledger(request: RunRequest, net: Network, fleet: Fleet | None, on_fetch
 
     `fleet` None: it may become another one, so all users are asked for.
     """
-    scope = fleet.scope if fleet is not None and len(fleet.hosts) <= SMALL_FLEET else None
+    small = fleet is not None and len(fleet.hosts) <= SMALL_FLEET and request.shard is None
+    scope = fleet.scope if fleet is not None and small else None
     return LedgerSession(net, _session_options(request), scope, on_fetch)
 
 
@@ -255,7 +259,7 @@ def open_history(request: RunRequest, net: Network, stack: contextlib.ExitStack)
     """Opens the state file, with its lock unless this is a dry run. The lab's world has none by default."""
     if request.state is None and request.lab:
         return None
-    path = request.state or default_state(net)
+    path = request.state or default_state(net, request.shard)
     if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a directory may not be searched
         raise UsageError(f"--state {path}: it is a directory; expected a file")
     if not request.dry_run:
@@ -263,10 +267,14 @@ def open_history(request: RunRequest, net: Network, stack: contextlib.ExitStack)
     return stack.enter_context(History.open(path, net.program_id, read_only=request.dry_run))
 
 
-def default_state(net: Network) -> Path:
-    """Gives the state file of a network's program in the user's state directory (XDG Base Directory)."""
+def default_state(net: Network, shard: Shard | None = None) -> Path:
+    """Gives the state file of a network's program in the user's state directory (XDG Base Directory).
+
+    A shard has one of its own: it is locked while a run lasts, and shards run side by side.
+    """
+    part = f"-{shard.number}of{shard.count}" if shard else ""
     home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(home).expanduser() / "dzbgp" / f"{net.name}-{str(net.program_id)[:8]}.sqlite"
+    return Path(home).expanduser() / "dzbgp" / f"{net.name}-{str(net.program_id)[:8]}{part}.sqlite"
 
 
 def _session_options(request: RunRequest) -> SessionOptions:

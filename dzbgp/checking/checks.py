@@ -97,7 +97,7 @@ def _fleet(request: RunRequest, found: Findings) -> Fleet | None:
         return None
     subject = str(request.inventory)
     try:
-        fleet = Fleet(load_inventory(request.inventory, fleet_options(request)))
+        fleet = Fleet(load_inventory(request.inventory, fleet_options(request)), request.shard)
     except UsageError as error:
         found.fail(subject, "parses", str(error), _INVENTORY_HINT, ExitCode.USAGE)
     except LedgerError as error:
@@ -155,7 +155,7 @@ def _publishers(
 
 
 def _state(request: RunRequest, net: Network) -> list[Finding]:
-    return list(check_state(request.state or default_state(net), net.program_id))
+    return list(check_state(request.state or default_state(net, request.shard), net.program_id))
 
 
 @contextmanager

@@ -1,0 +1,40 @@
+"""A part of a fleet: N hosts or CI jobs share one without talking to each other."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from typing import Self
+
+from dzbgp.errors import UsageError
+
+_FORM = re.compile(r"([0-9]{1,6})/([0-9]{1,6})")
+
+
+@dataclass(frozen=True, slots=True)
+class Shard:
+    """Part `number` of `count`, counted from 1."""
+
+    number: int
+    count: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self | None:
+        """Reads `I/N`; None for nothing. Raises UsageError."""
+        if not text:
+            return None
+        found = _FORM.fullmatch(text)
+        number, count = map(int, found.groups()) if found else (0, 0)
+        if not 1 <= number <= count:
+            raise UsageError(f"--shard: {text!r} is no part; expected I/N with I from 1 to N, as in 2/4")
+        return cls(number, count)
+
+    def __str__(self) -> str:
+        return f"{self.number}/{self.count}"
+
+    def takes(self, key: bytes) -> bool:
+        """Says whether what `key` names belongs to this part: of N parts exactly one says so.
+
+        The first 8 bytes of SHA-256, big endian, modulo the count: the same on every machine and in every version.
+        For a device the key is its pubkey's 32 bytes; for a host that is no device, its name in UTF-8.
+        """
+        return int.from_bytes(hashlib.sha256(key).digest()[:8], "big") % self.count == self.number - 1

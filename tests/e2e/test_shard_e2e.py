@@ -1,0 +1,55 @@
+"""The parts of a fleet together do what one run does."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from e2e_lab import E2eLab, dzbgp, started_lab
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[E2eLab]:
+    with started_lab(tmp_path_factory.mktemp("lab")) as made:
+        made.heal()
+        yield made
+
+
+def test_the_shards_of_a_fleet_together_write_what_one_run_would(lab: E2eLab, tmp_path: Path) -> None:
+    whole = dzbgp(tmp_path, "run", *lab.args, "--dry-run", "--output", "json").report
+    hosts: list[str] = []
+    for number in (1, 2, 3):
+        done = dzbgp(tmp_path, "run", *lab.args, "--shard", f"{number}/3", "--output", "json")
+        assert done.code == 0, done.err
+        assert f"This is shard {number}/3 of the fleet: the guard judges this part only." in done.err
+        hosts += [device["host"] for device in done.report["devices"]]
+        assert {user["host"] for user in done.report["users"]} <= {
+            one["host"] for one in done.report["devices"]
+        }
+    assert sorted(hosts) == sorted(device["host"] for device in whole["devices"])
+    due = {user["user"] for user in whole["users"] if user["action"] == "submit"}
+    assert {str(user) for user in lab.ledger.stats().per_user} == due
+    assert set(lab.ledger.stats().per_user.values()) == {1}
+    assert dzbgp(tmp_path, "run", *lab.args, "--dry-run", "--exit-code").code == 0
+
+
+def test_a_shard_without_a_device_is_done_at_once(lab: E2eLab, tmp_path: Path) -> None:
+    done = [
+        dzbgp(tmp_path, "run", *lab.args, "--dry-run", "--shard", f"{number}/900", "--output", "json")
+        for number in (1, 2)
+    ]
+    assert [one.code for one in done] == [0, 0]
+    assert [one.report["summary"]["devices"] for one in done] == [0, 0]
+
+
+def test_check_and_audit_take_a_shard_too(lab: E2eLab, tmp_path: Path) -> None:
+    check = dzbgp(
+        tmp_path,
+        "check",
+        *(word for word in lab.args if word not in {"--refresh-interval", "18m"}),
+        "--shard",
+        "1/3",
+    )
+    assert check.code == 0, check.out + check.err
+    wrong = dzbgp(tmp_path, "audit", "--inventory", str(lab.inventory), "--shard", "4/3")
+    assert wrong.code == 2
+    assert "is no part" in wrong.error
