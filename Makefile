@@ -26,6 +26,7 @@ format: .venv/ready ## Format the code
 	$(BIN)/ruff format
 
 bench: .venv/ready ## Print the benchmarks
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/bench.txt
 	$(BIN)/python -m tests.bench
 
 screenshot: .venv/ready ## Make docs/run.svg anew from a run on the lab

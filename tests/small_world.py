@@ -179,6 +179,9 @@ class SmallWorld:
         chosen = devices if self.hosts is None else self.hosts
         return {devices[one].code: devices[one] for one in chosen}
 
+    def notes(self) -> list[str]:
+        return []
+
     def read(self, matched: Mapping[str, Device | None], progress: Any) -> list[DeviceReading]:
         return [self._reading(host, device) for host, device in matched.items() if device is not None]
 

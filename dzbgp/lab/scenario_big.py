@@ -53,7 +53,7 @@ def big_world(
     that went down, a quarter each. One user in eight is a multicast user. Devices listen on addresses of
     their own in `block`; `port` 0 lets each take a free one.
 
-    Raises ValueError beyond 62,500 devices or 16,384 users.
+    Raises ValueError beyond 62,500 devices or 262,144 users.
     """
     if devices > 250 * 250:
         raise ValueError(f"{devices} devices; {block} has addresses for 62500")

@@ -19,9 +19,11 @@ _STALE = range(70_000, 200_000)
 _UPTIME_S = range(200_000, 3_000_000)
 
 # Of the ranges for documentation, and for benchmarks where that is too small.
-_CLIENT_NETS = ("198.51.100.0/24", "198.18.0.0/16")
+_CLIENT_NETS = ("198.51.100.0/24", "198.18.0.0/16", "100.64.0.0/13")
 _TUNNEL_NET = int(ipaddress.IPv4Address("169.254.0.0"))
 _TUNNEL_BLOCKS = 1 << 14
+_MOST_BLOCKS = 1 << 18
+"""A world with more users than 169.254.0.0/16 has tunnels goes on behind it, as no real network can."""
 _RENT_PER_BYTE = 6_960  # lamports, Solana's default for two years
 _RENT_OVERHEAD = 128
 
@@ -43,15 +45,15 @@ class UserMaker:
     ) -> None:
         if now_slot <= _STALE.stop:
             raise ValueError(f"now_slot is {now_slot}; the oldest report is {_STALE.stop} slots before it")
-        if count > _TUNNEL_BLOCKS:
-            raise ValueError(f"{count} users; there are tunnel addresses for {_TUNNEL_BLOCKS}")
+        if count > _MOST_BLOCKS:
+            raise ValueError(f"{count} users; there are tunnel addresses for {_MOST_BLOCKS}")
         self._rng = rng
         self._devices = devices
         self._tenants = tenants
         self._now_slot = now_slot
         self._program_id = program_id
         self._clients = draw(rng, _CLIENT_NETS, count)
-        self._blocks = iter(sample(rng, range(_TUNNEL_BLOCKS), count))
+        self._blocks = iter(sample(rng, range(max(_TUNNEL_BLOCKS, count)), count))
         self._allocated: dict[str, int] = {}
         self._made: dict[tuple[str, int], User] = {}
 

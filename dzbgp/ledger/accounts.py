@@ -6,6 +6,7 @@ before any of its newer fields (they read as zero or empty) or go on after the l
 ignored).
 """
 
+import socket
 import struct
 from collections.abc import Callable, Iterable
 from functools import lru_cache
@@ -29,7 +30,6 @@ from dzbgp.models import (
     User,
     UserStatus,
     UserType,
-    dotted,
 )
 
 LOCATION = 3
@@ -48,6 +48,9 @@ _NO_KEY = Pubkey.default()
 # tunnel_net (address: network order; prefix length), status: everything up to the first vec, at offset 132.
 _USER_HEAD = struct.Struct("<B32sQQBB32s32sB4s4sH4sBB")
 _USER_BGP = struct.Struct("<BBQQQ")
+# The same from validator_pubkey on: what nearly every user has behind two empty vecs.
+_USER_TAIL = struct.Struct("<32s4sBBQQQ")
+_NO_VECS = bytes(8)
 _DEVICE_HEAD = struct.Struct("<B32sQQB32s32sB4sB")
 # Where the code of an account stands, behind account_type, owner, index and bump.
 _PLACE_CODE = 50 + 21
@@ -56,6 +59,13 @@ _CONTRIBUTOR_CODE = 50 + 1
 """status"""
 _GROUP_CODE = 50 + 45
 """tenant_pk, multicast_ip, max_bandwidth, status"""
+
+
+# The members by value: asking the class takes longer than everything else about a field.
+_USER_TYPES: dict[int, UserType] = {one.value: one for one in UserType}
+_CYOA_TYPES: dict[int, CyoaType] = {one.value: one for one in CyoaType}
+_USER_STATUSES: dict[int, UserStatus] = {one.value: one for one in UserStatus}
+_BGP_STATUSES: dict[int, BgpStatus] = {one.value: one for one in BgpStatus}
 
 
 class AccountError(ValueError):
@@ -111,8 +121,8 @@ def _shared_key(data: bytes) -> Pubkey:
     return Pubkey(data)
 
 
-def _ipv4(data: bytes) -> str:
-    return dotted(int.from_bytes(data, "big"))
+# Most users' dz_ip is their client_ip, and their tunnel_endpoint a device's or none.
+_ipv4 = lru_cache(maxsize=4096)(socket.inet_ntoa)
 
 
 def decode_user(pubkey: Pubkey, data: bytes, lamports: int = 0) -> User:
@@ -124,43 +134,58 @@ def decode_user(pubkey: Pubkey, data: bytes, lamports: int = 0) -> User:
     if head[0] != USER:
         raise AccountError(f"account type {head[0]}, expected {USER} (user)")
     reader = _Reader(data, _USER_HEAD.size)
-    publishers = reader.keys()
-    subscribers = reader.keys()
-    validator = reader.take(32)
-    endpoint = reader.take(4)
-    if len(data) - reader.offset >= _USER_BGP.size:
-        flags, bgp_status, up_at, reported_at, rtt_ns = _USER_BGP.unpack_from(data, reader.offset)
-        reader.offset += _USER_BGP.size
+    publishers: tuple[Pubkey, ...] = ()
+    subscribers: tuple[Pubkey, ...] = ()
+    tail = reader.offset + len(_NO_VECS)
+    if len(data) >= tail + _USER_TAIL.size and data[reader.offset : tail] == _NO_VECS:
+        validator, endpoint, flags, bgp_status, up_at, reported_at, rtt_ns = _USER_TAIL.unpack_from(
+            data, tail
+        )
+        reader.offset = tail + _USER_TAIL.size
     else:
-        flags, bgp_status = reader.take(1)[0], reader.take(1)[0]
-        up_at, reported_at, rtt_ns = (int.from_bytes(reader.take(8), "little") for _ in range(3))
+        publishers = reader.keys()
+        subscribers = reader.keys()
+        validator = reader.take(32)
+        endpoint = reader.take(4)
+        flags, bgp_status, up_at, reported_at, rtt_ns = _bgp(reader)
     return User(
         pubkey=pubkey,
         owner=Pubkey(head[1]),
         index=head[2] | head[3] << 64,
         bump_seed=head[4],
-        user_type=UserType(head[5]),
+        user_type=_USER_TYPES[head[5]] if head[5] in _USER_TYPES else UserType(head[5]),
         tenant_pk=_shared_key(head[6]),
         device_pk=_shared_key(head[7]),
-        cyoa_type=CyoaType(head[8]),
+        cyoa_type=_CYOA_TYPES[head[8]] if head[8] in _CYOA_TYPES else CyoaType(head[8]),
         client_ip=_ipv4(head[9]),
         dz_ip=_ipv4(head[10]),
         tunnel_id=head[11],
         tunnel_net=_net(head[12], head[13]),
-        status=UserStatus(head[14]),
+        status=_USER_STATUSES[head[14]] if head[14] in _USER_STATUSES else UserStatus(head[14]),
         publishers=publishers,
         subscribers=subscribers,
         validator_pubkey=_NO_KEY if validator == bytes(32) else Pubkey(validator),
         tunnel_endpoint=_ipv4(endpoint),
         tunnel_flags=flags,
-        bgp_status=BgpStatus(bgp_status),
+        bgp_status=_BGP_STATUSES[bgp_status] if bgp_status in _BGP_STATUSES else BgpStatus(bgp_status),
         last_bgp_up_at=up_at,
         last_bgp_reported_at=reported_at,
         bgp_rtt_ns=rtt_ns,
-        feed_pks=_feeds(reader),
+        feed_pks=_feeds(reader) if reader.offset < len(data) else (),
         data_len=len(data),
         lamports=lamports,
     )
+
+
+def _bgp(reader: _Reader) -> tuple[int, int, int, int, int]:
+    """Reads tunnel_flags and the BGP fields of an account that may end within them."""
+    if len(reader.data) - reader.offset >= _USER_BGP.size:
+        flags, status, up_at, reported_at, rtt_ns = _USER_BGP.unpack_from(reader.data, reader.offset)
+        reader.offset += _USER_BGP.size
+        return flags, status, up_at, reported_at, rtt_ns
+    flags, status = reader.take(1)[0], reader.take(1)[0]
+    up_at, reported_at, rtt_ns = (int.from_bytes(reader.take(8), "little") for _ in range(3))
+    return flags, status, up_at, reported_at, rtt_ns
 
 
 def _feeds(reader: _Reader) -> tuple[Pubkey, ...]:

@@ -316,5 +316,5 @@ def test_a_big_world_has_the_share_of_news_that_was_asked_for() -> None:
 
 
 def test_a_world_larger_than_its_address_ranges_is_refused() -> None:
-    with pytest.raises(ValueError, match="16384"):
-        big_world(200, 100)
+    with pytest.raises(ValueError, match="262144"):
+        big_world(1_000, 263)
