@@ -6,7 +6,7 @@ With tasks/ and inventory.py the only place that knows Nornir.
 import logging
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from typing import Any, Self, TypeVar
 
 from nornir.core import Nornir
@@ -24,6 +24,9 @@ from tasks.bgp_neighbors import bgp_neighbors
 from tasks.bgp_rtt import bgp_rtt
 
 log = logging.getLogger(__name__)
+
+_LOOK_S = 0.5
+"""How long a signal may go unnoticed while devices are asked."""
 
 T = TypeVar("T")
 Progress = Callable[[str], None]
@@ -218,4 +221,7 @@ def _interruptible(work: Callable[[], T]) -> T:
             future.set_exception(error)
 
     threading.Thread(target=run, name="fleet", daemon=True).start()
+    # A signal that comes just before the wait begins does not end the wait: its handler runs at the next look.
+    while not wait([future], _LOOK_S).done:
+        pass
     return future.result()
