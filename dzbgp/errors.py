@@ -6,6 +6,7 @@
     |   `-- KeypairError       2  a keypair file
     |-- StateLockedError       1  another run has the state file
     |-- LabError               1  the lab could not start
+    |-- ClusterError           1  the Dask cluster can't be used
     `-- LedgerError            1  dzbgp/ledger/errors.py: the ledger can't be read or written
 
 What goes wrong for one device or one user is no exception but a line of the report (exit codes 3 and 4).
@@ -51,3 +52,7 @@ class StateLockedError(DzbgpError):
 
 class LabError(DzbgpError):
     """The lab could not start."""
+
+
+class ClusterError(DzbgpError):
+    """The Dask cluster whose workers are to ask the devices can not be used."""

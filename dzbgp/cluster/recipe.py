@@ -1,0 +1,77 @@
+"""How a worker builds its own Nornir: it is told how, never given hosts, which have passwords."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
+
+from nornir import InitNornir
+from nornir.core import Nornir
+from nornir.core.configuration import Config
+
+from dzbgp.errors import ClusterError
+
+_SECRET = re.compile(r"password|passwd|secret|token|api_?key|private_?key|credential", re.IGNORECASE)
+_USER_INFO = re.compile(r"://[^/@]*@")
+_RUNNER = {"plugin": "serial", "options": {}}
+"""A worker runs the task itself, host by host; of this runner it makes no use."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A function that the workers can import, and what it is called with.
+
+    It is called as `build(*args, secret)`. `secret` is sent to workers over TLS only, and is None otherwise.
+    """
+
+    build: Callable[..., Nornir]
+    args: tuple[Any, ...]
+    secret: Any = field(default=None, repr=False)
+
+    def over(self, address: str) -> Self:
+        """Gives what may be sent over the connections of a cluster with this scheduler."""
+        return self if is_encrypted(address) else replace(self, secret=None)
+
+    def __call__(self) -> Nornir:
+        """Builds the Nornir."""
+        return self.build(*self.args, self.secret)
+
+
+def is_encrypted(address: str) -> bool:
+    """Says whether who is on the way can neither read nor change what is said to a Dask address."""
+    return address.startswith(("tls://", "wss://"))
+
+
+def of_config(config: Config, address: str) -> Recipe:
+    """Gives the recipe that a Nornir's own configuration is: the workers find its files where they are named.
+
+    Raises ClusterError when it holds what looks like a secret and the scheduler's address is not encrypted.
+    """
+    settings = config.dict() | {"runner": _RUNNER, "logging": {"enabled": False}}
+    if not is_encrypted(address):
+        for where in _secrets(settings, ""):
+            raise ClusterError(
+                f"{where[1:]} of Nornir's configuration looks like a secret, and {address} is not encrypted; "
+                "expected a tls:// scheduler, or a secret that workers find in their own files or environment"
+            )
+    return Recipe(_init, (), settings) if is_encrypted(address) else Recipe(_init, (settings,))
+
+
+def _init(*settings: dict[str, Any] | None) -> Nornir:
+    [found] = [one for one in settings if one is not None]
+    return InitNornir(**found)
+
+
+def _secrets(value: Any, where: str) -> Iterator[str]:
+    """Gives the places of what looks like a secret."""
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            if inner and _SECRET.search(str(key)):
+                yield f"{where}.{key}"
+            else:
+                yield from _secrets(inner, f"{where}.{key}")
+    elif isinstance(value, list | tuple):
+        for number, inner in enumerate(value):
+            yield from _secrets(inner, f"{where}.{number}")
+    elif isinstance(value, str) and _USER_INFO.search(value):
+        yield where

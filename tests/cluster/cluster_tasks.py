@@ -1,0 +1,65 @@
+"""Nornir tasks that workers import."""
+
+import os
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from nornir.core.inventory import Host
+from nornir.core.task import Result, Task
+
+from dzbgp.cluster.travel import PerHost
+
+
+def where(task: Task) -> Result:
+    """Says which process asked which host."""
+    return Result(host=task.host, result=(os.getpid(), task.host.name, task.host.username, task.host["site"]))
+
+
+def with_own(task: Task, own: PerHost, shared: str) -> dict[str, Any]:
+    """Gives what it was called with."""
+    return {"own": dict(own), "shared": shared}
+
+
+def outer(task: Task) -> Result:
+    """Runs another task for the same host."""
+    inner = task.run(task=where, name="inner")
+    return Result(host=task.host, result=inner[0].result[1], changed=True, diff="+ a line", note="kept")
+
+
+def failing(task: Task) -> None:
+    """Fails as code does that catches one error and raises another."""
+    try:
+        {}["neighbor"]  # noqa: B018
+    except KeyError as error:
+        raise ConnectionError("the session is gone") from error
+
+
+def its_host(task: Task) -> Host:
+    """Gives what has a password."""
+    return task.host
+
+
+def its_connections(task: Task) -> Any:
+    """Gives what has a password, and does not leave its process."""
+    return [task.host.get_connection_parameters("napalm")]
+
+
+def unpicklable(task: Task) -> Any:
+    return threading.Lock()
+
+
+def slow(task: Task, directory: str, seconds: float) -> str:
+    """Leaves a mark when it begins, and takes its time."""
+    mark = Path(directory, f"{task.host.name}.{os.getpid()}")
+    mark.touch()
+    time.sleep(seconds)
+    return str(os.getpid())
+
+
+def deadly(task: Task, host: str) -> str:
+    """Ends the worker that asks this host."""
+    if task.host.name == host:
+        os._exit(1)
+    return "ok"
