@@ -36,6 +36,8 @@ class AuditRequest:
     groups: tuple[str, ...] = ()
     shard: Shard | None = None
     workers: int | None = None
+    runner: str | None = None
+    scheduler: str | None = None
     identity_check: bool = True
     tls_verify: bool | None = None
     tls_ca_file: Path | None = None
@@ -57,6 +59,8 @@ def register(app: typer.Typer, reporting_errors: Reporting) -> None:
         group: options.GroupNames = "",
         shard: options.ShardOption = "",
         workers: options.Workers = None,
+        runner: options.RunnerOption = None,
+        scheduler: options.Scheduler = None,
         identity_check: options.IdentityCheck = True,
         tls_verify: options.TlsVerify = None,
         tls_ca_file: options.TlsCaFile = None,
@@ -91,6 +95,8 @@ def register(app: typer.Typer, reporting_errors: Reporting) -> None:
                 groups=options.names(group),
                 shard=Shard.parse(shard),
                 workers=workers,
+                runner=runner,
+                scheduler=scheduler,
                 identity_check=identity_check,
                 tls_verify=tls_verify,
                 tls_ca_file=tls_ca_file,
@@ -165,6 +171,8 @@ def _ask_fleet(
         filters=request.filters,
         groups=request.groups,
         workers=request.workers,
+        runner=request.runner,
+        scheduler=request.scheduler,
         network=net,
         verification=Verification(request.tls_verify, request.tls_ca_file),
     )

@@ -4,6 +4,7 @@ import functools
 import os
 import shlex
 import subprocess
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from dzbgp.errors import UsageError
@@ -11,8 +12,27 @@ from dzbgp.errors import UsageError
 PASSWORD = "DZBGP_EOS_PASSWORD"  # noqa: S105 - the variable's name
 PASSWORD_FILE = "DZBGP_EOS_PASSWORD_FILE"  # noqa: S105 - the variable's name
 PASSWORD_COMMAND = "DZBGP_EOS_PASSWORD_COMMAND"  # noqa: S105 - the variable's name
+USERNAME = "DZBGP_EOS_USERNAME"
 _LONGEST = 4096
 _PATIENCE_S = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A user of the devices."""
+
+    username: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+def here() -> Login:
+    """Gives the login of this process's environment. Raises UsageError."""
+    return Login(username(), password())
+
+
+def username() -> str | None:
+    """Gives DZBGP_EOS_USERNAME."""
+    return os.environ.get(USERNAME) or None
 
 
 def password() -> str | None:

@@ -4,6 +4,7 @@ With tasks/ and inventory.py the only place that knows Nornir.
 """
 
 import logging
+import re
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, wait
@@ -14,19 +15,22 @@ from nornir.core.inventory import Host
 from nornir.core.task import AggregatedResult, MultiResult, Result, Task
 from solders.pubkey import Pubkey
 
-from dzbgp.device_errors import explain
+from dzbgp.cluster.recipe import is_encrypted
+from dzbgp.cluster.runner import DaskRunner
+from dzbgp.cluster.travel import PerHost
 from dzbgp.device_tls import unverified
 from dzbgp.errors import InventoryError
 from dzbgp.inventory import CONNECTION
 from dzbgp.models import Device, DeviceReading, DeviceResult
 from dzbgp.shard import Shard
-from tasks.bgp_neighbors import bgp_neighbors
-from tasks.bgp_rtt import bgp_rtt
+from tasks.reading import Seen, first_look, second_look
 
 log = logging.getLogger(__name__)
 
 _LOOK_S = 0.5
 """How long a signal may go unnoticed while devices are asked."""
+
+_LOOPBACK = re.compile(r"[a-z]+://(127\.|localhost:|\[::1\])")
 
 T = TypeVar("T")
 Progress = Callable[[str], None]
@@ -76,6 +80,8 @@ class Fleet:
         """Closes the connections."""
         self._nornir.data.reset_failed_hosts()
         self.forget(self.hosts)
+        if isinstance(self._nornir.runner, DaskRunner):
+            self._nornir.runner.close()
 
     def forget(self, names: Iterable[str]) -> None:
         """Closes the connections to these hosts: the next question opens new ones."""
@@ -128,10 +134,17 @@ class Fleet:
 
     def notes(self) -> list[str]:
         """Says what a person should know of how the fleet is asked."""
-        if self._shard is None:
-            return self._unverified()
-        part = f"This is shard {self._shard} of the fleet: the guard judges this part only."
-        return [part, *self._unverified()]
+        told = self._unverified()
+        if self._shard is not None:
+            told.insert(0, f"This is shard {self._shard} of the fleet: the guard judges this part only.")
+        runner = self._nornir.runner
+        address = runner.joined if isinstance(runner, DaskRunner) else None
+        if address is not None and not is_encrypted(address) and not _LOOPBACK.match(address):
+            told.append(
+                f"The devices were asked by the Dask cluster of {address}, which is not encrypted: who is on the way "
+                "can change what they say (use tls://)."
+            )
+        return told
 
     def _unverified(self) -> list[str]:
         """Says, once for the whole fleet, how many devices need not prove who they are."""
@@ -150,21 +163,22 @@ class Fleet:
     ) -> list[DeviceReading]:
         """Asks every matched host for its BGP neighbors, in parallel; unmatched hosts are not asked."""
         asked = [name for name, device in matched.items() if device is not None]
-        results = self._run(bgp_neighbors, asked, progress)
+        results = self._run(first_look, asked, progress)
         readings = []
         for name, device in matched.items():
             if device is None:
                 error = "no device of the program is called so (dz_device, host name or hostname)"
                 readings.append(DeviceReading(name, DeviceResult.UNMATCHED, error=error))
                 continue
-            readings.append(self._reading(name, device, results[name][0]))
+            result = results[name][0]
+            readings.append(self._reading(name, device, result, None if result.failed else result.result))
         return readings
 
-    def _reading(self, name: str, device: Device | None, result: Result) -> DeviceReading:
-        if result.failed:
-            cause = explain(result.exception, self.hosts[name].get_connection_parameters(CONNECTION))
-            return DeviceReading(name, DeviceResult.FAILED, device, cause)
-        vrfs, neighbors = result.result
+    @staticmethod
+    def _reading(name: str, device: Device | None, result: Result, seen: Seen | None) -> DeviceReading:
+        if result.failed or seen is None:
+            return DeviceReading(name, DeviceResult.FAILED, device, str(result.result))
+        vrfs, neighbors = seen
         return DeviceReading(name, DeviceResult.OK, device, vrfs=vrfs, neighbors=neighbors)
 
     def look_again(
@@ -178,36 +192,46 @@ class Fleet:
         Gives the readings, and by host the RTT in nanoseconds of the neighbors asked for that have a sample. A
         host that fails has none: an RTT is worth having, not worth failing for.
         """
-        rtts: dict[str, dict[str, int]] = {}
-
-        def second_look(task: Task) -> Result:
-            name = task.host.name
-            seen = bgp_neighbors(task).result if name in again else None
-            if name in addresses:
-                try:
-                    rtts[name] = bgp_rtt(task, addresses[name]).result
-                except Exception as error:  # noqa: BLE001 - NAPALM and its drivers may raise anything
-                    cause = explain(error, task.host.get_connection_parameters(CONNECTION))
-                    log.warning("host %s: no RTTs: %s", name, cause)
-            return Result(host=task.host, result=seen)
-
-        results = self._run(second_look, [*again.keys() | addresses.keys()], progress)
-        readings = [self._reading(name, device, results[name][0]) for name, device in again.items()]
+        asked = [*again.keys() | addresses.keys()]
+        results = self._run(
+            second_look, asked, progress, again=frozenset(again), addresses=PerHost(addresses)
+        )
+        answers = {name: results[name][0].result for name in asked if not results[name][0].failed}
+        readings = [
+            self._reading(name, device, results[name][0], answers[name].seen if name in answers else None)
+            for name, device in again.items()
+        ]
+        for name, answer in answers.items():
+            if answer.no_rtts:
+                log.warning("host %s: no RTTs: %s", name, answer.no_rtts)
+        rtts = {
+            name: answer.rtts for name, answer in answers.items() if name in addresses and not answer.no_rtts
+        }
         return readings, rtts
 
     def ask(
-        self, task: Callable[[Task], Result], names: Sequence[str], progress: Progress = lambda _: None
-    ) -> dict[str, Any]:
-        """Runs a task that never fails on these hosts, in parallel, and gives its result for each."""
+        self,
+        task: Callable[[Task], Result],
+        names: Sequence[str],
+        progress: Progress,
+        failed: Callable[[str], T],
+    ) -> dict[str, T]:
+        """Runs a task on these hosts, in parallel, and gives its result for each; where it failed, `failed` of why."""
         results = self._run(task, names, progress)
-        return {name: results[name][0].result for name in names}
+        answers = {name: results[name][0] for name in names}
+        return {
+            name: failed(str(answer.result)) if answer.failed else answer.result
+            for name, answer in answers.items()
+        }
 
-    def _run(self, task: Callable[[Task], Any], names: Sequence[str], progress: Progress) -> AggregatedResult:
+    def _run(
+        self, task: Callable[..., Any], names: Sequence[str], progress: Progress, **params: Any
+    ) -> AggregatedResult:
         wanted = frozenset(names)
         self._nornir.data.reset_failed_hosts()
         chosen = self._nornir.filter(filter_func=lambda host: host.name in wanted)
         observed = chosen.with_processors([_OnHostDone(progress)])
-        return _interruptible(lambda: observed.run(task=task, name=task.__name__))
+        return _interruptible(lambda: observed.run(task=task, name=task.__name__, **params))
 
 
 def _interruptible(work: Callable[[], T]) -> T:

@@ -3,7 +3,6 @@
 import copy
 import logging
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,11 +14,14 @@ from nornir.core.inventory import ConnectionOptions, Host
 from nornir.core.plugins.inventory import InventoryPluginRegister
 
 from dzbgp import device_login
+from dzbgp.device_login import Login
 from dzbgp.device_tls import Verification, Verifier
 from dzbgp.eapi import bound_answers
-from dzbgp.errors import DzbgpError, InventoryError, UsageError
+from dzbgp.errors import DzbgpError, InventoryError
 from dzbgp.inventories.source import PLUGIN, check_options, is_ledger_url, parse_ledger_url
+from dzbgp.inventory_choice import choose
 from dzbgp.inventory_files import check_simple_inventory
+from dzbgp.inventory_runner import is_on_cluster, ready_cluster, runner_of, tell_workers
 from dzbgp.ledger.networks import Network
 
 log = logging.getLogger(__name__)
@@ -45,6 +47,12 @@ class FleetOptions:
     """The ledger that an inventory made of it is read from, unless the inventory's configuration names one."""
     verification: Verification = field(default_factory=Verification)
     """Whether devices must prove who they are."""
+    runner: str | None = None
+    """Nornir's runner; None: as the inventory's configuration says, else threads."""
+    scheduler: str | None = None
+    """Where the Dask cluster's scheduler is; None: as Dask's configuration says."""
+    login: Login = field(default_factory=Login)
+    """For hosts that have none, nor does the environment."""
 
 
 def load_inventory(path: Path, options: FleetOptions | None = None) -> Nornir:
@@ -57,9 +65,10 @@ def load_inventory(path: Path, options: FleetOptions | None = None) -> Nornir:
     options = options or FleetOptions()
     verifier = Verifier(options.verification)
     nornir = _init(path, options)
+    tell_workers(nornir, path, options)
     for name, host in nornir.inventory.hosts.items():
-        _own_connection(path, name, host, verifier)
-    return _choose(nornir, options)
+        _own_connection(path, name, host, verifier, options.login)
+    return choose(nornir, options.limit, options.groups, options.filters)
 
 
 def network_of(path: Path) -> str | None:
@@ -80,17 +89,15 @@ def _init(path: Path, options: FleetOptions) -> Nornir:
     settings: dict[str, Any] = {"logging": {"enabled": False}}
     if is_ledger_url(path):
         inventory = {"plugin": PLUGIN, "options": parse_ledger_url(path)}
-        settings |= {"inventory": inventory, "runner": _runner(options.workers or 20)}
+        settings |= {"inventory": inventory}
     elif os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a directory may not be searched
         files = [path / f"{name}.yaml" for name in ("hosts", "groups", "defaults")]
         check_simple_inventory(*files)
         names = ("host_file", "group_file", "defaults_file")
         inventory = {"plugin": "SimpleInventory", "options": dict(zip(names, map(str, files), strict=True))}
-        settings |= {"inventory": inventory, "runner": _runner(options.workers or 20)}
+        settings |= {"inventory": inventory}
     elif os.path.isfile(path):  # noqa: PTH113 - as above
         settings |= _config_file(path)
-        if options.workers is not None:
-            settings["runner"] = _runner(options.workers)
     else:
         raise InventoryError(
             f"--inventory {path}: there is no such file or directory; expected a directory with hosts.yaml, "
@@ -98,6 +105,9 @@ def _init(path: Path, options: FleetOptions) -> Nornir:
         )
     if settings["inventory"].get("plugin") == PLUGIN:
         _ready_plugin(settings["inventory"]["options"], options.network)
+    settings["runner"] = runner_of(settings.get("runner"), options.runner, options.workers, options.scheduler)
+    if is_on_cluster(settings["runner"]):
+        ready_cluster()
     try:
         return InitNornir(**settings)
     except DzbgpError:
@@ -119,12 +129,8 @@ def _ready_plugin(options: dict[str, Any], net: Network | None) -> None:
     if net is not None and options.get("env") in {None, net.name}:
         ours = {"env": net.name, "rpc_url": list(net.rpc_urls), "program_id": str(net.program_id)}
         for key, value in ours.items():
-            if options.get(key) is None:
+            if value and options.get(key) is None:
                 options[key] = value
-
-
-def _runner(workers: int) -> dict[str, Any]:
-    return {"plugin": "threaded", "options": {"num_workers": workers}}
 
 
 def _config_file(path: Path) -> dict[str, Any]:
@@ -198,7 +204,7 @@ class _OwnOptions(ConnectionOptions):
         self._kept = extras
 
 
-def _own_connection(path: Path, name: str, host: Host, verifier: Verifier) -> None:
+def _own_connection(path: Path, name: str, host: Host, verifier: Verifier, login: Login) -> None:
     """Gives `host` a connection of its own making.
 
     nornir-napalm 0.6 writes the port into the dictionary of extras that it was given, and NAPALM's driver
@@ -228,79 +234,8 @@ def _own_connection(path: Path, name: str, host: Host, verifier: Verifier) -> No
     host.connection_options[CONNECTION] = _OwnOptions(
         hostname=resolved.hostname or name,
         port=resolved.port,
-        username=resolved.username or os.environ.get("DZBGP_EOS_USERNAME"),
-        password=resolved.password or device_login.password(),
+        username=resolved.username or device_login.username() or login.username,
+        password=resolved.password or device_login.password() or login.password,
         platform=resolved.platform,
         extras=extras,
     )
-
-
-def _choose(nornir: Nornir, options: FleetOptions) -> Nornir:
-    unknown = [name for name in options.limit if name not in nornir.inventory.hosts]
-    if unknown:
-        raise UsageError(f"--limit: no host of the inventory is called {', '.join(map(repr, unknown))}")
-    if options.limit:
-        nornir = nornir.filter(filter_func=lambda host: host.name in options.limit)
-    if options.groups:
-        unknown = [name for name in options.groups if name not in nornir.inventory.groups]
-        if unknown:
-            raise UsageError(f"--group: no group of the inventory is called {', '.join(map(repr, unknown))}")
-        nornir = nornir.filter(filter_func=lambda host: any(map(host.has_parent_group, options.groups)))
-        if not nornir.inventory.hosts:
-            raise UsageError(f"--group {','.join(options.groups)}: no host is left")
-    for key, value in options.filters:
-        nornir = nornir.filter(filter_func=lambda host, key=key, value=value: _passes(host, key, value))
-        if not nornir.inventory.hosts:
-            raise UsageError(f"--filter {key}={value}: no host is left")
-    return nornir
-
-
-def _passes(host: Host, key: str, value: str) -> bool:
-    """Says whether a host passes `key=value`, or `key!=value`; `a__b` goes down into nested data.
-
-    Nornir's own operators stand at the end: name__startswith=ams, roles__contains=edge, metro__in=ams,fra.
-    """
-    if key.endswith("!"):
-        return not _passes(host, key[:-1], value)
-    found = _found(host, key)
-    texts = [_text(item) for item in (found if isinstance(found, list) else [found]) if item is not None]
-    if value in texts:
-        return True
-    name, _, operator = key.rpartition("__")
-    if not name or operator not in _OPERATORS:
-        return False
-    found = _found(host, name)
-    if isinstance(found, list):
-        # In a list `contains` asks for an item, as Nornir does.
-        compare = str.__eq__ if operator == "contains" else _OPERATORS[operator]
-        return any(compare(_text(item), value) for item in found)
-    return found is not None and _OPERATORS[operator](_text(found), value)
-
-
-def _is_one_of(text: str, values: str) -> bool:
-    return text in values.split(",")
-
-
-_OPERATORS: dict[str, Callable[[str, str], bool]] = {
-    "contains": str.__contains__,
-    "startswith": str.startswith,
-    "endswith": str.endswith,
-    "in": _is_one_of,
-    "any": _is_one_of,
-}
-
-
-def _found(host: Host, key: str) -> Any:
-    if key in {"name", "hostname", "platform", "port"}:
-        return getattr(host, key)
-    if key in {"group", "groups"}:
-        return [group.name for group in host.extended_groups()]
-    found: Any = host
-    for part in key.split("__"):
-        found = found.get(part) if isinstance(found, dict | Host) else None
-    return found
-
-
-def _text(value: Any) -> str:
-    """Gives a value as it is written in YAML."""
-    return str(value).lower() if isinstance(value, bool) else str(value)

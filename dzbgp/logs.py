@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 
-LIBRARIES = ("nornir", "pyeapi", "napalm", "netmiko", "paramiko")
+DEVICES = ("nornir", "pyeapi", "napalm", "netmiko", "paramiko")
+LIBRARIES = (*DEVICES, "distributed", "tornado")
 REQUESTS = "pyeapi"
 """Its DEBUG lines hold whole requests, with the enable password in them."""
 SAYS = "dzbgp.says"
@@ -74,6 +75,12 @@ def configure(console: Console, *, verbose: int, quiet: bool, as_json: bool = Fa
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     if sys.flags.dev_mode:
         logging.captureWarnings(capture=True)
+
+
+def silence_devices() -> None:
+    """Silences the libraries that ask devices, as `configure` does, where somebody else configures the logging."""
+    for name in DEVICES:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 def say(line: str) -> None:

@@ -131,7 +131,39 @@ ShardOption = Annotated[
 Workers = Annotated[
     int | None,
     _option(
-        "--workers", panel=_FLEET, min=1, help="Devices asked at once (default: the inventory's, else 20)."
+        "--workers",
+        panel=_FLEET,
+        min=1,
+        help="Devices asked at once, on a cluster by each worker (default: the inventory's, else 20).",
+    ),
+]
+
+
+class Runner(StrEnum):
+    """Where the devices are asked from."""
+
+    THREADED = "threaded"
+    SERIAL = "serial"
+    DASK = "dask"
+
+
+RunnerOption = Annotated[
+    Runner | None,
+    _option(
+        "--runner",
+        panel=_FLEET,
+        help="Nornir's runner: threads, one device after the other, or the workers of a Dask cluster (default: the "
+        "inventory's, else threaded).",
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    _option(
+        "--scheduler",
+        panel=_FLEET,
+        metavar="ADDRESS",
+        help="The Dask cluster's scheduler, tls://HOST:PORT or tcp://HOST:PORT, with --runner dask (default: as Dask's "
+        "own configuration says).",
     ),
 ]
 IdentityCheck = Annotated[

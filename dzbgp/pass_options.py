@@ -17,6 +17,8 @@ _PARAMETERS: dict[str, tuple[Any, Any]] = {
     "group": (options.GroupNames, ""),
     "shard": (options.ShardOption, ""),
     "workers": (options.Workers, None),
+    "runner": (options.RunnerOption, None),
+    "scheduler": (options.Scheduler, None),
     "identity_check": (options.IdentityCheck, True),
     "tls_verify": (options.TlsVerify, None),
     "tls_ca_file": (options.TlsCaFile, None),

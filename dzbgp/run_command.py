@@ -54,6 +54,8 @@ class RunRequest:
     groups: tuple[str, ...] = ()
     shard: Shard | None = None
     workers: int | None = None
+    runner: str | None = None
+    scheduler: str | None = None
     identity_check: bool = True
     tls_verify: bool | None = None
     """None: as the inventory says."""
@@ -87,6 +89,8 @@ def request_of(given: PassValues) -> RunRequest:
         groups=options.names(given.group),
         shard=Shard.parse(given.shard),
         workers=given.workers,
+        runner=given.runner,
+        scheduler=given.scheduler,
         identity_check=given.identity_check,
         tls_verify=given.tls_verify,
         tls_ca_file=given.tls_ca_file,
@@ -187,6 +191,8 @@ def fleet_options(request: RunRequest) -> FleetOptions:
         limit=request.limit,
         filters=request.filters,
         workers=request.workers,
+        runner=request.runner,
+        scheduler=request.scheduler,
         groups=request.groups,
         network=None if request.lab else _network(request),
         verification=Verification(request.tls_verify, request.tls_ca_file),

@@ -1,7 +1,9 @@
 """Finds out how far one comes with one device. Nothing on the device is changed."""
 
+import http.client
 import json
 import socket
+import ssl
 import time
 from typing import Any
 
@@ -9,9 +11,11 @@ from nornir.core.inventory import ConnectionOptions
 from nornir.core.task import Result, Task
 
 from dzbgp.checking.probe import Probe, Step
+from dzbgp.device_errors import explain
 from tasks.bgp_neighbors import bgp_neighbors
 
 _CONNECTION = "napalm"
+_NOT_ACCEPTED = frozenset({"NetmikoAuthenticationException", "AuthenticationException"})
 _PORTS = {"http": 80, "https": 443, "https_certs": 443}
 _VERSION = "show version"
 
@@ -32,8 +36,33 @@ def probe(task: Task) -> Result:
                 vrfs, neighbors = bgp_neighbors(task).result
             slowest = max(slowest, time.monotonic() - started)
     except Exception as error:  # noqa: BLE001 - NAPALM and its drivers may raise anything
-        return Result(host=task.host, result=Probe(step, error, slowest, version))
-    return Result(host=task.host, result=Probe(Step.DONE, None, slowest, version, vrfs, neighbors))
+        told = explain(error, task.host.get_connection_parameters(_CONNECTION))
+        return Result(host=task.host, result=Probe(step, failed_check(step, error), told, slowest, version))
+    return Result(host=task.host, result=Probe(Step.DONE, "", "", slowest, version, vrfs, neighbors))
+
+
+def failed_check(step: Step, error: Exception) -> str:
+    """Gives the name of the check at which a device failed."""
+    from napalm.base import exceptions as napalm  # noqa: PLC0415 - loaded by whoever raised the error
+    from pyeapi import eapilib  # noqa: PLC0415
+
+    if isinstance(error, napalm.CommandErrorException) and isinstance(error.__context__, Exception):
+        error = error.__context__
+    cause = error.__context__ if isinstance(error, eapilib.ConnectionError) else error
+    unfit = "unexpected keyword argument" in str(error) or str(error).startswith("Unknown transport")
+    cases = (
+        (isinstance(cause, ssl.SSLError), "tls"),
+        (step is Step.CONNECT or isinstance(cause, ConnectionRefusedError), "reachable"),
+        (type(error).__name__ in _NOT_ACCEPTED, "credentials"),
+        (isinstance(error, eapilib.ConnectionError) and "Unauthorized" in str(error), "credentials"),
+        (isinstance(error, eapilib.ConnectionError), "api"),
+        (isinstance(error, eapilib.CommandError), "commands"),
+        (isinstance(error, napalm.UnsupportedVersion), "eos"),
+        (unfit or isinstance(error, napalm.ModuleImportError), "settings"),
+        (isinstance(error, napalm.ConnectionException), "reachable"),
+        (isinstance(error, OSError | http.client.HTTPException) or step is not Step.READ, "api"),
+    )
+    return next((check for so, check in cases if so), "bgp")
 
 
 def _connect(connection: ConnectionOptions) -> None:

@@ -63,6 +63,7 @@ def test_only_what_is_near_the_devices_knows_nornir_and_napalm() -> None:
     near = (
         "tasks.",
         "dzbgp.checking.",
+        "dzbgp.cluster.",
         "dzbgp.device_",
         "dzbgp.eapi",
         "dzbgp.fleet",
@@ -76,3 +77,11 @@ def test_nothing_but_the_commands_starts_the_lab_and_nothing_imports_the_command
     users = {module for module in importers("dzbgp.lab") if not module.startswith("dzbgp.lab.")}
     assert users == {"dzbgp.cli", "dzbgp.run_command"}
     assert importers("dzbgp.cli") == {"dzbgp.__main__"}
+
+
+def test_the_cluster_knows_of_no_ledger_and_no_device_and_only_its_worker_needs_the_extra_at_once() -> None:
+    known = {name for module in MODULES if module.startswith("dzbgp.cluster") for name in imported(module)}
+    own = {name for name in known if name.startswith(("dzbgp", "tasks", "napalm", "solders"))}
+    assert {name for name in own if not name.startswith(("dzbgp.cluster", "dzbgp.errors"))} <= {"dzbgp"}
+    users = {"dzbgp.cluster.deal", "dzbgp.cluster.runner", "dzbgp.cluster.worker", "dzbgp.inventory_runner"}
+    assert importers("distributed", "dask", "cloudpickle") <= users

@@ -15,6 +15,7 @@ from dzbgp.checking.devices import check_device, check_verification
 from dzbgp.checking.findings import CheckReport, Finding, Findings, Section
 from dzbgp.checking.keys import check_publishers, load_keys, publishers_of
 from dzbgp.checking.ledger import LedgerState, check_ledger
+from dzbgp.checking.probe import Probe, Step
 from dzbgp.checking.state import check_state
 from dzbgp.errors import ExitCode, InventoryError, UsageError
 from dzbgp.fleet import Fleet
@@ -55,7 +56,12 @@ def run_check(request: RunRequest, stderr: Console) -> CheckReport:
         devices = []
         if fleet is not None:
             progress.stage("asking devices", len(matched))
-            probes = fleet.ask(probe, list(matched), lambda _: progress.step())
+            probes = fleet.ask(
+                probe,
+                list(matched),
+                lambda _: progress.step(),
+                lambda why: Probe(Step.CONNECT, "cluster", why),
+            )
             connections = {host: fleet.hosts[host].get_connection_parameters(CONNECTION) for host in matched}
             users = users_by_device(ledger.data) if ledger.data else {}
             devices = list(check_verification(connections))

@@ -1,7 +1,5 @@
 """Says of one device how far one comes with it, and what to do where that ends."""
 
-import http.client
-import ssl
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -10,13 +8,11 @@ from solders.pubkey import Pubkey
 
 from dzbgp.checking.findings import Findings, Section
 from dzbgp.checking.probe import Probe, Step
-from dzbgp.device_errors import explain
 from dzbgp.device_tls import is_verified, transport_of, unverified
 from dzbgp.errors import ExitCode
 from dzbgp.models import Device, DeviceReading, DeviceResult, Tenant, User
 from dzbgp.resolver import judge, vrf_of
 
-_NOT_ACCEPTED = frozenset({"NetmikoAuthenticationException", "AuthenticationException"})
 _SLOW_SHARE = 0.5
 """A device that takes more of its timeout is slow."""
 
@@ -30,6 +26,7 @@ _NAMED = (
     "DZBGP_EOS_PASSWORD_FILE, DZBGP_EOS_PASSWORD_COMMAND)"
 )
 HINTS = {
+    "cluster": "look at the Dask cluster: its workers need dzbgp[dask], the inventory's files and a way to the devices",
     "settings": "put right platform and extras of the host's connection_options: napalm",
     "reachable": "check hostname and port, the way there, and on the device `management api http-commands` "
     "(`no shutdown`, and `vrf MGMT` where management has a VRF)",
@@ -61,10 +58,9 @@ def check_device(
     Without a device, as when the ledger can't be read, nothing says which device it should be.
     """
     found = Findings(Section.DEVICES)
-    if probe.error is not None:
-        check = failed_check(probe)
-        _passed(found, host, connection, probe, check)
-        found.fail(host, check, explain(probe.error, connection), HINTS[check], ExitCode.PARTIAL)
+    if probe.failed_check:
+        _passed(found, host, connection, probe, probe.failed_check)
+        found.fail(host, probe.failed_check, probe.error, HINTS[probe.failed_check], ExitCode.PARTIAL)
         return found
     _passed(found, host, connection, probe, "")
     timeout = (connection.extras or {}).get("timeout")
@@ -73,31 +69,6 @@ def check_device(
         found.warn(host, "slow", detail, HINTS["slow"])
     _check_answer(found, host, device, probe, users, tenants or {}, identity_check=identity_check)
     return found
-
-
-def failed_check(probe: Probe) -> str:
-    """Gives the name of the check at which a device failed."""
-    from napalm.base import exceptions as napalm  # noqa: PLC0415 - loaded by whoever raised the error
-    from pyeapi import eapilib  # noqa: PLC0415
-
-    error = probe.error
-    if isinstance(error, napalm.CommandErrorException) and isinstance(error.__context__, Exception):
-        error = error.__context__
-    cause = error.__context__ if isinstance(error, eapilib.ConnectionError) else error
-    unfit = "unexpected keyword argument" in str(error) or str(error).startswith("Unknown transport")
-    cases = (
-        (isinstance(cause, ssl.SSLError), "tls"),
-        (probe.step is Step.CONNECT or isinstance(cause, ConnectionRefusedError), "reachable"),
-        (type(error).__name__ in _NOT_ACCEPTED, "credentials"),
-        (isinstance(error, eapilib.ConnectionError) and "Unauthorized" in str(error), "credentials"),
-        (isinstance(error, eapilib.ConnectionError), "api"),
-        (isinstance(error, eapilib.CommandError), "commands"),
-        (isinstance(error, napalm.UnsupportedVersion), "eos"),
-        (unfit or isinstance(error, napalm.ModuleImportError), "settings"),
-        (isinstance(error, napalm.ConnectionException), "reachable"),
-        (isinstance(error, OSError | http.client.HTTPException) or probe.step is not Step.READ, "api"),
-    )
-    return next((check for so, check in cases if so), "bgp")
 
 
 def check_verification(connections: Mapping[str, ConnectionOptions]) -> Findings:

@@ -21,10 +21,13 @@ class Step(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The step that was begun last, and the error that it ended with; DONE without one."""
+    """The step that was begun last, and why it ended there; DONE without."""
 
     step: Step
-    error: Exception | None = None
+    failed_check: str = ""
+    """The name of the check that failed."""
+    error: str = ""
+    """What went wrong, in one line."""
     seconds: float = 0.0
     """How long the slowest step took."""
     version: str = ""

@@ -8,7 +8,7 @@ from nornir.core.inventory import Host
 from nornir.core.task import AggregatedResult, Task
 
 from dzbgp.cluster.deal import Deal, Shipment, innermost, line
-from dzbgp.cluster.recipe import Recipe, is_encrypted, of_config
+from dzbgp.cluster.recipe import Recipe, of_config
 from dzbgp.errors import ClusterError, UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 30.0
-_EXTRA = "the Dask runner needs the extra: pip install 'dzbgp[dask]'"
+EXTRA = "the Dask runner needs the extra: pip install 'dzbgp[dask]'"
 
 
 class DaskRunner:
@@ -68,9 +68,9 @@ class DaskRunner:
         return str(scheduler.address)
 
     @property
-    def encrypted(self) -> bool:
-        """Whether who is on the way can neither read nor change what workers say."""
-        return is_encrypted(self.address)
+    def joined(self) -> str | None:
+        """The scheduler's address once a task was run, None before."""
+        return None if self._opened is None else self.address
 
     def close(self) -> None:
         """Leaves the cluster; the next run joins it again."""
@@ -91,7 +91,7 @@ def connected(scheduler: str | None, patience_s: float) -> "Client":
         import dask  # noqa: PLC0415 - an extra, and slow
         from distributed import Client  # noqa: PLC0415
     except ImportError:
-        raise UsageError(_EXTRA) from None
+        raise UsageError(EXTRA) from None
     address = scheduler or dask.config.get("scheduler-address", None)
     if not address:
         raise UsageError(

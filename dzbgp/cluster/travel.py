@@ -55,10 +55,11 @@ class _Plain:
 
 class _Packer(pickle.Pickler):
     def persistent_id(self, obj: Any) -> Any:
-        if isinstance(obj, Host):
-            return ("host", obj.name)
+        # Before Host: to Nornir a Group is one.
         if isinstance(obj, _STAYS):
             raise pickle.PicklingError(f"a {type(obj).__name__} does not leave its process")
+        if isinstance(obj, Host):
+            return ("host", obj.name)
         if isinstance(obj, BaseException):
             return ("exception", _plain(obj, _DEEPEST))
         return None

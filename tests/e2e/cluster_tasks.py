@@ -31,7 +31,7 @@ def outer(task: Task) -> Result:
 def failing(task: Task) -> None:
     """Fails as code does that catches one error and raises another."""
     try:
-        {}["neighbor"]  # noqa: B018
+        task.host["a key that it has not"]
     except KeyError as error:
         raise ConnectionError("the session is gone") from error
 

@@ -1,0 +1,63 @@
+"""What a worker is told of how to build its Nornir, and what it is not told in the clear."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from nornir import InitNornir
+from nornir.core.configuration import Config
+
+from dzbgp.cluster.recipe import Recipe, is_encrypted, of_config
+from dzbgp.errors import ClusterError
+
+CANARY = "canary-of-the-devices-41c7"
+TCP, TLS = "tcp://127.0.0.1:8786", "tls://127.0.0.1:8786"
+
+
+def config(inventory: dict[str, Any], **more: Any) -> Config:
+    return Config.from_dict(inventory=inventory, **more)
+
+
+def test_a_secret_is_sent_over_tls_only() -> None:
+    recipe = Recipe(InitNornir, ("x",), secret=CANARY)
+    assert recipe.over(TLS).secret == CANARY
+    assert recipe.over(TCP).secret is None
+    assert CANARY not in repr(recipe)
+
+
+@pytest.mark.parametrize(
+    ("address", "so"), [(TCP, False), (TLS, True), ("wss://h:1", True), ("ws://h:1", False), ("h:1", False)]
+)
+def test_what_is_encrypted_is_known_by_the_address(address: str, so: bool) -> None:
+    assert is_encrypted(address) is so
+
+
+@pytest.mark.parametrize(
+    ("inventory", "more", "where"),
+    [
+        ({"options": {"nb_token": CANARY}}, {}, "inventory.options.nb_token"),
+        ({"options": {"nb_url": f"https://me:{CANARY}@netbox"}}, {}, "inventory.options.nb_url"),
+        ({"transform_function_options": {"Password": CANARY}}, {}, "inventory.transform_function_options"),
+        ({}, {"user_defined": {"deep": [{"api_key": CANARY}]}}, "user_defined.deep.0.api_key"),
+    ],
+)
+def test_a_configuration_with_a_secret_goes_over_tls_or_nowhere(
+    inventory: dict[str, Any], more: dict[str, Any], where: str
+) -> None:
+    with pytest.raises(ClusterError) as raised:
+        of_config(config(inventory, **more), TCP)
+    assert where in str(raised.value)
+    assert CANARY not in str(raised.value)
+    recipe = of_config(config(inventory, **more), TLS)
+    assert CANARY in str(recipe.secret)
+    assert CANARY not in repr(recipe)
+
+
+def test_a_configuration_without_one_builds_the_same_inventory_again(tmp_path: Path) -> None:
+    (tmp_path / "hosts.yaml").write_text("ams-1: {hostname: 127.0.0.1}\nfra-1: {}\n", encoding="utf-8")
+    options = {"host_file": str(tmp_path / "hosts.yaml"), "group_file": "none", "defaults_file": "none"}
+    given = config({"options": options}, runner={"plugin": "dask", "options": {"num_workers": 3}})
+    for address in (TCP, TLS):
+        built = of_config(given, address).over(address)()
+        assert list(built.inventory.hosts) == ["ams-1", "fra-1"]
+        assert built.config.runner.plugin == "serial"
