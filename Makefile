@@ -4,7 +4,7 @@ BIN := .venv/bin
 PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test e2e lint format bench screenshot docs lock program clean
+.PHONY: help run test lint format bench bench-table screenshot docs lock program clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -25,9 +25,15 @@ format: .venv/ready ## Format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
-bench: .venv/ready ## Print the benchmarks
+bench: .venv/bench ## Print the benchmarks
+	$(BIN)/python -m tests.bench $(BENCH)
+
+bench-table: .venv/bench ## Measure anew, and keep the figures in README.md and docs/performance.md
+	$(BIN)/python -m tests.bench $(BENCH) --page README.md --page docs/performance.md || [ $$? -eq 1 ]
+
+.venv/bench: .venv/ready requirements/bench.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/bench.txt
-	$(BIN)/python -m tests.bench
+	@touch $@
 
 screenshot: .venv/ready ## Make docs/run.svg anew from a run on the lab
 	$(BIN)/python -m tests.screenshot docs/run.svg

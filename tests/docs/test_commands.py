@@ -1,6 +1,7 @@
 """The commands of the pages do what the pages say: run in order, against the lab as if it were the real network."""
 
 import shutil
+import socket
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ NOT_RUN = {
     "CI installs the wheel in a fresh environment by the same commands",
     "it writes to /etc/cron.d",
     "it needs a running systemd",
+    "the tests have the extra already",
 }
 WITH_COMMANDS = [page for page in PAGES if any(not block.not_run for block in blocks(page))]
 
@@ -26,6 +28,11 @@ def lab(tmp_path: Path) -> Iterator[E2eLab]:
         yield made
 
 
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        return int(server.getsockname()[1])
+
+
 def settled(lab: E2eLab, root: Path, text: str) -> str:
     """The text with the sandbox's paths, and with the lab for the network."""
     names = {
@@ -34,6 +41,7 @@ def settled(lab: E2eLab, root: Path, text: str) -> str:
         "/opt/dzbgp/bin/dzbgp": str(SCRIPT),
         "=testnet": "=localnet",
         "https://rpc.example.net/TOKEN": lab.ledger.url,
+        "8786": str(free_port()),
     }
     for name, real in names.items():
         text = text.replace(name, real)
