@@ -8,6 +8,7 @@ import re
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from concurrent.futures import Future, wait
+from types import MappingProxyType
 from typing import Any, Self, TypeVar
 
 from nornir.core import Nornir
@@ -159,11 +160,17 @@ class Fleet:
         return [device.pubkey for device in self.match(devices).values() if device is not None]
 
     def read(
-        self, matched: Mapping[str, Device | None], progress: Progress = lambda _: None
+        self,
+        matched: Mapping[str, Device | None],
+        progress: Progress = lambda _: None,
+        check: Callable[[], None] = lambda: None,
     ) -> list[DeviceReading]:
-        """Asks every matched host for its BGP neighbors, in parallel; unmatched hosts are not asked."""
+        """Asks every matched host for its BGP neighbors, in parallel; unmatched hosts are not asked.
+
+        What `check` raises, which is called every now and then, is raised at once, and nobody is waited for any more.
+        """
         asked = [name for name, device in matched.items() if device is not None]
-        results = self._run(first_look, asked, progress)
+        results = self._run(first_look, asked, progress, check)
         readings = []
         for name, device in matched.items():
             if device is None:
@@ -194,7 +201,7 @@ class Fleet:
         """
         asked = [*again.keys() | addresses.keys()]
         results = self._run(
-            second_look, asked, progress, again=frozenset(again), addresses=PerHost(addresses)
+            second_look, asked, progress, params={"again": frozenset(again), "addresses": PerHost(addresses)}
         )
         answers = {name: results[name][0].result for name in asked if not results[name][0].failed}
         readings = [
@@ -225,17 +232,24 @@ class Fleet:
         }
 
     def _run(
-        self, task: Callable[..., Any], names: Sequence[str], progress: Progress, **params: Any
+        self,
+        task: Callable[..., Any],
+        names: Sequence[str],
+        progress: Progress,
+        check: Callable[[], None] = lambda: None,
+        params: Mapping[str, Any] = MappingProxyType({}),
     ) -> AggregatedResult:
         wanted = frozenset(names)
         self._nornir.data.reset_failed_hosts()
         chosen = self._nornir.filter(filter_func=lambda host: host.name in wanted)
         observed = chosen.with_processors([_OnHostDone(progress)])
-        return _interruptible(lambda: observed.run(task=task, name=task.__name__, **params))
+        return _interruptible(lambda: observed.run(task=task, name=task.__name__, **params), check)
 
 
-def _interruptible(work: Callable[[], T]) -> T:
-    """Runs `work` in a thread. Nornir's own waiting ends with the last device; this one with a KeyboardInterrupt."""
+def _interruptible(work: Callable[[], T], check: Callable[[], None]) -> T:
+    """Runs `work` in a thread. Nornir's own waiting ends with the last device; this one with a KeyboardInterrupt,
+    or when `check` raises.
+    """  # noqa: D205
     future: Future[T] = Future()
 
     def run() -> None:
@@ -247,5 +261,5 @@ def _interruptible(work: Callable[[], T]) -> T:
     threading.Thread(target=run, name="fleet", daemon=True).start()
     # A signal that comes just before the wait begins does not end the wait: its handler runs at the next look.
     while not wait([future], _LOOK_S).done:
-        pass
+        check()
     return future.result()

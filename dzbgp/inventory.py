@@ -137,7 +137,7 @@ def _config_file(path: Path) -> dict[str, Any]:
     """Reads a Nornir configuration; a SimpleInventory's files are also looked for beside it."""
     try:
         config = ruamel.yaml.YAML(typ="safe").load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, ValueError, RecursionError, ruamel.yaml.error.YAMLError) as error:
+    except (OSError, ValueError, TypeError, RecursionError, ruamel.yaml.error.YAMLError) as error:
         raise InventoryError(f"{path}: no readable YAML ({type(error).__name__})") from None
     if not isinstance(config, dict):
         raise InventoryError(f"{path}: expected a Nornir configuration, a mapping")

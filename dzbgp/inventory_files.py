@@ -91,6 +91,8 @@ def load_yaml(file: Path) -> dict[Any, Any]:
         mark = error.problem_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise InventoryError(f"{file}{where}: malformed YAML: {_problem(error)}") from None
+    except TypeError:
+        raise InventoryError(f"{file}: malformed YAML: a list or a mapping as a key") from None
     except (YAMLError, ValueError, RecursionError) as error:
         # ValueError: a value that looks like a date or a number and is none, such as 2024-13-45.
         raise InventoryError(f"{file}: malformed YAML: {type(error).__name__}") from None

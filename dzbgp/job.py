@@ -1,52 +1,37 @@
 """One pass: recall, collect, resolve, decide, look again, guard, submit, report."""
 
+import contextlib
+import gc
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from solders.pubkey import Pubkey
 
 from dzbgp.fleet import Fleet
 from dzbgp.guard import Guarded, guard
-from dzbgp.ledger.instruction import Write, grown_len
-from dzbgp.ledger.program_data import Fetched
+from dzbgp.judging import Judging, PassOptions, write_of
+from dzbgp.ledger.instruction import Write
 from dzbgp.ledger.session import LedgerSession, WriteResult
-from dzbgp.ledger.signers import Signers
-from dzbgp.looks import Progress, SecondLook, confirmed_observation, look_again
+from dzbgp.looks import Progress, look_again
 from dzbgp.memory import flaps
 from dzbgp.models import (
     Action,
-    BgpStatus,
     Decision,
     DeviceReading,
-    Observation,
     ProgramData,
     Report,
-    User,
     UserMemory,
 )
-from dzbgp.policy import Clock, Rules, decide
+from dzbgp.policy import Clock
 from dzbgp.recall import Recall
 from dzbgp.report.totals import summary
-from dzbgp.resolver import judge, resolve, users_by_device
 from dzbgp.rides import ride_along, without_lone_riders
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class PassOptions:
-    """How to do a pass. Durations in seconds."""
-
-    dry_run: bool = True
-    identity_check: bool = True
-    rules: Rules = field(default_factory=Rules)
-    confirm_down_s: float = 5.0
-    signers: Signers | None = None
-    """None: nobody can sign, which only a dry run may do without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,22 +78,48 @@ def plan_pass(
     sleep: Callable[[float], None] = time.sleep,
 ) -> "Plan":
     """Does a pass up to the point where something would be written. Raises a DzbgpError."""
+    with _patient_collector():
+        return _plan_pass(fleet, ledger, options, progress, recall, sleep)
+
+
+@contextlib.contextmanager
+def _patient_collector() -> Iterator[None]:
+    """Lets the collector of cycles look less often: nearly all that a pass makes lives until its end."""
+    usual = gc.get_threshold()
+    gc.set_threshold(50_000, 20, 20)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*usual)
+
+
+def _plan_pass(
+    fleet: Fleet,
+    ledger: LedgerSession,
+    options: PassOptions,
+    progress: Progress,
+    recall: Recall,
+    sleep: Callable[[float], None],
+) -> "Plan":
     started_at, started = datetime.now(UTC), time.monotonic()
     recall.settle_flights(ledger, time.time())
-    fetched = ledger.program_data()
-    data = fetched.data
-    matched = fleet.match(data.devices)
-    recall.forget_departed(data, ledger.scope_of(data))
-    judging = Judging(data, fetched, options, recall, Clock(data.slot, data.seconds_per_slot, time.time()))
-
+    coming, now = ledger.coming(), time.time()
+    matched = fleet.match(coming.devices)
     progress.stage("asking devices", sum(device is not None for device in matched.values()))
-    readings = [judging.judged(reading) for reading in fleet.read(matched, lambda _: progress.step())]
+    # The users are read meanwhile; decide() writes nothing over a report that is younger than what was seen.
+    read = fleet.read(matched, lambda _: progress.step(), coming.check)
+    fetched = coming.fetched()
+    data = fetched.data
+    recall.forget_departed(data, ledger.scope_of(data))
+    clock = Clock(data.slot, data.seconds_per_slot, now, asked_slot=coming.slot)
+    judging = Judging(data, fetched, options, recall, clock)
+    readings = [judging.judged(reading) for reading in read]
     first = judging.decide_all(judging.observe(readings))
     riding = ride_along(first, write_of, ledger.builder, judging.clock, options.rules, judging.may_ride)
     look = look_again(fleet, riding, readings, options.confirm_down_s, progress, sleep)
     observations = judging.confirmed(first, look)
     recall.learn(observations, judging.clock.now, options.rules, time.time())
-    due = judging.decide_all(observations, look)
+    due = judging.decide_again(first, observations, look)
     boarded = judging.boarded(due, riding, look)
     guarded = guard(boarded, recall.weighed(judging.clock.now), judging.clock, options.rules)
     guarded = replace(guarded, decisions=without_lone_riders(guarded.decisions, due))
@@ -185,111 +196,6 @@ class Plan:
             memories=self.memories,
             notes=(*self.notes, *written.notes),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class Judging:
-    """From readings to decisions, with everything that a pass knows."""
-
-    data: ProgramData
-    fetched: Fetched
-    options: PassOptions
-    recall: Recall
-    clock: Clock
-    users: Mapping[Pubkey, Sequence[User]] = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "users", users_by_device(self.data))
-
-    def judged(self, reading: DeviceReading) -> DeviceReading:
-        """Gives the reading, as suspect when it is not credible."""
-        return judge(reading, self._users_of(reading), identity_check=self.options.identity_check)
-
-    def observe(self, readings: Sequence[DeviceReading]) -> list[Observation]:
-        """Says what was seen of every user of the devices that were read."""
-        return [
-            observation
-            for reading in readings
-            for observation in resolve(reading, self._users_of(reading), self.data.tenants)
-        ]
-
-    def confirmed(self, first: Sequence[Decision], look: SecondLook) -> list[Observation]:
-        """Gives the observations that count after the second look."""
-        readings = {host: self.judged(reading) for host, reading in look.readings.items()}
-        again = {seen.user.pubkey: seen for seen in self.observe(list(readings.values()))}
-        looked = SecondLook(readings, look.rtts)
-        return [confirmed_observation(decision, again, looked) for decision in first]
-
-    def decide_all(
-        self, observations: Sequence[Observation], look: SecondLook | None = None
-    ) -> list[Decision]:
-        """Decides about every user, the signers and the ledger's own state considered; RTTs come from `look`."""
-        return [self._decide(observation, look) for observation in observations]
-
-    def may_ride(self, decision: Decision) -> bool:
-        """Says whether a report may be written again before it is due: whether it might be if it were."""
-        rules = replace(self.options.rules, refresh_interval_s=0.0)
-        return self._decide(decision.observation, None, rules).action is Action.SUBMIT
-
-    def boarded(
-        self, decisions: Sequence[Decision], riding: Sequence[Decision], look: SecondLook
-    ) -> list[Decision]:
-        """Gives the decisions, with the refreshes that were to ride along and are as unchanged as they were."""
-        return [
-            replace(before, rtt_ns=look.rtt_ns(before.observation) if before.status is BgpStatus.UP else 0)
-            if decision.reason == "unchanged"
-            and before.action is Action.SUBMIT
-            and before.reason == "refresh"
-            and self.may_ride(decision)
-            else decision
-            for decision, before in zip(decisions, riding, strict=True)
-        ]
-
-    def _decide(
-        self, observation: Observation, look: SecondLook | None, rules: Rules | None = None
-    ) -> Decision:
-        key = observation.user.pubkey
-        decision = decide(
-            observation,
-            self.clock,
-            rules or self.options.rules,
-            self.recall.users.get(key),
-            in_flight=self.recall.may_still_land(key, self.clock.slot, self.clock.now),
-        )
-        if decision.action is not Action.SUBMIT:
-            return decision
-        if self.fetched.stale:
-            why = f"the ledger did not answer, its data is {self.fetched.age_s:.0f} s old"
-            return _not_written(decision, "stale-ledger", why)
-        publisher = observation.device.metrics_publisher_pk
-        if self.options.signers is not None and publisher not in self.options.signers:
-            return _not_written(decision, "no-signer", f"no keypair for publisher {publisher}")
-        if look is not None and decision.status is BgpStatus.UP:
-            return replace(decision, rtt_ns=look.rtt_ns(observation))
-        return decision
-
-    def _users_of(self, reading: DeviceReading) -> Sequence[User]:
-        return self.users.get(reading.device.pubkey, ()) if reading.device else ()
-
-
-def _not_written(decision: Decision, reason: str, why: str) -> Decision:
-    return replace(
-        decision, action=Action.SKIP, reason=reason, detail=f"{decision.detail} Not written: {why}."
-    )
-
-
-def write_of(decision: Decision) -> Write:
-    """Gives the write that a decision asks for. Raises ValueError when it decides nothing."""
-    observation = decision.observation
-    return Write(
-        user=observation.user.pubkey,
-        device=observation.device.pubkey,
-        publisher=observation.device.metrics_publisher_pk,
-        status=decision.status or BgpStatus.UNKNOWN,
-        rtt_ns=decision.rtt_ns,
-        grown_len=grown_len(observation.user),
-        lamports=observation.user.lamports,
-    )
 
 
 def _unsigned_notes(decisions: Sequence[Decision]) -> list[str]:

@@ -26,6 +26,8 @@ class Clock:
     seconds_per_slot: float = NOMINAL_SECONDS_PER_SLOT
     now: float = 0.0
     """Unix seconds."""
+    asked_slot: int | None = None
+    """The slot in which the devices were asked, or one before; None: not before `slot`."""
 
     def age_s(self, slot: int) -> float:
         """Gives the seconds since `slot`; never negative (an RPC node may be behind another)."""
@@ -83,6 +85,8 @@ def decide(
         return decision
     if in_flight:
         return _withhold(decision, "in-flight", "an earlier write may still land")
+    if clock.asked_slot is not None and observation.user.last_bgp_reported_at > clock.asked_slot:
+        return _withhold(decision, "newer-report", "it was reported by another after the device was asked")
     age_s = clock.age_s(observation.user.last_bgp_reported_at)
     if rules.flap_limit and count > rules.flap_limit and age_s < rules.cooldown_s:
         again = duration(rules.cooldown_s - age_s)
@@ -118,6 +122,8 @@ def refresh_due_s(observation: Observation, rules: Rules) -> float:
 
     How much earlier is a part of the user's key, so that users reported in one pass come due in many.
     """
+    if rules.refresh_spread == 0:
+        return rules.refresh_interval_s
     part = int.from_bytes(bytes(observation.user.pubkey)[:4], "big") / 2**32
     return rules.refresh_interval_s * (1 - rules.refresh_spread * part)
 

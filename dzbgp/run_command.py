@@ -17,7 +17,8 @@ from dzbgp.fleet import Fleet
 from dzbgp.history import History
 from dzbgp.inventories.source import is_ledger_url
 from dzbgp.inventory import CONNECTION, FleetOptions, load_inventory, network_of
-from dzbgp.job import PassOptions, Setup, run_pass
+from dzbgp.job import Setup, run_pass
+from dzbgp.judging import PassOptions
 from dzbgp.ledger.errors import LedgerError
 from dzbgp.ledger.networks import Network, network
 from dzbgp.ledger.preflight import LAMPORTS_PER_SOL

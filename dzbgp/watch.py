@@ -14,7 +14,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from dzbgp.errors import DzbgpError, ExitCode
-from dzbgp.job import Plan, Setup, plan_pass, write_of
+from dzbgp.job import Plan, Setup, plan_pass
+from dzbgp.judging import write_of
 from dzbgp.ledger.session import LedgerSession, WriteResult
 from dzbgp.ledger.signers import Signers
 from dzbgp.models import Action, DeviceResult, Report

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -13,14 +14,15 @@ from solders.pubkey import Pubkey
 
 from dzbgp import job
 from dzbgp.history import Flight, History
-from dzbgp.job import PassOptions, run_pass
+from dzbgp.job import run_pass
+from dzbgp.judging import PassOptions
 from dzbgp.ledger.flights import EXPIRED, FlightFate
 from dzbgp.ledger.instruction import Write
 from dzbgp.ledger.journal import NoJournal
 from dzbgp.ledger.networks import Network
 from dzbgp.ledger.packing import TransactionBuilder
 from dzbgp.ledger.program_data import Fetched
-from dzbgp.ledger.session import WriteResult
+from dzbgp.ledger.session import ComingData, WriteResult
 from dzbgp.ledger.signers import Signers
 from dzbgp.looks import NoProgress
 from dzbgp.models import (
@@ -78,6 +80,8 @@ class SmallWorld:
         """How far the node that is asked lies behind."""
         self.hosts: Collection[Pubkey] | None = None
         """The devices that a pass asks; None: all."""
+        self.while_users_are_read: Callable[[], None] = lambda: None
+        """Called after the devices are asked, as it were, and before the ledger is read to the end."""
         self.between_looks: Callable[[], None] = lambda: None
         self.looked_again: list[set[str]] = []
         self.asked_rtts: dict[str, Collection[str]] = {}
@@ -182,7 +186,7 @@ class SmallWorld:
     def notes(self) -> list[str]:
         return []
 
-    def read(self, matched: Mapping[str, Device | None], progress: Any) -> list[DeviceReading]:
+    def read(self, matched: Mapping[str, Device | None], progress: Any, check: Any) -> list[DeviceReading]:
         return [self._reading(host, device) for host, device in matched.items() if device is not None]
 
     def _reading(self, host: str, device: Device) -> DeviceReading:
@@ -239,7 +243,14 @@ class SmallLedger:
     def scope_of(self, data: ProgramData) -> frozenset[Pubkey] | None:
         return None
 
-    def program_data(self) -> Fetched:
+    def coming(self) -> ComingData:
+        slot = self._world.slot - self._world.seen_slots_ago
+        self._world.while_users_are_read()
+        future: Future[Fetched] = Future()
+        future.set_result(self._fetched())
+        return ComingData(slot, self._world.devices, future)
+
+    def _fetched(self) -> Fetched:
         world = self._world
         data = ProgramData(
             slot=world.slot - world.seen_slots_ago,

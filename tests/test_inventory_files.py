@@ -153,6 +153,7 @@ FAULTY_HOSTS = {
         "hosts.yaml: malformed YAML: ValueError",
     ),
     "a number that is none": (f"r1: {{port: !!int {SECRET}}}", "hosts.yaml: malformed YAML: ValueError"),
+    "a list as a key": ("? - - r1", "hosts.yaml: malformed YAML: a list or a mapping as a key"),
     "a control character": (f"r1: {SECRET}\0", "hosts.yaml: malformed YAML: ReaderError"),
     "tabs": ("r1:\n\tport: 1", "malformed YAML: found character '\\t' that cannot start any token"),
     "two documents": ("r1: {}\n---\nr2: {}", "malformed YAML: but found another document"),

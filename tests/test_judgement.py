@@ -267,6 +267,21 @@ def test_who_reports_freshly_besides_us_is_not_overwritten_without_need() -> Non
     assert Passes(world).reason() == "unchanged"
 
 
+def test_what_another_reports_while_the_users_are_read_is_not_overwritten_with_what_was_seen_before() -> None:
+    world = SmallWorld(1, 1, DOWN, age_s=600)
+    world.goes_up()
+
+    def another_sees_it_go_down() -> None:
+        world.slot += 3
+        world.reported_by_another(world.user().pubkey, DOWN)
+
+    world.while_users_are_read = another_sees_it_go_down
+    passes = Passes(world)
+    assert passes.reason() == "newer-report"
+    world.while_users_are_read = lambda: None
+    assert passes.reason() == "changed"
+
+
 # What must hold whatever happens
 
 

@@ -9,7 +9,8 @@ from small_world import DOWN, PUBLISHER, SIGNERS, UP, SmallWorld
 
 from dzbgp.fleet import Fleet
 from dzbgp.inventory import load_inventory
-from dzbgp.job import PassOptions, run_pass
+from dzbgp.job import run_pass
+from dzbgp.judging import PassOptions
 from dzbgp.lab import scenario
 from dzbgp.lab.eos import EosFault, EosFleet, FaultKind
 from dzbgp.lab.scenario import DeviceRow, UserRow

@@ -202,3 +202,14 @@ def test_a_node_that_is_behind_the_report_never_refreshes(
 ) -> None:
     clock = Clock(max(0, seen.user.last_bgp_reported_at - behind), 0.4)
     assert decide(seen, clock, rule).reason != "refresh"
+
+
+@pytest.mark.parametrize("asked_slot", [None, SLOT - 100, SLOT - 101])
+def test_over_a_report_that_is_younger_than_what_was_seen_nothing_is_written(asked_slot: int | None) -> None:
+    seen = observation(ESTABLISHED, DOWN, FRESH)
+    decision = decide(seen, replace(CLOCK, asked_slot=asked_slot), Rules())
+    if asked_slot == SLOT - 101:
+        assert (decision.action, decision.reason) == (SKIP, "newer-report")
+        assert decision.detail.endswith("Not written: it was reported by another after the device was asked.")
+    else:
+        assert (decision.action, decision.reason) == (SUBMIT, "changed")

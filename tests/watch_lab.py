@@ -16,7 +16,8 @@ from dzbgp.errors import ExitCode
 from dzbgp.fleet import Fleet
 from dzbgp.history import History
 from dzbgp.inventory import load_inventory
-from dzbgp.job import PassOptions, Setup
+from dzbgp.job import Setup
+from dzbgp.judging import PassOptions
 from dzbgp.lab.eos import EosFleet
 from dzbgp.lab.faults import Fault, FaultKind
 from dzbgp.lab.ledger import Ledger

@@ -34,6 +34,7 @@ from dzbgp.models import NOMINAL_SECONDS_PER_SLOT, Device, ProgramData
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
+U = TypeVar("U")
 
 TTL_S = 5.0
 FETCH_TIMEOUT_S = 30.0
@@ -49,6 +50,15 @@ class Fetched:
     data: ProgramData
     age_s: float
     stale: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Early:
+    """What is known of the program data before all of them are read: that they are under way."""
+
+    slot: int
+    """That of the devices: what is seen from now on was seen in it or later."""
+    devices: Mapping[Pubkey, Device]
 
 
 class ProgramDataFetcher:
@@ -75,15 +85,38 @@ class ProgramDataFetcher:
         self._expired = False
         self._failing = False
         self._flight: asyncio.Task[Fetched] | None = None
+        self._early: asyncio.Future[Early] | None = None
+        """Of the flight: the devices, when it has them."""
+
+    async def devices(self) -> Early:
+        """Gives the devices, of a fetch that may go on for the users. Raises a LedgerError."""
+        if self._is_fresh() and self._data is not None:
+            return Early(self._data.slot, self._data.devices)
+        flight, early = self._joined()
+        either: list[asyncio.Future[Any]] = [flight, early]
+        await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+        if early.done():
+            return early.result()
+        data = flight.result().data
+        return Early(data.slot, data.devices)
 
     async def get(self) -> Fetched:
         """Gives the program data, at most `ttl_s` old unless it is stale. Raises a LedgerError."""
-        if self._data is not None and not self._expired and self._age_s() < self._ttl_s:
+        if self._is_fresh() and self._data is not None:
             return Fetched(self._data, self._age_s(), stale=False)
-        if self._flight is None:
-            self._flight = asyncio.create_task(self._fetch())
+        flight, _ = self._joined()
+        return await asyncio.shield(flight)
+
+    def _is_fresh(self) -> bool:
+        return self._data is not None and not self._expired and self._age_s() < self._ttl_s
+
+    def _joined(self) -> "tuple[asyncio.Task[Fetched], asyncio.Future[Early]]":
+        """Gives the fetch that is under way, begun if there is none."""
+        if self._flight is None or self._early is None:
+            self._early = asyncio.get_running_loop().create_future()
+            self._flight = asyncio.create_task(self._fetch(self._early))
             self._flight.add_done_callback(self._landed)
-        return await asyncio.shield(self._flight)
+        return self._flight, self._early
 
     def expire(self) -> None:
         """Has the next caller ask the ledger anew; the old answer still serves when that fails."""
@@ -101,12 +134,12 @@ class ProgramDataFetcher:
     def _age_s(self) -> float:
         return self._monotonic() - self._fetched_at
 
-    async def _fetch(self) -> Fetched:
+    async def _fetch(self, early: "asyncio.Future[Early]") -> Fetched:
         started = self._monotonic()
         failure: LedgerError
         try:
             async with asyncio.timeout(self._timeout_s):
-                data = await fetch(self._client, self._scope)
+                data = await fetch(self._client, self._scope, early.set_result)
         except TimeoutError:
             failure = RpcTransportError(
                 f"RPC {self._client.transport.where}: no program data in {self._timeout_s:g} s"
@@ -134,25 +167,44 @@ class ProgramDataFetcher:
         self._on_fetch(FetchEvent(result, self._monotonic() - started, stale_age_s))
 
 
-async def fetch(client: RpcClient, scope: Scope | None = None) -> ProgramData:
-    """Reads devices, tenants and users, with a scope only the users of its devices. Raises a LedgerError."""
+async def fetch(
+    client: RpcClient, scope: Scope | None = None, on_devices: Callable[[Early], None] = lambda _: None
+) -> ProgramData:
+    """Reads devices, tenants and users, with a scope only the users of its devices. Raises a LedgerError.
+
+    `on_devices` is given the devices as soon as they are read.
+    """
     rate = asyncio.create_task(_slot_rate(client))
     try:
-        return await _fetch(client, scope, rate)
+        return await _fetch(client, scope, rate, on_devices)
     finally:
         rate.cancel()
 
 
-async def _fetch(client: RpcClient, scope: Scope | None, rate: "asyncio.Task[float]") -> ProgramData:
-    reads = [client.program_accounts(DEVICE), client.program_accounts(TENANT)]
-    if scope is None:
-        reads.append(client.program_accounts(USER))
-    (slot, device_accounts), (tenant_slot, tenant_accounts), *user_reads = await _together(reads)
-    devices, skipped = decode_all(
-        "device", device_accounts, lambda item: decode_device(item.pubkey, item.data)
-    )
+async def _devices(
+    client: RpcClient, on_devices: Callable[[Early], None]
+) -> tuple[int, Mapping[Pubkey, Device], list[str]]:
+    slot, accounts = await client.program_accounts(DEVICE)
+    devices, skipped = decode_all("device", accounts, lambda item: decode_device(item.pubkey, item.data))
     if not devices:
         raise _empty(client, "device", "wrong --env, --program-id or --rpc-url?")
+    shared = MappingProxyType(devices)
+    on_devices(Early(slot, shared))
+    return slot, shared, skipped
+
+
+async def _fetch(
+    client: RpcClient,
+    scope: Scope | None,
+    rate: "asyncio.Task[float]",
+    on_devices: Callable[[Early], None],
+) -> ProgramData:
+    reading = asyncio.create_task(_devices(client, on_devices))
+    reads = [client.program_accounts(TENANT)]
+    if scope is None:
+        reads.append(client.program_accounts(USER))
+    others = asyncio.create_task(_together(reads))
+    (slot, devices, skipped), ((tenant_slot, tenant_accounts), *user_reads) = await _both(reading, others)
     wanted = None if scope is None else frozenset(scope(devices))
     if wanted is not None:
         matches = [(USER_DEVICE_OFFSET, bytes(key)) for key in wanted]
@@ -175,11 +227,20 @@ async def _fetch(client: RpcClient, scope: Scope | None, rate: "asyncio.Task[flo
         users=MappingProxyType(
             {key: user for key, user in users.items() if wanted is None or user.device_pk in wanted}
         ),
-        devices=MappingProxyType(devices),
+        devices=devices,
         tenants=MappingProxyType(tenants),
         seconds_per_slot=await rate,
         skipped=(*skipped, *skipped_tenants, *skipped_users),
     )
+
+
+async def _both(one: "asyncio.Task[T]", other: "asyncio.Task[U]") -> tuple[T, U]:
+    """Gives both results; when one fails, the other is not waited for but cancelled."""
+    try:
+        return await asyncio.gather(one, other)
+    finally:
+        one.cancel()
+        other.cancel()
 
 
 async def _together(reads: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

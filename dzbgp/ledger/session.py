@@ -26,7 +26,7 @@ from dzbgp.ledger.signers import Signers
 from dzbgp.ledger.submit import SubmitOptions, Submitted, Submitter
 from dzbgp.ledger.transport import RetryBudget
 from dzbgp.ledger.verify import verify
-from dzbgp.models import Outcome, ProgramData, Submission
+from dzbgp.models import Device, Outcome, ProgramData, Submission
 
 log = logging.getLogger(__name__)
 
@@ -59,6 +59,25 @@ class RpcCounts:
 
     requests: Counter[str]
     retries: Counter[str]
+
+
+@dataclass(frozen=True, slots=True)
+class ComingData:
+    """Program data whose devices are known, while the rest may still be under way."""
+
+    slot: int
+    """That of the devices."""
+    devices: Mapping[Pubkey, Device]
+    _fetched: "Future[Fetched]"
+
+    def check(self) -> None:
+        """Raises the LedgerError with which the rest will never come, if that is known already."""
+        if self._fetched.done():
+            self._fetched.result()
+
+    def fetched(self) -> Fetched:
+        """Waits for all of it. Raises a LedgerError."""
+        return self._fetched.result()
 
 
 class LedgerSession:
@@ -128,6 +147,11 @@ class LedgerSession:
     def fates(self, flights: Sequence[InFlightRecord]) -> list[FlightFate]:
         """Gives what became of transactions that an earlier run left in flight. Raises a LedgerError."""
         return self._portal.call(fates, self._client, flights)
+
+    def coming(self) -> "ComingData":
+        """Gives the devices as soon as they are read, and what is still under way. Raises a LedgerError."""
+        early = self._portal.call(self._fetcher.devices)
+        return ComingData(early.slot, early.devices, self._portal.start_task_soon(self._fetcher.get))
 
     def program_data(self) -> Fetched:
         """Gives the program's accounts through the shared cache. Raises a LedgerError."""

@@ -10,7 +10,8 @@ from goals import Row, Table
 from nornir_napalm.plugins.tasks import napalm_get
 from rig import NoProgress, Rig, rig
 
-from dzbgp.job import PassOptions, run_pass
+from dzbgp.job import run_pass
+from dzbgp.judging import PassOptions
 from dzbgp.ledger.session import LedgerSession, SessionOptions
 from dzbgp.models import Action
 

@@ -16,7 +16,8 @@ from solders.pubkey import Pubkey
 
 from dzbgp.fleet import Fleet
 from dzbgp.inventory import FleetOptions, load_inventory
-from dzbgp.job import PassOptions, run_pass
+from dzbgp.job import run_pass
+from dzbgp.judging import PassOptions
 from dzbgp.lab.eos import EosFault, EosFleet, FaultKind
 from dzbgp.lab.ledger import Ledger
 from dzbgp.lab.scenario_big import big_world

@@ -19,7 +19,7 @@ ERRORS = {
     for name, kind in vars(module).items()
     if isinstance(kind, type) and issubclass(kind, DzbgpError)
 }
-DECIDING = ("policy", "resolver", "guard", "job", "looks", "rides")
+DECIDING = ("policy", "resolver", "guard", "job", "judging", "looks", "rides")
 NO_REASONS = {"big", "default", "g", "h", "min", "s", "users", "vrf"}
 """Words of the deciding modules that are no reason."""
 

@@ -38,6 +38,20 @@ def test_an_interrupt_while_devices_are_asked_ends_at_once_and_writes_nothing(
     assert not file.exists()
 
 
+def test_silent_devices_are_not_waited_for_once_the_ledger_has_failed(lab: E2eLab, tmp_path: Path) -> None:
+    silence(lab)
+    # Of three hosts the users are asked for after the devices and the tenants.
+    lab.ledger.inject(
+        Fault(kind=FaultKind.RPC_ERROR, method="getProgramAccounts", code=-32602, after=2, times=None)
+    )
+    hosts = ",".join(spec.host for spec in lab.world.devices[:3])
+    started = time.monotonic()
+    done = ended(began(tmp_path, "run", *lab.args, "--limit", hosts))
+    assert time.monotonic() - started < DEVICE_TIMEOUT_S / 2
+    assert (done.code, done.out) == (1, "")
+    assert "-32602" in done.error
+
+
 def test_an_interrupt_while_the_ledger_is_read_ends_at_once(lab: E2eLab, tmp_path: Path) -> None:
     lab.ledger.inject(Fault(kind=FaultKind.STALL, method="getProgramAccounts", delay_s=DEVICE_TIMEOUT_S))
     process = began(tmp_path, "run", *lab.args)

@@ -16,6 +16,7 @@ from stage import FAST, Stage, stage
 
 from dzbgp.lab.faults import FaultKind as Kind
 from dzbgp.ledger import program_data
+from dzbgp.ledger.accounts import USER
 from dzbgp.ledger.client import RpcClient
 from dzbgp.ledger.errors import EmptyProgramError, LedgerError, RpcError, RpcTransportError
 from dzbgp.ledger.program_data import ProgramDataFetcher, fetch
@@ -55,6 +56,76 @@ def fetches(made: Stage) -> int:
     asked = made.ledger.stats().requests.get(ACCOUNTS, 0)
     assert asked % 3 == 0
     return asked // 3
+
+
+# The devices before the rest
+
+
+def held_users(client: RpcClient, monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Has the answer with the users wait for the event."""
+    gate, real = asyncio.Event(), client.program_accounts
+
+    async def held(kind: int, *more: Any) -> Any:
+        if kind == USER:
+            await gate.wait()
+        return await real(kind, *more)
+
+    monkeypatch.setattr(client, "program_accounts", held)
+    return gate
+
+
+def test_the_devices_are_there_while_the_users_are_still_read(
+    one: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(client: RpcClient) -> None:
+        gate = held_users(client, monkeypatch)
+        fetcher = ProgramDataFetcher(client)
+        early = await fetcher.devices()
+        assert len(early.devices) == 2
+        rest = asyncio.create_task(fetcher.get())
+        await asyncio.sleep(0)
+        assert not rest.done()
+        gate.set()
+        found = await rest
+        assert found.data.devices is early.devices
+        assert (await fetcher.devices()).devices is early.devices
+
+    one.ask(story)
+    assert fetches(one) == 1
+
+
+def test_without_a_good_answer_the_devices_are_an_error_too(one: Stage) -> None:
+    one.inject(Kind.RPC_ERROR, method=ACCOUNTS, code=-32602, times=None)
+
+    async def story(fetcher: ProgramDataFetcher, _: Clock) -> None:
+        with pytest.raises(LedgerError):
+            await fetcher.devices()
+
+    run(one, story)
+
+
+def test_when_the_ledger_fails_the_devices_of_the_last_good_answer_are_given(one: Stage) -> None:
+    async def story(fetcher: ProgramDataFetcher, clock: Clock) -> None:
+        good = await fetcher.get()
+        clock.now += 60
+        one.inject(Kind.RPC_ERROR, method=ACCOUNTS, code=-32602, times=None)
+        early = await fetcher.devices()
+        assert (early.devices, early.slot) == (good.data.devices, good.data.slot)
+        assert (await fetcher.get()).stale
+
+    run(one, story)
+
+
+def test_that_the_users_never_come_is_known_while_others_wait(one: Stage) -> None:
+    # Of few devices the users are asked for after the devices and the tenants.
+    one.inject(Kind.RPC_ERROR, method=ACCOUNTS, code=-32602, after=2, times=None)
+    with one.session(scope=lambda devices: list(devices)[:1]) as session:
+        coming = session.coming()
+        assert len(coming.devices) == 2
+        with pytest.raises(LedgerError):
+            coming.fetched()
+        with pytest.raises(LedgerError):
+            coming.check()
 
 
 # Once for everybody
