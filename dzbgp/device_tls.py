@@ -44,6 +44,9 @@ class Verifier:
     def __init__(self, asked: Verification) -> None:
         self._asked = asked
         self._contexts: dict[Path | None, _Context] = {}
+        self._trusting = _Context(ssl.PROTOCOL_TLS_CLIENT)
+        self._trusting.check_hostname = False
+        self._trusting.verify_mode = ssl.CERT_NONE
         if asked.ca_file is not None:
             self._context(asked.ca_file, "--tls-ca-file")
 
@@ -55,6 +58,7 @@ class Verifier:
         """
         required, ca_file, named = self._wanted(host, where, options, beside)
         if required is None:
+            self._share_context(options)
             return
         match transport_of_options(options):
             case "https":
@@ -63,6 +67,8 @@ class Verifier:
                 options.pop("context", None)
                 if required:
                     options["context"] = self._context(ca_file, named)
+                else:
+                    self._share_context(options)
             case "ssh":
                 options["ssh_strict"] = required
                 if required and not (options.get("alt_host_keys") or options.get("system_host_keys")):
@@ -92,6 +98,12 @@ class Verifier:
         if ca_file is None or required is False:
             return required, None, where
         return True, _beside(beside, ca_file), f"{where}: {CA_FILE}"
+
+    def _share_context(self, options: dict[str, Any]) -> None:
+        """Spares each connection the making of a context where pyeapi would make one that verifies nothing."""
+        own = options.get("context") is not None or options.get("enforce_verification")
+        if transport_of_options(options) == "https" and not own:
+            options["context"] = self._trusting
 
     def _context(self, ca_file: Path | None, named: str) -> _Context:
         known = self._contexts.get(ca_file)

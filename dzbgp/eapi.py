@@ -1,7 +1,8 @@
 """A bound on what a device may answer: pyeapi takes in whatever comes, and for as long as it comes.
 
 NAPALM finds pyeapi's connections by name in pyeapi's own table. `bound_answers` puts connections there that are
-theirs but for one thing: an answer that is too large, or that does not end in time, is refused.
+theirs but for two things: an answer that is too large, or that does not end in time, is refused; and no text is made of
+what is said.
 """
 
 import http.client
@@ -9,6 +10,7 @@ import time
 from functools import partial
 from typing import Any
 
+import msgspec
 from pyeapi import client, eapilib
 
 MAX_ANSWER_BYTES = 32 * 1024 * 1024
@@ -51,9 +53,49 @@ class _BoundedResponse(http.client.HTTPResponse):
 
 
 class _Bounded(eapilib.EapiConnection):  # type: ignore[misc] # pyeapi has no types
+    error: Exception | None
+    socket_error: OSError | None
+
     def send(self, data: str) -> Any:
+        """Does what pyeapi's own does, with its errors.
+
+        That one writes each request and each answer out as text for a log that nobody keeps, with the enable password
+        in it, which takes as long as all the rest; and it knows only Python's JSON.
+        """
+        try:
+            return self._answer(data)
+        except OSError as error:
+            self.socket_error = self.error = error
+            raise eapilib.ConnectionError(
+                str(self), f"Socket error during eAPI connection: {error}"
+            ) from error
+        except ValueError as error:
+            self.socket_error, self.error = None, error
+            raise eapilib.ConnectionError(str(self), "unable to connect to eAPI") from error
+        finally:
+            self.transport.close()
+
+    def _answer(self, data: str) -> Any:
         self.transport.response_class = partial(_BoundedResponse, self.transport.timeout)
-        return super().send(data)
+        self.transport.putrequest("POST", "/command-api")
+        self.transport.putheader("Content-type", "application/json-rpc")
+        self.transport.putheader("Content-length", str(len(data)))
+        if self._auth:
+            self.transport.putheader(*self._auth)
+        self.transport.endheaders(message_body=data.encode())
+        response = self.transport.getresponse()
+        content = response.read()
+        if response.status == http.client.UNAUTHORIZED:
+            told = content.decode(errors="replace")
+            raise eapilib.ConnectionError(str(self), f"{response.reason}. {told}")
+        try:
+            answer = msgspec.json.decode(content)
+        except msgspec.DecodeError:
+            raise ValueError("the answer is no JSON") from None
+        if "error" in answer:
+            code, message, errors, output = self._parse_error_message(answer)
+            raise eapilib.CommandError(code, message, command_error=errors, output=output)
+        return answer
 
 
 def bound_answers() -> None:

@@ -64,14 +64,19 @@ def guard(
 ) -> Guarded:
     """Holds the Downs of every device, and of the fleet, that make up a mass."""
     devices: dict[Pubkey, _Count] = defaultdict(_Count)
-    fleet = _Count()
     for decision in decisions:
-        for count in (devices[decision.observation.device.pubkey], fleet):
-            _add(count, decision, memories.get(decision.observation.user.pubkey), clock, rules)
+        observation = decision.observation
+        count = devices[observation.device.pubkey]
+        _add(count, decision, memories.get(observation.user.pubkey), clock, rules)
+    fleet = _Count(
+        up=sum(count.up for count in devices.values()),
+        downs=sum(count.downs for count in devices.values()),
+        recent=sum(count.recent for count in devices.values()),
+    )
     # Downs of hosts that this pass did not ask (--limit) are parts of the same mass.
     asked = {decision.observation.user.pubkey for decision in decisions}
     fleet.recent += sum(
-        _down_lately(memory, clock, rules) for user, memory in memories.items() if user not in asked
+        user not in asked for user, memory in memories.items() if _down_lately(memory, clock, rules)
     )
     alarmed = {device for device, count in devices.items() if count.is_mass(rules)}
     fleet_alarmed = fleet.is_mass(rules)

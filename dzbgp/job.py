@@ -136,13 +136,15 @@ def _plan_pass(
         guarded=guarded,
         seconds_per_slot=data.seconds_per_slot,
         transitions={
-            user: flaps(memory, judging.clock.now, options.rules.flap_window_s)
+            user: count
             for user, memory in recall.users.items()
+            if (count := flaps(memory, judging.clock.now, options.rules.flap_window_s))
         },
         memories={
-            key: recall.users[key]
+            decision.observation.user.pubkey: memory
             for decision in guarded.decisions
-            if (key := decision.observation.user.pubkey) in recall.users
+            if (memory := recall.users.get(decision.observation.user.pubkey)) is not None
+            and (memory.transitions or decision.action is not Action.SKIP)
         },
         notes=(
             *data.skipped,

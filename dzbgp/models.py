@@ -4,6 +4,7 @@ Units: slots and lamports are plain integers, `_ns` is nanoseconds, `_s` is seco
 strings, as devices and people write them; account keys are solders' `Pubkey`.
 """
 
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -110,7 +111,7 @@ class Net(NamedTuple):
 
 def dotted(address: int) -> str:
     """An IPv4 address, given as an integer, in dotted form."""
-    return f"{address >> 24 & 255}.{address >> 16 & 255}.{address >> 8 & 255}.{address & 255}"
+    return socket.inet_ntoa(address.to_bytes(4, "big"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +208,6 @@ class Neighbor:
     is_enabled: bool
     uptime_s: int
     """-1 while the session is not Established."""
-    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,7 +354,9 @@ class Report:
     transitions: Mapping[Pubkey, int] = field(default_factory=dict)
     """How often each user's session went up or down within the flap window; who never did may be left out."""
     memories: Mapping[Pubkey, UserMemory] = field(default_factory=dict)
-    """What is remembered of the users of `decisions`, this pass included; of whom nothing is known is left out."""
+    """What is remembered, this pass included, of the users with transitions or something to do; that of others is not
+    kept.
+    """
     notes: tuple[str, ...] = ()
     """Sentences that a person should read: accounts skipped, hosts ignored, low balances."""
 

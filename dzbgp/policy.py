@@ -4,6 +4,7 @@ Pure: no I/O and no clock of its own. The rules are those of the README; the gua
 pass together, is in guard.py.
 """
 
+import sys
 from dataclasses import dataclass, replace
 
 from dzbgp.memory import flaps
@@ -76,8 +77,10 @@ def decide(
         return _skip(observation, observation.reason, f"Nothing is known: {observation.why}.")
     if observation.observed is Observed.ABSENT and onchain is not BgpStatus.UP:
         return _skip(observation, "absent", f"There is nothing to report: {observation.why}.")
-    decision = _compare(observation, clock, rules, _grace_left_s(observation, clock, rules, memory))
-    count = flaps(memory, clock.now, rules.flap_window_s)
+    age_s = clock.age_s(observation.user.last_bgp_reported_at)
+    graced_s = 0.0 if memory is None else _grace_left_s(observation, clock, rules, memory)
+    decision = _compare(observation, age_s, rules, graced_s)
+    count = 0 if memory is None else flaps(memory, clock.now, rules.flap_window_s)
     if count > 1:
         noticed = f"{decision.detail} It flaps: {count} transitions in {duration(rules.flap_window_s)}."
         decision = replace(decision, detail=noticed)
@@ -87,7 +90,6 @@ def decide(
         return _withhold(decision, "in-flight", "an earlier write may still land")
     if clock.asked_slot is not None and observation.user.last_bgp_reported_at > clock.asked_slot:
         return _withhold(decision, "newer-report", "it was reported by another after the device was asked")
-    age_s = clock.age_s(observation.user.last_bgp_reported_at)
     if rules.flap_limit and count > rules.flap_limit and age_s < rules.cooldown_s:
         again = duration(rules.cooldown_s - age_s)
         return _withhold(
@@ -96,7 +98,7 @@ def decide(
     return decision
 
 
-def _compare(observation: Observation, clock: Clock, rules: Rules, graced_s: float) -> Decision:
+def _compare(observation: Observation, age_s: float, rules: Rules, graced_s: float) -> Decision:
     """Compares what was seen with what the chain says: rules 1 to 3."""
     user, onchain = observation.user, observation.user.bgp_status
     up = observation.observed is Observed.ESTABLISHED
@@ -104,7 +106,6 @@ def _compare(observation: Observation, clock: Clock, rules: Rules, graced_s: flo
     seen = "the session is Established" if up else observation.why
     if graced_s > 0:
         seen += f", within the grace period for {duration(graced_s)} more"
-    age_s = clock.age_s(user.last_bgp_reported_at)
     if onchain is BgpStatus.UNKNOWN and user.last_bgp_reported_at == 0:
         action, reason, since = Action.SUBMIT, "first-report", "; never reported before"
     elif status is not onchain:
@@ -114,7 +115,8 @@ def _compare(observation: Observation, clock: Clock, rules: Rules, graced_s: flo
     else:
         unchanged = "grace" if graced_s > 0 else "unchanged"
         action, reason, since = Action.SKIP, unchanged, f"; reported {duration(age_s)} ago"
-    return Decision(observation, action, status, reason, f"{seen[0].upper()}{seen[1:]}{since}.")
+    # Most users' sentences are those of others too: one text each is enough.
+    return Decision(observation, action, status, reason, sys.intern(f"{seen[0].upper()}{seen[1:]}{since}."))
 
 
 def refresh_due_s(observation: Observation, rules: Rules) -> float:
@@ -128,8 +130,8 @@ def refresh_due_s(observation: Observation, rules: Rules) -> float:
     return rules.refresh_interval_s * (1 - rules.refresh_spread * part)
 
 
-def _grace_left_s(observation: Observation, clock: Clock, rules: Rules, memory: UserMemory | None) -> float:
-    if observation.observed is Observed.ESTABLISHED or memory is None or memory.last_up_at is None:
+def _grace_left_s(observation: Observation, clock: Clock, rules: Rules, memory: UserMemory) -> float:
+    if observation.observed is Observed.ESTABLISHED or memory.last_up_at is None:
         return 0.0
     since_s = clock.now - memory.last_up_at
     # Seen up in the future: the clock was set back, and nothing is known of how long ago it was.

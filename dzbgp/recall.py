@@ -78,7 +78,7 @@ class Recall:
             and now - memory.written_at < _OWN_WRITE_UNSEEN_S
         )
 
-    def weighed(self, now: float) -> dict[Pubkey, UserMemory]:
+    def weighed(self, now: float) -> Mapping[Pubkey, UserMemory]:
         """Gives the memories for the guard: a Down that may still land weighs as if it had."""
         landing = {
             key: replace(
@@ -87,7 +87,7 @@ class Recall:
             for key, status in self._flying.items()
             if status is BgpStatus.DOWN and (memory := self.users.get(key)) is not None
         }
-        return self.users | landing
+        return self.users | landing if landing else self.users
 
     def forget_departed(self, data: ProgramData, scope: Collection[Pubkey] | None) -> None:
         """Forgets users who left the ledger or are no longer activated, and that they are in flight.
@@ -123,14 +123,19 @@ class Recall:
 
         Saved before anything is sent: a run that is killed while it sends has not forgotten what it saw.
         """
+        saved = self.history is not None and not self._dry_run
         seen = {}
         for decision in decisions:
             key = decision.observation.user.pubkey
             memory = self.users.get(key)
             if memory is not None:
                 passes = _held_passes(decision, memory, guarded)
-                seen[key] = self.users[key] = replace(memory, held_passes=passes)
-        if self.history is not None and not self._dry_run:
+                if passes != memory.held_passes:
+                    memory = replace(memory, held_passes=passes)
+                self.users[key] = memory
+                if saved:
+                    seen[key] = memory
+        if self.history is not None and saved:
             self.history.keep_users(seen)
 
     def keep_written(
@@ -214,12 +219,11 @@ def _flap_notes(
     users: Mapping[Pubkey, UserMemory], decisions: Sequence[Decision], clock: Clock, rules: Rules
 ) -> list[str]:
     counts = {
-        decision.observation.user.pubkey: flaps(
-            users.get(decision.observation.user.pubkey), clock.now, rules.flap_window_s
-        )
+        decision.observation.user.pubkey: count
         for decision in decisions
+        if (count := flaps(users.get(decision.observation.user.pubkey), clock.now, rules.flap_window_s)) > 1
     }
-    worst = sorted(((count, str(key)) for key, count in counts.items() if count > 1), reverse=True)
+    worst = sorted(((count, str(key)) for key, count in counts.items()), reverse=True)
     if not worst:
         return []
     named = ", ".join(f"{key} ({count})" for count, key in worst[:5])

@@ -129,25 +129,26 @@ def _observe(
     rival: User | None,
 ) -> Observation:
     net = user.tunnel_net
-    peer_ip = _peer_ip(net)
     if not _is_tunnel(net):
         return _unknown(
             user, device, host, "bad-tunnel", f"its tunnel net {net} can hold no neighbor", vrf=vrf
         )
     if rival is not None:
         why = f"its tunnel net {net} overlaps {rival.tunnel_net} of user {rival.pubkey}"
-        return _unknown(user, device, host, "ambiguous", why, vrf=vrf, peer_ip=peer_ip)
+        return _unknown(user, device, host, "ambiguous", why, vrf=vrf)
     if vrf is None:
         why = f"its tenant {user.tenant_pk} is not on the ledger, so its VRF is not known"
-        return _unknown(user, device, host, "no-tenant", why, peer_ip=peer_ip)
+        return _unknown(user, device, host, "no-tenant", why)
     if vrf not in shown:
         why = f"{host} does not show {vrf}, the user's VRF"
-        return _unknown(user, device, host, "no-vrf", why, vrf=vrf, peer_ip=peer_ip)
+        return _unknown(user, device, host, "no-vrf", why, vrf=vrf)
     candidates = index.inside(net)
     if not candidates:
         why = f"the device has no neighbor in {net}"
-        return Observation(user, device, host, Observed.ABSENT, vrf, peer_ip, why)
-    neighbor = next((candidate for candidate in candidates if candidate.is_up), candidates[0])
+        return Observation(user, device, host, Observed.ABSENT, vrf, _peer_ip(net), why)
+    neighbor = candidates[0]
+    if len(candidates) > 1:
+        neighbor = next((candidate for candidate in candidates if candidate.is_up), neighbor)
     if neighbor.is_up:
         return Observation(user, device, host, Observed.ESTABLISHED, vrf, neighbor.address, neighbor=neighbor)
     why = "the session is not Established" if neighbor.is_enabled else "the session is shut down (admin-down)"
@@ -164,11 +165,8 @@ def _unknown(
     why: str,
     *,
     vrf: str | None = None,
-    peer_ip: str | None = None,
 ) -> Observation:
-    return Observation(
-        user, device, host, Observed.UNKNOWN, vrf, peer_ip or _peer_ip(user.tunnel_net), why, reason
-    )
+    return Observation(user, device, host, Observed.UNKNOWN, vrf, _peer_ip(user.tunnel_net), why, reason)
 
 
 def _is_tunnel(net: Net) -> bool:
@@ -190,6 +188,10 @@ def _peer_ip(net: Net) -> str | None:
 
 def overlapping(users: Iterable[User]) -> dict[Pubkey, User]:
     """Gives, for each user whose net overlaps another's, one of those others."""
+    users = list(users)
+    pairs = {user.tunnel_net.address | 1 for user in users if user.tunnel_net.prefix_len == _POINT_TO_POINT}
+    if len(pairs) == len(users):
+        return {}  # nothing but /31 nets, each another one: as good as always
     spans = sorted(
         ((*bounds(user.tunnel_net), user) for user in users if _is_tunnel(user.tunnel_net)),
         key=lambda span: span[:2],
@@ -209,18 +211,21 @@ class _NeighborIndex:
     """The IPv4 neighbors of a device by address, over all its VRFs (tunnel addresses are unique)."""
 
     def __init__(self, neighbors: Iterable[Neighbor]) -> None:
-        self._by_address: dict[int, list[Neighbor]] = defaultdict(list)
+        self._by_address: dict[int, list[Neighbor]] = {}
         for neighbor in neighbors:
             if ":" not in neighbor.address:
-                packed = socket.inet_aton(neighbor.address)
-                self._by_address[int.from_bytes(packed, "big")].append(neighbor)
+                address = int.from_bytes(socket.inet_aton(neighbor.address), "big")
+                if address in self._by_address:
+                    self._by_address[address].append(neighbor)
+                else:
+                    self._by_address[address] = [neighbor]
         self._sorted: list[int] | None = None
 
     def inside(self, net: Net) -> list[Neighbor]:
         """Gives the neighbors inside `net`, its own address left out."""
-        first, last = bounds(net)
         if net.prefix_len == _POINT_TO_POINT:
-            return self._by_address.get(last, [])
+            return self._by_address.get(net.address | 1, [])
+        first, last = bounds(net)
         if self._sorted is None:
             self._sorted = sorted(self._by_address)
         found: list[Neighbor] = []

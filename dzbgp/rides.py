@@ -32,6 +32,8 @@ def ride_along(
     for decision in decisions:
         if decision.action is Action.SUBMIT:
             due[decision.observation.device.metrics_publisher_pk].append(write_of(decision))
+    if not due:
+        return list(decisions)
     nearly: dict[Pubkey, list[Decision]] = defaultdict(list)
     for decision in decisions:
         publisher = decision.observation.device.metrics_publisher_pk

@@ -37,7 +37,6 @@ def reduce_neighbors(answer: dict[str, Any]) -> tuple[tuple[Vrf, ...], tuple[Nei
                     is_up=peer["is_up"] is True,
                     is_enabled=peer["is_enabled"] is not False,
                     uptime_s=peer["uptime"],
-                    description=peer["description"],
                 )
             )
     return tuple(vrfs), tuple(neighbors)

@@ -89,7 +89,7 @@ def make_tenant(number: int, vrf_id: int) -> Tenant:
 
 
 def make_neighbor(address: str, *, vrf: str = "vrf1", up: bool = True, enabled: bool = True) -> Neighbor:
-    return Neighbor(address, vrf, up, enabled, 3_600 if up else -1, "")
+    return Neighbor(address, vrf, up, enabled, 3_600 if up else -1)
 
 
 def make_reading(*neighbors: Neighbor, **changes: Any) -> DeviceReading:

@@ -1,14 +1,16 @@
 """Who must prove who they are: real certificates over real TLS, through NAPALM as installed."""
 
+import ssl
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from core_builders import make_device
+from nornir.core.inventory import Host
 from test_fleet import PASSWORD, USERNAME, block, eos, put
 
-from dzbgp.device_tls import Verification
+from dzbgp.device_tls import Verification, Verifier
 from dzbgp.errors import InventoryError, UsageError
 from dzbgp.fleet import Fleet
 from dzbgp.inventory import FleetOptions, load_inventory
@@ -147,3 +149,20 @@ def test_what_can_not_be_verified_is_an_error_of_the_inventory(
 def test_a_ca_without_verification_is_a_contradiction(ca: Path) -> None:
     with pytest.raises(UsageError, match="does not go with --no-tls-verify"):
         Verification(required=False, ca_file=ca)
+
+
+def test_hosts_that_need_not_be_verified_share_a_context_and_own_ones_are_kept(tmp_path: Path) -> None:
+    own = ssl.create_default_context()
+    given: list[dict[str, Any]] = [
+        {},
+        {},
+        {"context": own},
+        {"enforce_verification": True},
+        {"transport": "http"},
+    ]
+    verifier = Verifier(Verification())
+    for options in given:
+        verifier.apply(Host("r1"), "host 'r1'", options, tmp_path)
+    assert given[0]["context"] is given[1]["context"]
+    assert given[0]["context"].verify_mode is ssl.CERT_NONE
+    assert given[2:] == [{"context": own}, {"enforce_verification": True}, {"transport": "http"}]

@@ -4,6 +4,7 @@ import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 import ruamel.yaml
@@ -458,7 +459,7 @@ def test_an_attempt_that_failed_leaves_the_next_one_all_its_options(
     extras = fleet.hosts["ams-dz-001"].get_connection_parameters(CONNECTION).extras
     assert extras == {
         "timeout": 1,
-        "optional_args": {"enable_password": "s3cret", "force_no_enable": True},
+        "optional_args": {"enable_password": "s3cret", "force_no_enable": True, "context": ANY},
     }
 
 

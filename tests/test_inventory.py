@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -75,7 +76,7 @@ def test_a_host_takes_what_it_lacks_from_its_groups_and_the_defaults(tmp_path: P
         "extras": {"timeout": 7, "optional_args": {"transport": "http"}},
     }
     assert (found["nyc-1"]["hostname"], found["nyc-1"]["port"]) == ("nyc-1", 9443)
-    assert found["nyc-1"]["extras"] == {"timeout": DEFAULT_TIMEOUT_S, "optional_args": {}}
+    assert found["nyc-1"]["extras"] == {"timeout": DEFAULT_TIMEOUT_S, "optional_args": {"context": ANY}}
 
 
 def test_a_directory_needs_nothing_but_hosts(tmp_path: Path) -> None:
@@ -87,7 +88,7 @@ def test_settings_left_empty_are_settings_left_out(tmp_path: Path, extras: str) 
     hosts = f"r1: {{platform: eos, connection_options: {{napalm: {{extras: {extras}}}}}}}"
     assert connections(put(tmp_path, hosts, None, None))["r1"]["extras"] == {
         "timeout": DEFAULT_TIMEOUT_S,
-        "optional_args": {},
+        "optional_args": {"context": ANY},
     }
 
 

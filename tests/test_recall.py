@@ -188,7 +188,7 @@ def test_flaps_are_counted_over_processes_and_surfaced_in_the_report(tmp_path: P
         world.wait(60)
     assert report is not None
     assert report.transitions[world.user(0).pubkey] == 4
-    assert report.transitions[world.user(1).pubkey] == 0
+    assert world.user(1).pubkey not in report.transitions
     (note,) = [note for note in report.notes if note.startswith("Flapping")]
     assert f"{world.user(0).pubkey} (4)" in note
     assert "It flaps: 4 transitions in 60 min." in report.decisions[0].detail
@@ -211,7 +211,7 @@ def test_flaps_are_forgotten_after_the_window() -> None:
     world.goes_down()
     assert passes.run().transitions[world.user().pubkey] == 1
     world.wait(600)
-    assert passes.run().transitions[world.user().pubkey] == 0
+    assert passes.run().transitions == {}
 
 
 def test_a_flapping_user_is_written_at_most_once_a_cooldown() -> None:

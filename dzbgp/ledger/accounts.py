@@ -122,6 +122,9 @@ def _shared_key(data: bytes) -> Pubkey:
     return Pubkey(data)
 
 
+# Accounts of a size have the rent of that size.
+_shared_int = lru_cache(maxsize=256)(int)
+
 # Most users' dz_ip is their client_ip, and their tunnel_endpoint a device's or none.
 _ipv4 = lru_cache(maxsize=4096)(socket.inet_ntoa)
 
@@ -175,8 +178,8 @@ def decode_user(pubkey: Pubkey, data: bytes, lamports: int = 0) -> User:
         reported_at,
         rtt_ns,
         feeds,
-        size,
-        lamports,
+        _shared_int(size),
+        _shared_int(lamports),
     )
 
 

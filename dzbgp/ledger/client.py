@@ -3,8 +3,9 @@
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
+import msgspec
 from solders.hash import Hash, ParseHashError
 from solders.pubkey import Pubkey
 
@@ -81,12 +82,16 @@ class RpcClient:
         config = {"encoding": "base64", "withContext": True, "filters": filters} | self._at
         if self.read_floor:
             config["minContextSlot"] = self.read_floor
-        answer = await self.transport.call("getProgramAccounts", [str(self.network.program_id), config])
+        params = [str(self.network.program_id), config]
+        answer = await self.transport.call_into(_ProgramAccounts, "getProgramAccounts", params)
         return self._read(
             "getProgramAccounts",
             lambda: (
-                _u64(answer["context"]["slot"]),
-                [_account(item["pubkey"], item["account"]) for item in answer["value"]],
+                answer.context.slot,
+                [
+                    Account(Pubkey.from_string(item.pubkey), item.account.data[0], item.account.lamports)
+                    for item in answer.value
+                ],
             ),
         )
 
@@ -223,6 +228,30 @@ class RpcClient:
         except (KeyError, IndexError, TypeError, ValueError, AttributeError, ParseHashError):
             pass
         raise malformed(self.transport.where, method)
+
+
+_U63 = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
+"""See `_u64`."""
+
+
+# Without the collector of cycles, of which these are no part: there are as many as users.
+class _AccountItem(msgspec.Struct, gc=False):
+    data: tuple[bytes, Literal["base64"]]
+    lamports: _U63
+
+
+class _ProgramAccount(msgspec.Struct, gc=False):
+    pubkey: str
+    account: _AccountItem
+
+
+class _Context(msgspec.Struct):
+    slot: _U63
+
+
+class _ProgramAccounts(msgspec.Struct):
+    context: _Context
+    value: list[_ProgramAccount]
 
 
 def _account(pubkey: str, item: dict[str, Any]) -> Account:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from goals import Row, Table
 from nornir_napalm.plugins.tasks import napalm_get
-from rig import NoProgress, Rig, rig
+from rig import NoProgress, Rig, bare_fleet, rig
 
 from dzbgp.job import run_pass
 from dzbgp.judging import PassOptions
@@ -64,7 +64,7 @@ def a_pass(place: Rig) -> tuple[float, int]:
 
 
 def bare_get(place: Rig) -> tuple[float, int]:
-    with place.fleet(WORKERS) as fleet:
+    with bare_fleet(place, WORKERS) as fleet:
         started = time.process_time()
         assert not fleet._nornir.run(task=napalm_get, getters=["get_bgp_neighbors"]).failed
         return time.process_time() - started, 0

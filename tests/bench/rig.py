@@ -1,32 +1,54 @@
-"""A fleet and a ledger in a process of their own, so that what they cost is not counted.
+"""A fleet and a ledger, each in a process of its own, so that what they cost is not counted.
 
-As a script: `python rig.py DEVICES USERS_PER_DEVICE CHANGED DELAY_S DIRECTORY` prints one line of JSON when everything
-listens, one more with what was asked so far for each line of its standard input, and ends with that.
+As a script: `python rig.py fleet|ledger DEVICES USERS_PER_DEVICE CHANGED DELAY_S DIRECTORY` prints one line of JSON
+when everything listens, one more with what was asked so far for each line of its standard input, and ends with that.
 """
 
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+from pyeapi import client
 from solders.pubkey import Pubkey
 
 from dzbgp.fleet import Fleet
-from dzbgp.inventory import FleetOptions, load_inventory
+from dzbgp.inventory import CONNECTION, FleetOptions, load_inventory
 from dzbgp.job import run_pass
 from dzbgp.judging import PassOptions
 from dzbgp.lab.eos import EosFault, EosFleet, FaultKind
 from dzbgp.lab.ledger import Ledger
 from dzbgp.lab.scenario_big import big_world
 from dzbgp.lab.scenario_inventory import write_inventory
+from dzbgp.lab.world import World
 from dzbgp.ledger.networks import Network
 from dzbgp.ledger.session import LedgerSession, SessionOptions
 from dzbgp.models import Report
 
 START_S = 300
+
+
+class Served:
+    """A process of the rig."""
+
+    def __init__(self, process: "subprocess.Popen[str]") -> None:
+        self._process = process
+
+    def told(self) -> Any:
+        """The next line that it says."""
+        assert self._process.stdout is not None
+        return json.loads(self._process.stdout.readline())
+
+    def asked(self) -> Any:
+        """What it was asked so far."""
+        assert self._process.stdin is not None
+        self._process.stdin.write("\n")
+        self._process.stdin.flush()
+        return self.told()
 
 
 @dataclass(frozen=True)
@@ -36,16 +58,12 @@ class Rig:
     inventory: Path
     url: str
     program_id: str
-    process: "subprocess.Popen[str]"
+    _fleet: Served
+    _ledger: Served
 
     def served(self) -> tuple[dict[str, int], int]:
         """The requests that each device has read so far, and the bytes that the ledger has sent."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        told = json.loads(self.process.stdout.readline())
-        return told["requests"], told["bytes_sent"]
+        return self._fleet.asked(), self._ledger.asked()
 
     @property
     def network(self) -> Network:
@@ -72,43 +90,78 @@ class NoProgress:
 
 
 @contextmanager
+def bare_fleet(place: Rig, workers: int) -> Iterator[Fleet]:
+    """The fleet, asked as Nornir, NAPALM and pyeapi do by themselves."""
+    with place.fleet(workers) as fleet:
+        for host in fleet.hosts.values():
+            kept = host.connection_options[CONNECTION]
+            extras = kept.extras or {}
+            extras["optional_args"].pop("context", None)
+            kept.extras = extras
+        ours = dict(client.TRANSPORTS)
+        client.TRANSPORTS.update({name: kind.__bases__[1] for name, kind in ours.items()})
+        try:
+            yield fleet
+        finally:
+            client.TRANSPORTS.update(ours)
+
+
+@contextmanager
 def rig(
     directory: Path, devices: int, users: int, *, changed: float = 0.0, delay_s: float = 0.0
 ) -> Iterator[Rig]:
     """Starts a healthy world of `devices` with `users` each. `delay_s`: how long each answer takes."""
-    words = [sys.executable, __file__, str(devices), str(users), str(changed), str(delay_s), str(directory)]
-    process = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    words = [str(devices), str(users), str(changed), str(delay_s), str(directory)]
+    with ExitStack() as stack:
+        fleet, ledger = (stack.enter_context(_process(part, words)) for part in ("fleet", "ledger"))
+        inventory = Path(fleet.told())
+        url, program_id = ledger.told()
+        yield Rig(inventory, url, program_id, fleet, ledger)
+
+
+@contextmanager
+def _process(part: str, words: list[str]) -> Iterator[Served]:
+    process = subprocess.Popen(
+        [sys.executable, __file__, part, *words], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     try:
-        assert process.stdout is not None
-        made = json.loads(process.stdout.readline())
-        yield Rig(Path(made["inventory"]), made["url"], made["program_id"], process)
+        yield Served(process)
     finally:
         process.communicate(timeout=START_S)
 
 
-def main(devices: int, users: int, changed: float, delay_s: float, directory: Path) -> None:
-    world = big_world(devices, users, changed=changed, block="127.104")
-    with (
-        EosFleet.start(world.eos_devices()) as fleet,
-        Ledger.start(
-            world.accounts(), program_id=world.program_id, balances={}, start_slot=world.now_slot
-        ) as ledger,
-    ):
+def fleet_main(world: World, delay_s: float, directory: Path) -> None:
+    with EosFleet.start(world.eos_devices()) as fleet:
         if delay_s:
             for code in fleet.addresses:
                 fleet.set_fault(code, EosFault(FaultKind.SLOW, delay_s=delay_s))
-        inventory = write_inventory(directory, world.relocated(fleet.addresses)).parent
-        made = {"inventory": str(inventory), "url": ledger.url, "program_id": str(world.program_id)}
-        say(made)
-        for _ in sys.stdin:
-            requests = {code: fleet.requests(code) for code in fleet.addresses}
-            say({"requests": requests, "bytes_sent": ledger.stats().bytes_sent})
+        serve(
+            str(write_inventory(directory, world.relocated(fleet.addresses)).parent),
+            lambda: {code: fleet.requests(code) for code in fleet.addresses},
+        )
 
 
-def say(line: object) -> None:
+def ledger_main(world: World) -> None:
+    with Ledger.start(
+        world.accounts(), program_id=world.program_id, balances={}, start_slot=world.now_slot
+    ) as ledger:
+        serve([ledger.url, str(world.program_id)], lambda: ledger.stats().bytes_sent)
+
+
+def serve(made: Any, asked: Callable[[], Any]) -> None:
+    say(made)
+    for _ in sys.stdin:
+        say(asked())
+
+
+def say(line: Any) -> None:
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3]), float(sys.argv[4]), Path(sys.argv[5]))
+    built = big_world(int(sys.argv[2]), int(sys.argv[3]), changed=float(sys.argv[4]), block="127.104")
+    if sys.argv[1] == "fleet":
+        fleet_main(built, float(sys.argv[5]), Path(sys.argv[6]))
+    else:
+        ledger_main(built)

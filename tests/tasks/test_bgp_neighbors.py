@@ -57,9 +57,9 @@ def test_every_vrf_and_neighbor_is_kept_and_the_default_vrf_gets_its_own_name_ba
         Vrf("default", "10.66.0.1"),
     )
     assert neighbors == (
-        Neighbor("169.254.0.1", "vrf1", is_up=True, is_enabled=True, uptime_s=86_400, description="USER-500"),
+        Neighbor("169.254.0.1", "vrf1", is_up=True, is_enabled=True, uptime_s=86_400),
         Neighbor("169.254.0.3", "vrf1", is_up=False, is_enabled=False, uptime_s=-1),
-        Neighbor("10.66.0.2", "default", is_up=True, is_enabled=True, uptime_s=5, description="fra-dz-001"),
+        Neighbor("10.66.0.2", "default", is_up=True, is_enabled=True, uptime_s=5),
     )
 
 
