@@ -1,6 +1,5 @@
 """A part of a fleet: N hosts or CI jobs share one without talking to each other."""
 
-import hashlib
 import re
 from dataclasses import dataclass
 from typing import Self
@@ -37,4 +36,6 @@ class Shard:
         The first 8 bytes of SHA-256, big endian, modulo the count: the same on every machine and in every version.
         For a device the key is its pubkey's 32 bytes; for a host that is no device, its name in UTF-8.
         """
+        import hashlib  # noqa: PLC0415 - the command line starts without it
+
         return int.from_bytes(hashlib.sha256(key).digest()[:8], "big") % self.count == self.number - 1

@@ -34,14 +34,19 @@ def bench() -> Table:
     table.rows = [
         Row(f"bare napalm_get, {USERS} users a device, {WORKERS} workers", f"{bare:.2f} s"),
         Row("dry run", f"{ours:.2f} s"),
-        Row("ratio", f"{ours / bare:.2f} x", "1.15 x", ours / bare <= 1.15),
+        Row("dry run / bare napalm_get", f"{ours / bare:.2f} x", "1.15 x", ours / bare <= 1.15),
         Row(
             f"answers of {DELAY_S * 1000:.0f} ms, {SLOW_USERS} users, {SLOW_WORKERS} workers: ideal",
             f"{ideal_s:.2f} s",
         ),
-        Row("bare napalm_get", f"{slow_bare_s:.2f} s"),
+        Row("bare napalm_get", f"{slow_bare_s:.2f} s, {slow_bare_s / ideal_s:.2f} x"),
         Row("dry run", f"{slow_s:.2f} s"),
-        Row("ratio to the ideal", f"{slow_s / ideal_s:.2f} x", "1.1 x", slow_s / ideal_s <= 1.1),
+        Row(
+            f"answers of {DELAY_S * 1000:.0f} ms, {SLOW_WORKERS} workers: dry run / ideal",
+            f"{slow_s / ideal_s:.2f} x",
+            "1.1 x",
+            slow_s / ideal_s <= 1.1,
+        ),
     ]
     return table
 

@@ -60,13 +60,18 @@ def bench() -> Table:
             f"{len(users) / theirs_s:,.0f}" if sdk else "not installed (make bench does)",
         ),
         Row(
-            "ratio",
+            "users a second: ours / the SDK",
             f"{theirs_s / ours_s:.1f} x" if sdk else "-",
             "6 x",
             sdk is not None and theirs_s / ours_s >= 6,
         ),
         Row("decoding", f"{ours_s:.2f} s"),
-        Row("resolving and deciding", f"{decided_s:.2f} s", f"{ours_s:.2f} s", decided_s <= ours_s),
+        Row(
+            "resolving and deciding 100,000 users, goal: decoding them",
+            f"{decided_s:.2f} s",
+            f"{ours_s:.2f} s",
+            decided_s <= ours_s,
+        ),
     ]
     return table
 

@@ -35,7 +35,7 @@ def bench() -> Table:
     table.rows += [
         Row("a device", f"{a_device * 1000:.2f} ms"),
         Row("a user", f"{a_user * 1000:.3f} ms"),
-        Row("R squared of the fit", f"{fit:.4f}", f"{WELL}", fit >= WELL),
+        Row("R squared of a linear fit, 1,000 to 100,000 users", f"{fit:.4f}", f"{WELL}", fit >= WELL),
     ]
     return table
 

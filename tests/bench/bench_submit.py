@@ -82,7 +82,12 @@ def bench() -> Table:
         "read-back",
     )
     table.rows = [
-        Row("ours: transactions", f"{ours_made.transactions}", f"{goal}", ours_made.transactions <= goal),
+        Row(
+            f"{USERS:,} changes: transactions",
+            f"{ours_made.transactions}",
+            f"{goal}",
+            ours_made.transactions <= goal,
+        ),
         Row("ours: time", f"{ours_made.seconds:.2f} s"),
         Row("ours: requests", f"{ours_made.requests:,}"),
         Row("ours: fees", f"{ours_made.fees:,} lamports"),
@@ -90,7 +95,7 @@ def bench() -> Table:
         Row("one by one: time", f"{theirs_made.seconds:.1f} s"),
         Row("one by one: requests", f"{theirs_made.requests:,}"),
         Row("one by one: fees", f"{theirs_made.fees:,} lamports"),
-        Row("ratio of the times", f"{ratio:.0f} x", "40 x", ratio >= 40),
+        Row("time: one by one / ours", f"{ratio:.0f} x", "40 x", ratio >= 40),
     ]
     return table
 
