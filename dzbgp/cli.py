@@ -35,7 +35,8 @@ app = typer.Typer(
 def main() -> NoReturn:
     """Runs the command line."""
     try:
-        code = app(standalone_mode=False)
+        # Typer reads the options of every command before it looks at any: for this one that is most of the time.
+        code = _version_alone() if sys.argv[1:] == ["--version"] else app(standalone_mode=False)
     except typer.Abort:
         code = ExitCode.COULD_NOT_RUN
     except TyperException as error:
@@ -69,6 +70,11 @@ def _version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"dzbgp {__version__}")
         raise typer.Exit
+
+
+def _version_alone() -> int:
+    typer.echo(f"dzbgp {__version__}")
+    return ExitCode.OK
 
 
 @app.callback()

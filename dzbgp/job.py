@@ -110,7 +110,7 @@ def _plan_pass(
     read = fleet.read(matched, lambda _: progress.step(), coming.check)
     fetched = coming.fetched()
     data = fetched.data
-    recall.forget_departed(data, ledger.scope_of(data))
+    recall.forget_departed(data)
     clock = Clock(data.slot, data.seconds_per_slot, now, asked_slot=coming.slot)
     judging = Judging(data, fetched, options, recall, clock)
     readings = [judging.judged(reading) for reading in read]

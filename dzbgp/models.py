@@ -196,6 +196,8 @@ class ProgramData:
     """The cluster's own recent rate."""
     skipped: tuple[str, ...] = ()
     """One sentence for every account that could not be read."""
+    scope: frozenset[Pubkey] | None = None
+    """The devices whose users these are; None: all of them."""
 
 
 @dataclass(frozen=True, slots=True)

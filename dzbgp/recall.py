@@ -89,23 +89,23 @@ class Recall:
         }
         return self.users | landing if landing else self.users
 
-    def forget_departed(self, data: ProgramData, scope: Collection[Pubkey] | None) -> None:
+    def forget_departed(self, data: ProgramData) -> None:
         """Forgets users who left the ledger or are no longer activated, and that they are in flight.
 
-        `scope`: the devices whose users were asked for; of others nothing is known. None: all of them.
+        Of devices whose users were not asked for nothing is known.
         """
-        gone = [key for key in {*self.users, *self.in_flight} if self._has_departed(key, data, scope)]
+        gone = [key for key in {*self.users, *self.in_flight} if self._has_departed(key, data)]
         for key in gone:
             self.users.pop(key, None)
         self.in_flight -= frozenset(gone)
         if self.history is not None and not self._dry_run:
             self.history.forget_users(gone)
 
-    def _has_departed(self, key: Pubkey, data: ProgramData, scope: Collection[Pubkey] | None) -> bool:
+    def _has_departed(self, key: Pubkey, data: ProgramData) -> bool:
         user, memory = data.users.get(key), self.users.get(key)
         if user is not None:
             return user.status is not UserStatus.ACTIVATED
-        return scope is None or (memory is not None and memory.device in scope)
+        return data.scope is None or (memory is not None and memory.device in data.scope)
 
     def learn(
         self, observations: Iterable[Observation], now: float, rules: Rules, seen_at: float | None = None

@@ -3,10 +3,12 @@
 import contextlib
 import logging
 import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rich.console import Console
+from solders.pubkey import Pubkey
 
 from dzbgp import options
 from dzbgp.delivery import Destination, check
@@ -27,7 +29,7 @@ from dzbgp.ledger.signers import Signers, default_paths, load_signers
 from dzbgp.ledger.submit import SubmitOptions
 from dzbgp.logs import silence_retry_logs
 from dzbgp.metrics import Metrics
-from dzbgp.models import Report
+from dzbgp.models import Device, Report
 from dzbgp.pass_options import PassValues
 from dzbgp.policy import Rules
 from dzbgp.progress import progress_bar
@@ -138,7 +140,7 @@ def run_once(request: RunRequest, stderr: Console, metrics: Metrics | None = Non
         setup = load_setup(request)
         stack.enter_context(setup.fleet)
         on_fetch = metrics.observe_fetch if metrics else unobserved
-        ledger = stack.enter_context(open_ledger(request, net, setup.fleet, on_fetch))
+        ledger = stack.enter_context(open_ledger(request, net, lambda: setup.fleet, on_fetch, is_fixed=True))
         if metrics is not None:
             stack.callback(measure_requests, metrics, ledger)
         progress = stack.enter_context(progress_bar(stderr, enabled=request.progress))
@@ -200,14 +202,19 @@ def fleet_options(request: RunRequest) -> FleetOptions:
     )
 
 
-def open_ledger(request: RunRequest, net: Network, fleet: Fleet | None, on_fetch: OnFetch) -> LedgerSession:
+def open_ledger(
+    request: RunRequest, net: Network, fleet: Callable[[], Fleet], on_fetch: OnFetch, *, is_fixed: bool
+) -> LedgerSession:
     """Gives the session with the network's ledger, to be entered.
 
-    `fleet` None: it may become another one, so all users are asked for.
+    `fleet` gives the fleet of the moment. Unless that `is_fixed`, all users are asked for: it may become another one.
     """
-    small = fleet is not None and len(fleet.hosts) <= SMALL_FLEET and request.shard is None
-    scope = fleet.scope if fleet is not None and small else None
-    return LedgerSession(net, _session_options(request), scope, on_fetch)
+
+    def scope(devices: Mapping[Pubkey, Device]) -> Sequence[Pubkey]:
+        return fleet().scope(devices)
+
+    small = is_fixed and len(fleet().hosts) <= SMALL_FLEET and request.shard is None
+    return LedgerSession(net, _session_options(request), scope if small else None, scope, on_fetch)
 
 
 def measure_requests(metrics: Metrics, ledger: LedgerSession) -> None:

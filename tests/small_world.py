@@ -240,9 +240,6 @@ class SmallLedger:
         self.builder = TransactionBuilder(PROGRAM)
         self.rpc_requests = 0
 
-    def scope_of(self, data: ProgramData) -> frozenset[Pubkey] | None:
-        return None
-
     def coming(self) -> ComingData:
         slot = self._world.slot - self._world.seen_slots_ago
         self._world.while_users_are_read()

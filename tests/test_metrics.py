@@ -425,7 +425,7 @@ def test_the_fetcher_tells_of_success_of_failure_without_a_cache_and_of_what_is_
         RpcTransportError("away"),
     ]
 
-    async def fetch(*_: object) -> ProgramData:
+    async def fetch(*_: object, **__: object) -> ProgramData:
         now[0] += 2.0
         answer = answers.pop(0)
         if isinstance(answer, LedgerError):

@@ -200,7 +200,7 @@ def watch_lab(
         told = Told()
         kept = History.open(directory / "state.sqlite", world.program_id) if history else None
         with LedgerSession(
-            network, SessionOptions(submit=submit, budget=BUDGET), None, told.metrics.observe_fetch
+            network, SessionOptions(submit=submit, budget=BUDGET), on_fetch=told.metrics.observe_fetch
         ) as session:
             options = PassOptions(dry_run=False, rules=rules, confirm_down_s=confirm_down_s, signers=signers)
             lab = WatchLab(world, fleet, ledger, session, inventory, signers, options, told, kept)

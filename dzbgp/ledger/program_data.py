@@ -28,8 +28,8 @@ from dzbgp.ledger.accounts import (
     decode_user,
 )
 from dzbgp.ledger.client import RpcClient
-from dzbgp.ledger.errors import EmptyProgramError, LedgerError, RpcTransportError
-from dzbgp.models import NOMINAL_SECONDS_PER_SLOT, Device, ProgramData
+from dzbgp.ledger.errors import EmptyProgramError, LedgerError, RpcSizeError, RpcTransportError
+from dzbgp.models import NOMINAL_SECONDS_PER_SLOT, Account, Device, ProgramData
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +38,11 @@ U = TypeVar("U")
 
 TTL_S = 5.0
 FETCH_TIMEOUT_S = 30.0
+_AT_ONCE = 8
+"""Devices whose users are asked for at the same time."""
+
+_Answer = tuple[int, list[Account]]
+"""A slot, and the accounts as of it."""
 
 Scope = Callable[[Mapping[Pubkey, Device]], Sequence[Pubkey]]
 """Given all devices, the few whose users are wanted."""
@@ -69,6 +74,7 @@ class ProgramDataFetcher:
         client: RpcClient,
         scope: Scope | None = None,
         *,
+        spare_scope: Scope | None = None,
         ttl_s: float = TTL_S,
         timeout_s: float = FETCH_TIMEOUT_S,
         on_fetch: OnFetch = unobserved,
@@ -76,6 +82,9 @@ class ProgramDataFetcher:
     ) -> None:
         self._client = client
         self._scope = scope
+        self._spare_scope = spare_scope
+        self._is_split = False
+        """Whether all users together are known to be too large an answer."""
         self._ttl_s = ttl_s
         self._timeout_s = timeout_s
         self._on_fetch = on_fetch
@@ -139,7 +148,13 @@ class ProgramDataFetcher:
         failure: LedgerError
         try:
             async with asyncio.timeout(self._timeout_s):
-                data = await fetch(self._client, self._scope, early.set_result)
+                data = await fetch(
+                    self._client,
+                    self._scope,
+                    early.set_result,
+                    spare_scope=self._spare_scope,
+                    is_split=self._is_split,
+                )
         except TimeoutError:
             failure = RpcTransportError(
                 f"RPC {self._client.transport.where}: no program data in {self._timeout_s:g} s"
@@ -151,6 +166,7 @@ class ProgramDataFetcher:
             if self._failing:
                 log.warning("program data: the ledger answers again, after %.0f s", self._age_s())
                 self._failing = False
+            self._is_split = self._scope is None and data.scope is not None
             if self._flight is asyncio.current_task():
                 self._data, self._fetched_at, self._expired = data, started, False
             return Fetched(data, 0.0, stale=False)
@@ -168,15 +184,21 @@ class ProgramDataFetcher:
 
 
 async def fetch(
-    client: RpcClient, scope: Scope | None = None, on_devices: Callable[[Early], None] = lambda _: None
+    client: RpcClient,
+    scope: Scope | None = None,
+    on_devices: Callable[[Early], None] = lambda _: None,
+    *,
+    spare_scope: Scope | None = None,
+    is_split: bool = False,
 ) -> ProgramData:
     """Reads devices, tenants and users, with a scope only the users of its devices. Raises a LedgerError.
 
-    `on_devices` is given the devices as soon as they are read.
+    `on_devices` is given the devices as soon as they are read. `spare_scope` is the scope where all users together are
+    too large an answer; with `is_split` that is known already.
     """
     rate = asyncio.create_task(_slot_rate(client))
     try:
-        return await _fetch(client, scope, rate, on_devices)
+        return await _fetch(client, scope, spare_scope, rate, on_devices, is_split=is_split)
     finally:
         rate.cancel()
 
@@ -196,25 +218,26 @@ async def _devices(
 async def _fetch(
     client: RpcClient,
     scope: Scope | None,
+    spare_scope: Scope | None,
     rate: "asyncio.Task[float]",
     on_devices: Callable[[Early], None],
+    *,
+    is_split: bool,
 ) -> ProgramData:
-    reading = asyncio.create_task(_devices(client, on_devices))
-    reads = [client.program_accounts(TENANT)]
-    if scope is None:
-        reads.append(client.program_accounts(USER))
-    others = asyncio.create_task(_together(reads))
-    (slot, devices, skipped), ((tenant_slot, tenant_accounts), *user_reads) = await _both(reading, others)
-    wanted = None if scope is None else frozenset(scope(devices))
+    ((slot, devices, skipped), (tenant_slot, tenant_accounts)), whole = await _both(
+        _both(_devices(client, on_devices), client.program_accounts(TENANT)),
+        _all_users(client, is_wanted=scope is None and not is_split, is_spared=spare_scope is not None),
+    )
+    asked = scope
+    if scope is None and whole is None:
+        asked = spare_scope
+    wanted = None if asked is None else frozenset(asked(devices))
+    answers = [] if whole is None else [whole]
     if wanted is not None:
-        matches = [(USER_DEVICE_OFFSET, bytes(key)) for key in wanted]
-        user_reads = await _together(client.program_accounts(USER, match) for match in matches)
-        if not all(accounts for _, accounts in user_reads):
-            # That a device has no user at all is not taken from an answer without any.
-            user_reads = [await client.program_accounts(USER)]
-    if not any(accounts for _, accounts in user_reads):
+        answers, wanted = await _users_of(client, wanted, is_whole_possible=scope is not None)
+    if not any(accounts for _, accounts in answers) and wanted != frozenset():
         raise _empty(client, "user", "that is taken for a fault, never for an empty fleet")
-    user_accounts = [account for _, accounts in user_reads for account in accounts]
+    user_accounts = [account for _, accounts in answers for account in accounts]
     tenants, skipped_tenants = decode_all(
         "tenant", tenant_accounts, lambda item: decode_tenant(item.pubkey, item.data)
     )
@@ -222,7 +245,7 @@ async def _fetch(
         "user", user_accounts, lambda item: decode_user(item.pubkey, item.data, item.lamports)
     )
     return ProgramData(
-        slot=min(slot, tenant_slot, *(user_slot for user_slot, _ in user_reads)),
+        slot=min(slot, tenant_slot, *(user_slot for user_slot, _ in answers)),
         fetched_at=datetime.now(UTC),
         users=MappingProxyType(
             {key: user for key, user in users.items() if wanted is None or user.device_pk in wanted}
@@ -231,16 +254,54 @@ async def _fetch(
         tenants=MappingProxyType(tenants),
         seconds_per_slot=await rate,
         skipped=(*skipped, *skipped_tenants, *skipped_users),
+        scope=wanted,
     )
 
 
-async def _both(one: "asyncio.Task[T]", other: "asyncio.Task[U]") -> tuple[T, U]:
-    """Gives both results; when one fails, the other is not waited for but cancelled."""
+async def _all_users(client: RpcClient, *, is_wanted: bool, is_spared: bool) -> _Answer | None:
+    """Gives all users; None where they are not wanted or, if that may be, too large an answer."""
+    if not is_wanted:
+        return None
     try:
-        return await asyncio.gather(one, other)
+        return await client.program_accounts(USER)
+    except RpcSizeError as error:
+        if not is_spared:
+            raise
+        log.info("%s; the users are asked for device by device", error)
+        return None
+
+
+async def _users_of(
+    client: RpcClient, wanted: frozenset[Pubkey], *, is_whole_possible: bool
+) -> tuple[list[_Answer], frozenset[Pubkey]]:
+    """Gives the answers for the users of `wanted`, and the devices that they are believed for.
+
+    That a device has no user at all is not taken from an answer without any: then all users are asked for or, where
+    that is too much, nothing is known of the device.
+    """
+    gate = asyncio.Semaphore(_AT_ONCE)
+
+    async def of_device(key: Pubkey) -> _Answer:
+        async with gate:
+            return await client.program_accounts(USER, (USER_DEVICE_OFFSET, bytes(key)))
+
+    keys = sorted(wanted, key=bytes)
+    answers = await _together([of_device(key) for key in keys])
+    if all(accounts for _, accounts in answers):
+        return answers, wanted
+    if is_whole_possible:
+        return [await client.program_accounts(USER)], wanted
+    return answers, frozenset(key for key, (_, accounts) in zip(keys, answers, strict=True) if accounts)
+
+
+async def _both(one: Coroutine[Any, Any, T], other: Coroutine[Any, Any, U]) -> tuple[T, U]:
+    """Gives both results; when one fails, the other is not waited for but cancelled."""
+    tasks = asyncio.ensure_future(one), asyncio.ensure_future(other)
+    try:
+        return await asyncio.gather(*tasks)
     finally:
-        one.cancel()
-        other.cancel()
+        for task in tasks:
+            task.cancel()
 
 
 async def _together(reads: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

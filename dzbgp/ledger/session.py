@@ -26,7 +26,7 @@ from dzbgp.ledger.signers import Signers
 from dzbgp.ledger.submit import SubmitOptions, Submitted, Submitter
 from dzbgp.ledger.transport import RetryBudget
 from dzbgp.ledger.verify import verify
-from dzbgp.models import Device, Outcome, ProgramData, Submission
+from dzbgp.models import Device, Outcome, Submission
 
 log = logging.getLogger(__name__)
 
@@ -88,6 +88,7 @@ class LedgerSession:
         network: Network,
         options: SessionOptions | None = None,
         scope: Scope | None = None,
+        spare_scope: Scope | None = None,
         on_fetch: OnFetch = unobserved,
     ) -> None:
         self.network = network
@@ -95,8 +96,7 @@ class LedgerSession:
         # Read as confirmed whatever the writes shall be: at finalized a pass would not see what the one before it
         # has written, and would write it again.
         self._client = RpcClient(network, budget=self._options.budget)
-        self._scope = scope
-        self._fetcher = ProgramDataFetcher(self._client, scope, on_fetch=on_fetch)
+        self._fetcher = ProgramDataFetcher(self._client, scope, spare_scope=spare_scope, on_fetch=on_fetch)
         self._taken = RpcCounts(Counter(), Counter())
         self._submitters: set[Submitter] = set()
         self._stopping: str | None = None
@@ -139,10 +139,6 @@ class LedgerSession:
     def builder(self) -> TransactionBuilder:
         """Packs writes the way that `write` will."""
         return TransactionBuilder(self.network.program_id, self._options.priority_fee)
-
-    def scope_of(self, data: ProgramData) -> frozenset[Pubkey] | None:
-        """Gives the devices whose users `data` holds; None for all of them."""
-        return None if self._scope is None else frozenset(self._scope(data.devices))
 
     def fates(self, flights: Sequence[InFlightRecord]) -> list[FlightFate]:
         """Gives what became of transactions that an earlier run left in flight. Raises a LedgerError."""

@@ -83,11 +83,16 @@ class Stage:
 
     @contextmanager
     def session(
-        self, *urls: str, genesis_hash: str | None = None, scope: Any = None, **options: Any
+        self,
+        *urls: str,
+        genesis_hash: str | None = None,
+        scope: Any = None,
+        spare: Any = None,
+        **options: Any,
     ) -> Iterator[LedgerSession]:
         values: dict[str, Any] = {"submit": fast(), "budget": FAST} | options
         network = self.network(*urls, genesis_hash=genesis_hash)
-        with LedgerSession(network, SessionOptions(**values), scope) as session:
+        with LedgerSession(network, SessionOptions(**values), scope, spare) as session:
             yield session
 
     def user(self, key: Pubkey) -> User:

@@ -14,13 +14,14 @@ from solana.rpc.jsonrpc import JsonRpcRequest
 from solders.pubkey import Pubkey
 from stage import FAST, Stage, stage
 
+from dzbgp.lab.encode import encode_user
 from dzbgp.lab.faults import FaultKind as Kind
-from dzbgp.ledger import program_data
+from dzbgp.ledger import program_data, transport
 from dzbgp.ledger.accounts import USER
 from dzbgp.ledger.client import RpcClient
-from dzbgp.ledger.errors import EmptyProgramError, LedgerError, RpcError, RpcTransportError
+from dzbgp.ledger.errors import EmptyProgramError, LedgerError, RpcError, RpcSizeError, RpcTransportError
 from dzbgp.ledger.program_data import ProgramDataFetcher, fetch
-from dzbgp.models import NOMINAL_SECONDS_PER_SLOT
+from dzbgp.models import NOMINAL_SECONDS_PER_SLOT, ProgramData
 
 T = TypeVar("T")
 ACCOUNTS = "getProgramAccounts"
@@ -126,6 +127,69 @@ def test_that_the_users_never_come_is_known_while_others_wait(one: Stage) -> Non
             coming.fetched()
         with pytest.raises(LedgerError):
             coming.check()
+
+
+# All users together too large an answer
+
+
+@pytest.fixture
+def small_limit(one: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the users of one device be an answer, but not all users."""
+    monkeypatch.setattr(transport, "MAX_ANSWER_BYTES", 3_000)
+
+
+def test_when_all_users_are_too_large_an_answer_they_are_asked_for_device_by_device_from_then_on(
+    one: Stage, small_limit: None
+) -> None:
+    keys = [spec.device.pubkey for spec in one.world.devices]
+
+    async def story(fetcher: ProgramDataFetcher, clock: Clock) -> list[int]:
+        counts = []
+        for _ in range(2):
+            found = (await fetcher.get()).data
+            assert found.scope == frozenset(keys)
+            assert {user.device_pk for user in found.users.values()} == set(keys)
+            assert len(found.users) == 6
+            counts.append(one.ledger.stats().requests[ACCOUNTS])
+            clock.now += 60
+        return counts
+
+    # Devices, tenants, all users, the users of two devices; then the same without all users.
+    assert run(one, story, spare_scope=list) == [5, 9]
+
+
+def test_of_a_device_without_an_answer_nothing_is_known_then(one: Stage, small_limit: None) -> None:
+    first, second = (spec.device.pubkey for spec in one.world.devices)
+    for spec in one.world.users:
+        if spec.user.device_pk == second:
+            one.ledger.set_account(
+                spec.user.pubkey, encode_user(replace(spec.user, device_pk=Pubkey.default()))
+            )
+
+    async def story(fetcher: ProgramDataFetcher, _: Clock) -> ProgramData:
+        return (await fetcher.get()).data
+
+    found = run(one, story, spare_scope=list)
+    assert found.scope == frozenset([first])
+    assert len(found.users) == 3
+
+
+def test_a_part_of_the_fleet_without_a_device_has_no_users_and_that_is_no_error(
+    one: Stage, small_limit: None
+) -> None:
+    async def story(fetcher: ProgramDataFetcher, _: Clock) -> ProgramData:
+        return (await fetcher.get()).data
+
+    found = run(one, story, spare_scope=lambda _: [])
+    assert (found.scope, dict(found.users)) == (frozenset(), {})
+
+
+def test_without_a_part_to_ask_for_too_large_an_answer_is_an_error(one: Stage, small_limit: None) -> None:
+    async def story(fetcher: ProgramDataFetcher, _: Clock) -> None:
+        with pytest.raises(RpcSizeError, match="the answer is larger than"):
+            await fetcher.get()
+
+    run(one, story)
 
 
 # Once for everybody
