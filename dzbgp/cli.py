@@ -68,8 +68,7 @@ def _leave(code: int) -> NoReturn:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"dzbgp {__version__}")
-        raise typer.Exit
+        raise typer.Exit(_version_alone())
 
 
 def _version_alone() -> int:

@@ -1,3 +1,4 @@
+import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from itertools import product
@@ -183,6 +184,17 @@ def test_without_arguments_the_help_is_shown() -> None:
     shown = CliRunner().invoke(cli.app, [])
     assert "Usage" in shown.output
     assert "run" in shown.output
+
+
+def test_the_version_is_told_before_anything_else_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "app", None)
+    monkeypatch.setattr("sys.argv", ["dzbgp", "--version"])
+    monkeypatch.setattr(cli, "_leave", sys.exit)
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert (left.value.code, capsys.readouterr().out) == (0, f"dzbgp {__version__}\n")
 
 
 def test_the_version_is_told() -> None:
