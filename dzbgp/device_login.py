@@ -30,6 +30,11 @@ def here() -> Login:
     return Login(username(), password())
 
 
+def forget() -> None:
+    """Lets the next `password` run the command again: a process that lives long sees a new one."""
+    _of_command.cache_clear()
+
+
 def username() -> str | None:
     """Gives DZBGP_EOS_USERNAME."""
     return os.environ.get(USERNAME) or None

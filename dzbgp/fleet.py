@@ -20,7 +20,7 @@ from dzbgp.cluster.recipe import is_encrypted
 from dzbgp.cluster.runner import DaskRunner
 from dzbgp.cluster.travel import PerHost
 from dzbgp.device_tls import unverified
-from dzbgp.errors import InventoryError
+from dzbgp.errors import ClusterError, InventoryError
 from dzbgp.inventory import CONNECTION
 from dzbgp.models import Device, DeviceReading, DeviceResult
 from dzbgp.shard import Shard
@@ -38,11 +38,16 @@ Progress = Callable[[str], None]
 """Called with a host's name when it was asked."""
 
 
-class _OnHostDone:
-    """A Nornir processor that reports each host when it was asked."""
+class _GivenUpError(Exception):
+    """Nobody waits for this run any more."""
+
+
+class _OnHost:
+    """A Nornir processor that reports each host when it was asked, and lets none begin once the run is given up."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
+        self.is_given_up = False
 
     def task_started(self, task: Task) -> None:
         """Nothing to do."""
@@ -50,8 +55,10 @@ class _OnHostDone:
     def task_completed(self, task: Task, result: AggregatedResult) -> None:
         """Nothing to do."""
 
-    def task_instance_started(self, task: Task, host: Host) -> None:
-        """Nothing to do."""
+    def task_instance_started(self, task: Task, host: Host) -> None:  # noqa: ARG002
+        """Refuses the host of a run that was given up."""
+        if self.is_given_up:
+            raise _GivenUpError
 
     def task_instance_completed(self, task: Task, host: Host, result: MultiResult) -> None:  # noqa: ARG002
         """Reports the host."""
@@ -70,6 +77,7 @@ class Fleet:
     def __init__(self, nornir: Nornir, shard: Shard | None = None) -> None:
         self._nornir = nornir
         self._shard = shard
+        self._running: Future[AggregatedResult] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -200,9 +208,15 @@ class Fleet:
         host that fails has none: an RTT is worth having, not worth failing for.
         """
         asked = [*again.keys() | addresses.keys()]
-        results = self._run(
-            second_look, asked, progress, params={"again": frozenset(again), "addresses": PerHost(addresses)}
-        )
+        params = {"again": frozenset(again), "addresses": PerHost(addresses)}
+        try:
+            results = self._run(second_look, asked, progress, params=params)
+        except ClusterError as error:
+            # The first look's worth stands, but for what needs a second one.
+            log.warning("no second look: %s", error)
+            return [
+                DeviceReading(name, DeviceResult.FAILED, device, str(error)) for name, device in again.items()
+            ], {}
         answers = {name: results[name][0].result for name in asked if not results[name][0].failed}
         readings = [
             self._reading(name, device, results[name][0], answers[name].seen if name in answers else None)
@@ -239,17 +253,26 @@ class Fleet:
         check: Callable[[], None] = lambda: None,
         params: Mapping[str, Any] = MappingProxyType({}),
     ) -> AggregatedResult:
+        # One that was given up may still be waiting for devices, whose connections are the same.
+        if self._running is not None:
+            _awaited(self._running, check)
         wanted = frozenset(names)
         self._nornir.data.reset_failed_hosts()
         chosen = self._nornir.filter(filter_func=lambda host: host.name in wanted)
-        observed = chosen.with_processors([_OnHostDone(progress)])
-        return _interruptible(lambda: observed.run(task=task, name=task.__name__, **params), check)
+        hosts = _OnHost(progress)
+        observed = chosen.with_processors([hosts])
+        self._running = _begun(lambda: observed.run(task=task, name=task.__name__, **params))
+        try:
+            _awaited(self._running, check)
+        except BaseException:
+            hosts.is_given_up = True
+            raise
+        ended, self._running = self._running, None
+        return ended.result()
 
 
-def _interruptible(work: Callable[[], T], check: Callable[[], None]) -> T:
-    """Runs `work` in a thread. Nornir's own waiting ends with the last device; this one with a KeyboardInterrupt,
-    or when `check` raises.
-    """  # noqa: D205
+def _begun(work: Callable[[], T]) -> "Future[T]":
+    """Runs `work` in a thread. Nornir's own waiting would end with the last device only."""
     future: Future[T] = Future()
 
     def run() -> None:
@@ -259,7 +282,11 @@ def _interruptible(work: Callable[[], T], check: Callable[[], None]) -> T:
             future.set_exception(error)
 
     threading.Thread(target=run, name="fleet", daemon=True).start()
+    return future
+
+
+def _awaited(future: "Future[Any]", check: Callable[[], None]) -> None:
+    """Waits until it is done. A KeyboardInterrupt ends that, and whatever `check` raises."""
     # A signal that comes just before the wait begins does not end the wait: its handler runs at the next look.
     while not wait([future], _LOOK_S).done:
         check()
-    return future.result()

@@ -65,9 +65,10 @@ def load_inventory(path: Path, options: FleetOptions | None = None) -> Nornir:
     options = options or FleetOptions()
     verifier = Verifier(options.verification)
     nornir = _init(path, options)
-    tell_workers(nornir, path, options)
+    needs_login = False
     for name, host in nornir.inventory.hosts.items():
-        _own_connection(path, name, host, verifier, options.login)
+        needs_login |= _own_connection(path, name, host, verifier, options.login)
+    tell_workers(nornir, path, options, needs_login=needs_login)
     return choose(nornir, options.limit, options.groups, options.filters)
 
 
@@ -204,8 +205,8 @@ class _OwnOptions(ConnectionOptions):
         self._kept = extras
 
 
-def _own_connection(path: Path, name: str, host: Host, verifier: Verifier, login: Login) -> None:
-    """Gives `host` a connection of its own making.
+def _own_connection(path: Path, name: str, host: Host, verifier: Verifier, login: Login) -> bool:
+    """Gives `host` a connection of its own making, and says whether its inventory lacks a login.
 
     nornir-napalm 0.6 writes the port into the dictionary of extras that it was given, and NAPALM's driver
     takes things out of it; where that is a group's, the next host is asked on the port of the one before.
@@ -231,11 +232,16 @@ def _own_connection(path: Path, name: str, host: Host, verifier: Verifier, login
         if extras.get(key) is None:
             extras[key] = default
     verifier.apply(host, f"--inventory {path}: host {name!r}", extras["optional_args"], path)
+    needs_login = not (resolved.username and resolved.password)
+    # As a pair: of two environments each may know another user.
+    here = device_login.here() if needs_login else Login()
+    spare = here if here.username or here.password else login
     host.connection_options[CONNECTION] = _OwnOptions(
         hostname=resolved.hostname or name,
         port=resolved.port,
-        username=resolved.username or device_login.username() or login.username,
-        password=resolved.password or device_login.password() or login.password,
+        username=resolved.username or spare.username,
+        password=resolved.password or spare.password,
         platform=resolved.platform,
         extras=extras,
     )
+    return needs_login

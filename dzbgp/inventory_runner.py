@@ -68,11 +68,11 @@ def ready_cluster() -> None:
     RunnersPluginRegister.register(_DASK, DaskRunner)
 
 
-def tell_workers(nornir: Nornir, path: Path, options: "FleetOptions") -> None:
+def tell_workers(nornir: Nornir, path: Path, options: "FleetOptions", *, needs_login: bool) -> None:
     """Tells a cluster's workers, if there is one, how to build the same inventory: from the same files, there.
 
-    What is a secret, the login of this environment and an RPC's URL, is sent to workers over TLS only. Without it they
-    take their own.
+    What is a secret is sent to workers over TLS only: the login of this environment, if any host `needs_login`, and an
+    RPC's URL. Without it they take their own.
     """
     if not isinstance(nornir.runner, DaskRunner):
         return
@@ -86,7 +86,7 @@ def tell_workers(nornir: Nornir, path: Path, options: "FleetOptions") -> None:
     nornir.runner.recipe = Recipe(
         build_on_worker,
         (path if is_ledger_url(path) else path.absolute(), verification, public),
-        secret=(device_login.here(), network),
+        find_secret=lambda: (device_login.here() if needs_login else Login(), network),
     )
 
 
@@ -109,6 +109,7 @@ def build_on_worker(
     from dzbgp.logs import silence_devices  # noqa: PLC0415
 
     silence_devices()
+    device_login.forget()
     login, network = secret or (Login(), None)
     options = FleetOptions(
         network=network or public, verification=verification, runner=_THREADED, login=login

@@ -111,7 +111,7 @@ def _plan_pass(
     fetched = coming.fetched()
     data = fetched.data
     recall.forget_departed(data)
-    clock = Clock(data.slot, data.seconds_per_slot, now, asked_slot=coming.slot)
+    clock = Clock(data.slot, data.seconds_per_slot, now, asked_slot=coming.slot, read_slot=data.newest_slot)
     judging = Judging(data, fetched, options, recall, clock)
     readings = [judging.judged(reading) for reading in read]
     first = judging.decide_all(judging.observe(readings))

@@ -198,6 +198,8 @@ class ProgramData:
     """One sentence for every account that could not be read."""
     scope: frozenset[Pubkey] | None = None
     """The devices whose users these are; None: all of them."""
+    newest_slot: int | None = None
+    """The newest slot among those answers; None: `slot`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,6 +29,14 @@ class Clock:
     """Unix seconds."""
     asked_slot: int | None = None
     """The slot in which the devices were asked, or one before; None: not before `slot`."""
+    read_slot: int | None = None
+    """The newest slot in which users may have been read; None: `slot`. Nothing was reported after it: who says so is of
+    another ledger, which began anew since."""
+
+    def is_newer(self, slot: int) -> bool:
+        """Says whether what was reported in `slot` is younger than what the devices said."""
+        read_slot = self.slot if self.read_slot is None else self.read_slot
+        return self.asked_slot is not None and self.asked_slot < slot <= read_slot
 
     def age_s(self, slot: int) -> float:
         """Gives the seconds since `slot`; never negative (an RPC node may be behind another)."""
@@ -88,7 +96,7 @@ def decide(
         return decision
     if in_flight:
         return _withhold(decision, "in-flight", "an earlier write may still land")
-    if clock.asked_slot is not None and observation.user.last_bgp_reported_at > clock.asked_slot:
+    if clock.is_newer(observation.user.last_bgp_reported_at):
         return _withhold(decision, "newer-report", "it was reported by another after the device was asked")
     if rules.flap_limit and count > rules.flap_limit and age_s < rules.cooldown_s:
         again = duration(rules.cooldown_s - age_s)

@@ -16,6 +16,7 @@ from dzbgp.errors import ExitCode, InventoryError
 from dzbgp.fleet import Fleet
 from dzbgp.inventory import CONNECTION, FleetOptions, load_inventory
 from dzbgp.lab.eos import ADMIN_DOWN, EosDevice, EosFault, EosFleet, EosPeer, FaultKind
+from dzbgp.ledger.errors import RpcTransportError
 from dzbgp.models import Device, DeviceReading, DeviceResult, Observed
 from dzbgp.resolver import judge, resolve
 
@@ -202,7 +203,7 @@ def test_nornir_napalm_alone_asks_them_all_on_the_port_of_the_first(
 def test_without_the_fleets_own_copies_hosts_are_read_in_anothers_name(
     tmp_path: Path, three_ports: EosFleet, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dzbgp.inventory._own_connection", lambda *_: None)
+    monkeypatch.setattr("dzbgp.inventory._own_connection", lambda *_: False)
     answered = router_ids(one_group(tmp_path, three_ports, "group"), workers=1)
     assert answered != own_router_ids()
     assert len(set(answered.values())) == 1
@@ -478,3 +479,32 @@ def test_nobody_to_ask_is_no_error(one: tuple[EosFleet, Callable[[], DeviceReadi
     assert fleet.read({"ams-dz-001": None})[0].result is DeviceResult.UNMATCHED
     assert fleet.look_again({}, {}) == ([], {})
     assert devices.requests("ams-dz-001") == 0
+
+
+def test_a_run_that_was_given_up_begins_no_host_more_and_the_next_one_waits_for_it(tmp_path: Path) -> None:
+    net = block()
+    devices = [eos(f"r{number}", f"{net}.{number}", number) for number in (1, 2, 3)]
+    with EosFleet.start(devices) as made:
+        login = {"platform": "eos", "username": USERNAME, "password": PASSWORD}
+        hosts = {
+            code: {"hostname": address, "port": port, **login}
+            for code, (address, port) in made.addresses.items()
+        }
+        for code in made.addresses:
+            made.set_fault(code, EosFault(FaultKind.SLOW, delay_s=1.0))
+        nornir = load_inventory(put(tmp_path, hosts), FleetOptions(workers=1))
+        matched = {code: make_device(number) for number, code in enumerate(made.addresses, 1)}
+
+        def never() -> None:
+            raise RpcTransportError("the ledger does not answer")
+
+        with Fleet(nornir) as fleet:
+            with pytest.raises(RpcTransportError):
+                fleet.read(matched, check=never)
+            assert [made.requests(code) for code in made.addresses] == [1, 0, 0]
+            for code in made.addresses:
+                made.set_fault(code, None)
+            readings = fleet.read(matched)
+        assert [reading.result for reading in readings] == [DeviceResult.OK] * 3
+        # The first one's two, of the run that was given up, and two of each.
+        assert [made.requests(code) for code in made.addresses][1:] == [2, 2]

@@ -213,3 +213,11 @@ def test_over_a_report_that_is_younger_than_what_was_seen_nothing_is_written(ask
         assert decision.detail.endswith("Not written: it was reported by another after the device was asked.")
     else:
         assert (decision.action, decision.reason) == (SUBMIT, "changed")
+
+
+def test_a_report_from_beyond_all_that_was_read_is_of_another_ledger_and_blocks_nothing() -> None:
+    clock = replace(CLOCK, asked_slot=SLOT - 5)
+    assert decide(observation(ESTABLISHED, DOWN, AHEAD), clock, Rules()).reason == "changed"
+    assert decide(observation(ESTABLISHED, DOWN, SLOT), clock, Rules()).reason == "newer-report"
+    late = replace(clock, read_slot=AHEAD)
+    assert decide(observation(ESTABLISHED, DOWN, AHEAD), late, Rules()).reason == "newer-report"

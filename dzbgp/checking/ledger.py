@@ -11,8 +11,8 @@ from dzbgp.checking.findings import Findings, Section
 from dzbgp.errors import ExitCode
 from dzbgp.ledger.client import RpcClient
 from dzbgp.ledger.errors import EmptyProgramError, LedgerError, RpcError, RpcStatusError
+from dzbgp.ledger.fetching import fetch
 from dzbgp.ledger.networks import Network, redact
-from dzbgp.ledger.program_data import fetch
 from dzbgp.ledger.transport import RetryBudget, malformed
 from dzbgp.models import ProgramData
 

@@ -8,7 +8,7 @@ import queue
 import time
 import uuid
 from collections import Counter, defaultdict, deque
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+_ENDED = frozenset({"error", "cancelled"})
 _LOOK_S = 1.0
 """How often the cluster's workers are counted."""
 
@@ -35,36 +36,41 @@ class Shipment:
     """What is sent with each host."""
 
     def __init__(self, task: Task, recipe: Recipe, key: str, address: str) -> None:
-        self.task = task
-        self.address = address
-        self._recipe = recipe
-        self._key = key
         import cloudpickle  # noqa: PLC0415 - with the extra
 
-        self._call = cloudpickle.dumps((task.task, common(task.params)))
+        from dzbgp.cluster.worker import Work  # noqa: PLC0415 - it needs the extra
+
+        self.task = task
+        self.address = address
+        call = cloudpickle.dumps((task.task, common(task.params)))
+        work = Work(task.name, task.severity_level, task.global_dry_run, key, recipe, call)
+        self._work = pickle.dumps(work)
 
     def submitted(self, client: "Client", host: str, worker: str) -> "Future[Answer]":
         """Sends one host's part to a worker; where that is lost, any other takes it over."""
-        from dzbgp.cluster.worker import Work, ask  # noqa: PLC0415 - it needs the extra
-
-        work = Work(
-            host=host,
-            name=self.task.name,
-            severity_level=self.task.severity_level,
-            dry_run=self.task.global_dry_run,
-            key=self._key,
-            recipe=self._recipe,
-            call=self._call,
-            own=pickle.dumps(narrowed(self.task.params, host)),
-        )
-        return client.submit(
-            ask,
-            work,
+        future: Future[Answer] = client.submit(
+            _asking(host, pickle.dumps(narrowed(self.task.params, host)), self._work),
             key=f"{self.task.name}-{host}-{uuid.uuid4().hex}",
             pure=False,
             workers=[worker],
             allow_other_workers=True,
         )
+        return future
+
+
+def _asking(host: str, own: bytes, work: bytes) -> Callable[[], Any]:
+    """Gives a function that travels by value.
+
+    A worker that can not take in what it is sent ends, and on a cluster that others use too there may be some without
+    this package: to those it is an error of the task. Nor does Dask log what a function encloses.
+    """
+
+    def ask_host() -> Any:
+        from dzbgp.cluster.worker import ask  # noqa: PLC0415 - on the worker
+
+        return ask(host, own, work)
+
+    return ask_host
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +133,9 @@ class Deal:
         self._started: dict[str, Task] = {}
         self._found: dict[str, MultiResult] = {}
         self._hosts: dict[str, Host] = {}
+        self._first_failure = ""
+        self._raised: BaseException | None = None
+        """What a processor raised: that is the caller's own."""
         self._begun = False
         """Whether any worker could begin with any host."""
 
@@ -140,11 +149,17 @@ class Deal:
                 self._give_up()
                 self._deal()
                 self._take(self._arrived())
-        except (OSError, CancelledError) as error:
+        except (OSError, CancelledError, Exception) as error:
+            # Dask's own for a client that is closed is no OSError.
+            is_cluster = isinstance(error, OSError | CancelledError) or self._client.status != "running"
+            if error is self._raised or isinstance(error, ClusterError) or not is_cluster:
+                raise
             log.debug("scheduler %s", self._address, exc_info=True)
             self._fail_all(f"scheduler {self._address}: the connection is lost: {innermost(error)}")
         finally:
             self._withdraw()
+        if not self._begun:
+            raise ClusterError(self._first_failure)
         return self._found
 
     @property
@@ -163,11 +178,11 @@ class Deal:
     def _fail_all(self, why: str) -> None:
         if not self._begun:
             raise ClusterError(why)
-        hosts = [*(seat.host for seat in self._seats.values()), *self._waiting]
         self._withdraw()
         self._waiting.clear()
-        for host in hosts:
-            self._fail(host, ClusterError(why))
+        for name, host in self._hosts.items():
+            if name not in self._found:
+                self._fail(host, ClusterError(why))
 
     def _withdraw(self) -> None:
         futures = list(self._seats)
@@ -214,14 +229,17 @@ class Deal:
 
     def _take(self, futures: Sequence["Future[Answer]"]) -> None:
         """Takes in what the workers say."""
-        answers = self._gathered([future for future in futures if future.status == "finished"])
+        # One that is lost since it was finished is under way again, and waited for like the others.
+        answers = self._gathered([future for future in futures if future.status not in _ENDED])
         if answers is None:
+            for future in futures:
+                self._landed.put(future)
             return
         for future in futures:
             seat = self._seats.pop(future)
             answer = answers.get(future)
             if answer is None:
-                self._fail(seat.host, self._lost(future, seat.host))
+                self._take_failure(future, seat)
             elif answer.refused:
                 refusals = self._workers.unfit if answer.unfit else self._refused[seat.host.name]
                 refusals[answer.worker] = answer.refused
@@ -251,16 +269,23 @@ class Deal:
         answers: dict[int, Answer | None] = coming.result()
         return {future: answers.get(number) for number, future in enumerate(futures)}
 
-    def _lost(self, future: "Future[Answer]", host: Host) -> ClusterError:
-        """Says why a host has no answer."""
-        if future.status == "error":
-            error = future.exception(timeout=self._patience_s)
-            if type(error).__name__ == "KilledWorker":
-                return ClusterError(
-                    f"each worker that asked {host.name!r} was lost; the scheduler tries no more"
-                )
-            return ClusterError(f"the cluster could not ask {host.name!r}: {type(error).__name__}")
-        return ClusterError(f"scheduler {self._address}: the connection is lost")
+    def _take_failure(self, future: "Future[Answer]", seat: _Seat) -> None:
+        """Takes in that a host has no answer: given up, lost, or a worker that does not understand what it is sent."""
+        name = seat.host.name
+        if future.status != "error":
+            self._fail(seat.host, ClusterError(f"scheduler {self._address}: the connection is lost"))
+            return
+        error = future.exception(timeout=self._patience_s)
+        if type(error).__name__ == "KilledWorker":
+            self._begun = True
+            told = f"each worker that asked {name!r} was lost; the scheduler tries no more"
+            self._fail(seat.host, ClusterError(told))
+            return
+        is_unfit = isinstance(error, ImportError)
+        words = f"{type(error).__name__}: {line(error)}" if is_unfit else type(error).__name__
+        refusals = self._workers.unfit if is_unfit else self._refused[name]
+        refusals[seat.worker] = f"worker {seat.worker}: the cluster could not ask {name!r}: {words}"
+        self._waiting.append(seat.host)
 
     def _unpacked(self, answer: "Answer", host: Host) -> MultiResult:
         try:
@@ -276,17 +301,28 @@ class Deal:
         if known is None:
             known = self._started[host.name] = self._shipment.task.copy()
             known.host = host
-            known.processors.task_instance_started(known, host)
+            with self._noting_what_is_raised():
+                known.processors.task_instance_started(known, host)
         return known
 
+    @contextlib.contextmanager
+    def _noting_what_is_raised(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as error:
+            self._raised = error
+            raise
+
     def _fail(self, host: Host, error: ClusterError) -> None:
+        self._first_failure = self._first_failure or str(error)
         self._end(host, _failed(host, error, self._shipment.task.name))
 
     def _end(self, host: Host, results: MultiResult) -> None:
         task = self._task_of(host)
         task.results = results
         self._found[host.name] = results
-        task.processors.task_instance_completed(task, host, results)
+        with self._noting_what_is_raised():
+            task.processors.task_instance_completed(task, host, results)
 
 
 def _failed(host: Host, error: ClusterError, name: str) -> MultiResult:

@@ -11,8 +11,11 @@ from nornir.core.configuration import Config
 
 from dzbgp.errors import ClusterError
 
-_SECRET = re.compile(r"password|passwd|secret|token|api_?key|private_?key|credential", re.IGNORECASE)
-_USER_INFO = re.compile(r"://[^/@]*@")
+_SECRET = re.compile(
+    r"pass|pwd|secret|token|api_?key|private_?key|credential|bearer|psk|(^|_)auth($|_)", re.IGNORECASE
+)
+_SECRET_URL = re.compile(r"://([^/@]*@|[^?]*\?)")
+"""With user info, or with a query."""
 _RUNNER = {"plugin": "serial", "options": {}}
 """A worker runs the task itself, host by host; of this runner it makes no use."""
 
@@ -21,16 +24,19 @@ _RUNNER = {"plugin": "serial", "options": {}}
 class Recipe:
     """A function that the workers can import, and what it is called with.
 
-    It is called as `build(*args, secret)`. `secret` is sent to workers over TLS only, and is None otherwise.
+    It is called as `build(*args, secret)`. `secret` is what `find_secret` gives, which is asked, here, only when the
+    workers are spoken to over TLS; otherwise it is None.
     """
 
     build: Callable[..., Nornir]
     args: tuple[Any, ...]
+    find_secret: Callable[[], Any] | None = field(default=None, repr=False)
     secret: Any = field(default=None, repr=False)
 
     def over(self, address: str) -> Self:
         """Gives what may be sent over the connections of a cluster with this scheduler."""
-        return self if is_encrypted(address) else replace(self, secret=None)
+        secret = self.find_secret() if self.find_secret and is_encrypted(address) else None
+        return replace(self, find_secret=None, secret=secret)
 
     def __call__(self) -> Nornir:
         """Builds the Nornir."""
@@ -54,7 +60,7 @@ def of_config(config: Config, address: str) -> Recipe:
                 f"{where[1:]} of Nornir's configuration looks like a secret, and {address} is not encrypted; "
                 "expected a tls:// scheduler, or a secret that workers find in their own files or environment"
             )
-    return Recipe(_init, (), settings) if is_encrypted(address) else Recipe(_init, (settings,))
+    return Recipe(_init, (), lambda: settings) if is_encrypted(address) else Recipe(_init, (settings,))
 
 
 def _init(*settings: dict[str, Any] | None) -> Nornir:
@@ -73,5 +79,5 @@ def _secrets(value: Any, where: str) -> Iterator[str]:
     elif isinstance(value, list | tuple):
         for number, inner in enumerate(value):
             yield from _secrets(inner, f"{where}.{number}")
-    elif isinstance(value, str) and _USER_INFO.search(value):
+    elif isinstance(value, str) and _SECRET_URL.search(value):
         yield where

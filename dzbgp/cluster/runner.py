@@ -47,6 +47,8 @@ class DaskRunner:
         self._patience_s = patience_s
         self._key = uuid.uuid4().hex
         self._opened: Client | None = None
+        self.joined: str | None = None
+        """The scheduler's address once a task was run, whatever became of it since; None before."""
 
     def run(self, task: Task, hosts: list[Host]) -> AggregatedResult:
         """Runs the task for all hosts. Raises ClusterError when no host could even be begun with."""
@@ -54,23 +56,14 @@ class DaskRunner:
         if not hosts:
             return result
         client = self._client()
-        recipe = self.recipe or of_config(task.nornir.config, self.address)
-        shipment = Shipment(task, recipe.over(self.address), self._key, self.address)
+        scheduler: Any = client.scheduler
+        address = self.joined = str(scheduler.address)
+        recipe = self.recipe or of_config(task.nornir.config, address)
+        shipment = Shipment(task, recipe.over(address), self._key, address)
         found = Deal(client, shipment, self._num_workers, self._patience_s).run(hosts)
         # Nornir's own runner gives the hosts in the inventory's order.
         result.update((host.name, found[host.name]) for host in hosts)
         return result
-
-    @property
-    def address(self) -> str:
-        """The scheduler's address."""
-        scheduler: Any = self._client().scheduler
-        return str(scheduler.address)
-
-    @property
-    def joined(self) -> str | None:
-        """The scheduler's address once a task was run, None before."""
-        return None if self._opened is None else self.address
 
     def close(self) -> None:
         """Leaves the cluster; the next run joins it again."""

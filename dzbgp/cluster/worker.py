@@ -26,9 +26,8 @@ _KEPT = 2
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """One host's part of a task. Dask logs the arguments of what fails, so most of it has no repr."""
+    """What all hosts of a task have in common. What may hold a secret has no repr."""
 
-    host: str
     name: str
     """The task's."""
     severity_level: int
@@ -38,8 +37,6 @@ class Work:
     recipe: Recipe = field(repr=False)
     call: bytes = field(repr=False)
     """A pickled pair: the task's function, and the arguments that all hosts have in common."""
-    own: bytes = field(repr=False)
-    """The pickled arguments that are the host's alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,24 +50,29 @@ class Answer:
     """Whether the worker could not begin with any host."""
 
 
-def ask(work: Work) -> Answer:
-    """Runs the task for its host, with the connections of this worker, which are closed afterwards."""
+def ask(name: str, own: bytes, packed: bytes) -> Answer:
+    """Runs a task for the host of that name, with the connections of this worker, which are closed afterwards.
+
+    `own`: the pickled arguments that are the host's alone; `packed`: the pickled `Work`.
+    """
     # The next host can begin while this one is waited for. How many do is the client's business.
     secede()
     here = get_worker().address
     try:
+        # A cluster runs what its clients send.
+        work: Work = pickle.loads(packed)  # noqa: S301
         nornir = _nornir(work.key, work.recipe)
-        function, params = pickle.loads(work.call)  # noqa: S301 - a cluster runs what its clients send
-        params |= pickle.loads(work.own)  # noqa: S301
+        function, params = pickle.loads(work.call)  # noqa: S301
+        params |= pickle.loads(own)  # noqa: S301
     except Exception as error:
         log.debug("worker %s", here, exc_info=True)
         return Answer(here, refused=f"worker {here}: {_told(error)}", unfit=True)
-    if work.host not in nornir.inventory.hosts:
-        return Answer(here, refused=f"worker {here}: its inventory has no host {work.host!r}")
+    if name not in nornir.inventory.hosts:
+        return Answer(here, refused=f"worker {here}: its inventory has no host {name!r}")
     task = Task(
         function, nornir, work.dry_run, Processors(), work.name, severity_level=work.severity_level, **params
     )
-    host = nornir.inventory.hosts[work.host]
+    host = nornir.inventory.hosts[name]
     try:
         return Answer(here, pack(task.start(host)))
     finally:

@@ -8,44 +8,20 @@ the last good answer is served, marked stale; when there never was one, the erro
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from types import MappingProxyType
-from typing import Any, TypeVar
-
-from solders.pubkey import Pubkey
+from typing import Any
 
 from dzbgp.events import FetchEvent, FetchResult, OnFetch, unobserved
-from dzbgp.ledger.accounts import (
-    DEVICE,
-    TENANT,
-    USER,
-    USER_DEVICE_OFFSET,
-    decode_all,
-    decode_device,
-    decode_tenant,
-    decode_user,
-)
 from dzbgp.ledger.client import RpcClient
-from dzbgp.ledger.errors import EmptyProgramError, LedgerError, RpcSizeError, RpcTransportError
-from dzbgp.models import NOMINAL_SECONDS_PER_SLOT, Account, Device, ProgramData
+from dzbgp.ledger.errors import LedgerError, RpcTransportError
+from dzbgp.ledger.fetching import Early, Scope, fetch
+from dzbgp.models import ProgramData
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-U = TypeVar("U")
-
 TTL_S = 5.0
 FETCH_TIMEOUT_S = 30.0
-_AT_ONCE = 8
-"""Devices whose users are asked for at the same time."""
-
-_Answer = tuple[int, list[Account]]
-"""A slot, and the accounts as of it."""
-
-Scope = Callable[[Mapping[Pubkey, Device]], Sequence[Pubkey]]
-"""Given all devices, the few whose users are wanted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +31,6 @@ class Fetched:
     data: ProgramData
     age_s: float
     stale: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Early:
-    """What is known of the program data before all of them are read: that they are under way."""
-
-    slot: int
-    """That of the devices: what is seen from now on was seen in it or later."""
-    devices: Mapping[Pubkey, Device]
 
 
 class ProgramDataFetcher:
@@ -97,17 +64,19 @@ class ProgramDataFetcher:
         self._early: asyncio.Future[Early] | None = None
         """Of the flight: the devices, when it has them."""
 
-    async def devices(self) -> Early:
-        """Gives the devices, of a fetch that may go on for the users. Raises a LedgerError."""
+    async def begin(self) -> "tuple[Early, asyncio.Future[Fetched]]":
+        """Gives the devices, and the fetch that they are of, which may go on for the users. Raises a LedgerError."""
         if self._is_fresh() and self._data is not None:
-            return Early(self._data.slot, self._data.devices)
+            ready: asyncio.Future[Fetched] = asyncio.get_running_loop().create_future()
+            ready.set_result(Fetched(self._data, self._age_s(), stale=False))
+            return Early(self._data.slot, self._data.devices), ready
         flight, early = self._joined()
         either: list[asyncio.Future[Any]] = [flight, early]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if early.done():
-            return early.result()
+            return early.result(), flight
         data = flight.result().data
-        return Early(data.slot, data.devices)
+        return Early(data.slot, data.devices), flight
 
     async def get(self) -> Fetched:
         """Gives the program data, at most `ttl_s` old unless it is stale. Raises a LedgerError."""
@@ -181,150 +150,3 @@ class ProgramDataFetcher:
 
     def _tell(self, result: FetchResult, started: float, stale_age_s: float = 0.0) -> None:
         self._on_fetch(FetchEvent(result, self._monotonic() - started, stale_age_s))
-
-
-async def fetch(
-    client: RpcClient,
-    scope: Scope | None = None,
-    on_devices: Callable[[Early], None] = lambda _: None,
-    *,
-    spare_scope: Scope | None = None,
-    is_split: bool = False,
-) -> ProgramData:
-    """Reads devices, tenants and users, with a scope only the users of its devices. Raises a LedgerError.
-
-    `on_devices` is given the devices as soon as they are read. `spare_scope` is the scope where all users together are
-    too large an answer; with `is_split` that is known already.
-    """
-    rate = asyncio.create_task(_slot_rate(client))
-    try:
-        return await _fetch(client, scope, spare_scope, rate, on_devices, is_split=is_split)
-    finally:
-        rate.cancel()
-
-
-async def _devices(
-    client: RpcClient, on_devices: Callable[[Early], None]
-) -> tuple[int, Mapping[Pubkey, Device], list[str]]:
-    slot, accounts = await client.program_accounts(DEVICE)
-    devices, skipped = decode_all("device", accounts, lambda item: decode_device(item.pubkey, item.data))
-    if not devices:
-        raise _empty(client, "device", "wrong --env, --program-id or --rpc-url?")
-    shared = MappingProxyType(devices)
-    on_devices(Early(slot, shared))
-    return slot, shared, skipped
-
-
-async def _fetch(
-    client: RpcClient,
-    scope: Scope | None,
-    spare_scope: Scope | None,
-    rate: "asyncio.Task[float]",
-    on_devices: Callable[[Early], None],
-    *,
-    is_split: bool,
-) -> ProgramData:
-    ((slot, devices, skipped), (tenant_slot, tenant_accounts)), whole = await _both(
-        _both(_devices(client, on_devices), client.program_accounts(TENANT)),
-        _all_users(client, is_wanted=scope is None and not is_split, is_spared=spare_scope is not None),
-    )
-    asked = scope
-    if scope is None and whole is None:
-        asked = spare_scope
-    wanted = None if asked is None else frozenset(asked(devices))
-    answers = [] if whole is None else [whole]
-    if wanted is not None:
-        answers, wanted = await _users_of(client, wanted, is_whole_possible=scope is not None)
-    if not any(accounts for _, accounts in answers) and wanted != frozenset():
-        raise _empty(client, "user", "that is taken for a fault, never for an empty fleet")
-    user_accounts = [account for _, accounts in answers for account in accounts]
-    tenants, skipped_tenants = decode_all(
-        "tenant", tenant_accounts, lambda item: decode_tenant(item.pubkey, item.data)
-    )
-    users, skipped_users = decode_all(
-        "user", user_accounts, lambda item: decode_user(item.pubkey, item.data, item.lamports)
-    )
-    return ProgramData(
-        slot=min(slot, tenant_slot, *(user_slot for user_slot, _ in answers)),
-        fetched_at=datetime.now(UTC),
-        users=MappingProxyType(
-            {key: user for key, user in users.items() if wanted is None or user.device_pk in wanted}
-        ),
-        devices=devices,
-        tenants=MappingProxyType(tenants),
-        seconds_per_slot=await rate,
-        skipped=(*skipped, *skipped_tenants, *skipped_users),
-        scope=wanted,
-    )
-
-
-async def _all_users(client: RpcClient, *, is_wanted: bool, is_spared: bool) -> _Answer | None:
-    """Gives all users; None where they are not wanted or, if that may be, too large an answer."""
-    if not is_wanted:
-        return None
-    try:
-        return await client.program_accounts(USER)
-    except RpcSizeError as error:
-        if not is_spared:
-            raise
-        log.info("%s; the users are asked for device by device", error)
-        return None
-
-
-async def _users_of(
-    client: RpcClient, wanted: frozenset[Pubkey], *, is_whole_possible: bool
-) -> tuple[list[_Answer], frozenset[Pubkey]]:
-    """Gives the answers for the users of `wanted`, and the devices that they are believed for.
-
-    That a device has no user at all is not taken from an answer without any: then all users are asked for or, where
-    that is too much, nothing is known of the device.
-    """
-    gate = asyncio.Semaphore(_AT_ONCE)
-
-    async def of_device(key: Pubkey) -> _Answer:
-        async with gate:
-            return await client.program_accounts(USER, (USER_DEVICE_OFFSET, bytes(key)))
-
-    keys = sorted(wanted, key=bytes)
-    answers = await _together([of_device(key) for key in keys])
-    if all(accounts for _, accounts in answers):
-        return answers, wanted
-    if is_whole_possible:
-        return [await client.program_accounts(USER)], wanted
-    return answers, frozenset(key for key, (_, accounts) in zip(keys, answers, strict=True) if accounts)
-
-
-async def _both(one: Coroutine[Any, Any, T], other: Coroutine[Any, Any, U]) -> tuple[T, U]:
-    """Gives both results; when one fails, the other is not waited for but cancelled."""
-    tasks = asyncio.ensure_future(one), asyncio.ensure_future(other)
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-
-
-async def _together(reads: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Gives all results; when one read fails, the others are not waited for but cancelled."""
-    tasks = [asyncio.ensure_future(read) for read in reads]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
-
-
-async def _slot_rate(client: RpcClient) -> float:
-    """Gives the cluster's own slot time; a node that keeps no samples must not stop a run."""
-    try:
-        return await client.seconds_per_slot() or NOMINAL_SECONDS_PER_SLOT
-    except LedgerError as error:
-        log.warning("slot time: taken as %g s: %s", NOMINAL_SECONDS_PER_SLOT, error)
-        return NOMINAL_SECONDS_PER_SLOT
-
-
-def _empty(client: RpcClient, kind: str, remark: str) -> EmptyProgramError:
-    return EmptyProgramError(
-        f"RPC {client.transport.where}: program {client.network.program_id} has no {kind} accounts; "
-        f"expected at least one ({remark})"
-    )

@@ -1,5 +1,6 @@
 """The ledger for callers without an event loop of their own: one loop in a thread serves them all."""
 
+import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -15,13 +16,14 @@ from solders.pubkey import Pubkey
 from dzbgp.events import OnFetch, unobserved
 from dzbgp.ledger.client import RpcClient
 from dzbgp.ledger.errors import ClusterMismatchError, LedgerError, WriteInterruptedError
+from dzbgp.ledger.fetching import Scope
 from dzbgp.ledger.flights import FlightFate, InFlightRecord, fates
 from dzbgp.ledger.instruction import Write
 from dzbgp.ledger.journal import Journal
 from dzbgp.ledger.networks import Network
 from dzbgp.ledger.packing import TransactionBuilder
 from dzbgp.ledger.preflight import check_balances, check_cluster
-from dzbgp.ledger.program_data import Fetched, ProgramDataFetcher, Scope
+from dzbgp.ledger.program_data import Fetched, ProgramDataFetcher
 from dzbgp.ledger.signers import Signers
 from dzbgp.ledger.submit import SubmitOptions, Submitted, Submitter
 from dzbgp.ledger.transport import RetryBudget
@@ -146,8 +148,8 @@ class LedgerSession:
 
     def coming(self) -> "ComingData":
         """Gives the devices as soon as they are read, and what is still under way. Raises a LedgerError."""
-        early = self._portal.call(self._fetcher.devices)
-        return ComingData(early.slot, early.devices, self._portal.start_task_soon(self._fetcher.get))
+        early, flight = self._portal.call(self._fetcher.begin)
+        return ComingData(early.slot, early.devices, self._portal.start_task_soon(_landed, flight))
 
     def program_data(self) -> Fetched:
         """Gives the program's accounts through the shared cache. Raises a LedgerError."""
@@ -244,6 +246,11 @@ class LedgerSession:
             if note:
                 result.notes.append(note)
         return result
+
+
+async def _landed(flight: "asyncio.Future[Fetched]") -> Fetched:
+    # Others may wait for it too.
+    return await asyncio.shield(flight)
 
 
 def _failed(write: Write, why: str) -> Submission:

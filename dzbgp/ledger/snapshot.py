@@ -19,8 +19,8 @@ from dzbgp.ledger.accounts import (
 )
 from dzbgp.ledger.client import RpcClient
 from dzbgp.ledger.errors import RpcTransportError
+from dzbgp.ledger.fetching import fetch
 from dzbgp.ledger.networks import Network
-from dzbgp.ledger.program_data import fetch
 from dzbgp.models import Contributor, Exchange, Location, MulticastGroup, ProgramData
 
 TIMEOUT_S = 60.0

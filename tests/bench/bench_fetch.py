@@ -16,8 +16,8 @@ from dzbgp.lab.scenario_accounts import key_of
 from dzbgp.lab.scenario_big import big_world
 from dzbgp.ledger.accounts import DEVICE, USER, decode_all, decode_device, decode_user
 from dzbgp.ledger.client import RpcClient, _account
+from dzbgp.ledger.fetching import fetch
 from dzbgp.ledger.networks import Network
-from dzbgp.ledger.program_data import fetch
 from dzbgp.models import ProgramData
 
 DEVICES, USERS, OTHERS = 100, 10_000, 5_000

@@ -1,5 +1,6 @@
 """What a worker is told of how to build its Nornir, and what it is not told in the clear."""
 
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,18 @@ def config(inventory: dict[str, Any], **more: Any) -> Config:
 
 
 def test_a_secret_is_sent_over_tls_only() -> None:
-    recipe = Recipe(InitNornir, ("x",), secret=CANARY)
-    assert recipe.over(TLS).secret == CANARY
+    asked = []
+
+    def find() -> str:
+        asked.append(1)
+        return CANARY
+
+    recipe = Recipe(InitNornir, ("x",), find)
     assert recipe.over(TCP).secret is None
-    assert CANARY not in repr(recipe)
+    assert not asked
+    assert recipe.over(TLS).secret == CANARY
+    assert CANARY not in repr(recipe.over(TLS))
+    assert pickle.loads(pickle.dumps(recipe.over(TLS))).secret == CANARY
 
 
 @pytest.mark.parametrize(
@@ -37,6 +46,9 @@ def test_what_is_encrypted_is_known_by_the_address(address: str, so: bool) -> No
     [
         ({"options": {"nb_token": CANARY}}, {}, "inventory.options.nb_token"),
         ({"options": {"nb_url": f"https://me:{CANARY}@netbox"}}, {}, "inventory.options.nb_url"),
+        ({"options": {"nb_url": f"https://netbox/?t={CANARY}"}}, {}, "inventory.options.nb_url"),
+        ({"options": {"ansible_pass": CANARY}}, {}, "inventory.options.ansible_pass"),
+        ({"options": {"basic_auth": CANARY}}, {}, "inventory.options.basic_auth"),
         ({"transform_function_options": {"Password": CANARY}}, {}, "inventory.transform_function_options"),
         ({}, {"user_defined": {"deep": [{"api_key": CANARY}]}}, "user_defined.deep.0.api_key"),
     ],
@@ -49,8 +61,8 @@ def test_a_configuration_with_a_secret_goes_over_tls_or_nowhere(
     assert where in str(raised.value)
     assert CANARY not in str(raised.value)
     recipe = of_config(config(inventory, **more), TLS)
-    assert CANARY in str(recipe.secret)
-    assert CANARY not in repr(recipe)
+    assert CANARY in str(recipe.over(TLS).secret)
+    assert CANARY not in repr(recipe.over(TLS))
 
 
 def test_a_configuration_without_one_builds_the_same_inventory_again(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ def free_port() -> int:
         return int(server.getsockname()[1])
 
 
-def settled(lab: E2eLab, root: Path, text: str) -> str:
+def settled(lab: E2eLab, root: Path, port: int, text: str) -> str:
     """The text with the sandbox's paths, and with the lab for the network."""
     names = {
         "/etc/dzbgp": f"{root}/etc",
@@ -41,7 +41,7 @@ def settled(lab: E2eLab, root: Path, text: str) -> str:
         "/opt/dzbgp/bin/dzbgp": str(SCRIPT),
         "=testnet": "=localnet",
         "https://rpc.example.net/TOKEN": lab.ledger.url,
-        "8786": str(free_port()),
+        "8786": str(port),
     }
     for name, real in names.items():
         text = text.replace(name, real)
@@ -66,12 +66,14 @@ def test_every_command_of_a_page_ends_as_the_page_says(lab: E2eLab, tmp_path: Pa
     furnish(lab, tmp_path)
     failures = tmp_path / "failures"
     failures.touch()
-    script, wanted = ["set -uE"], []
+    script, wanted, port = ["set -uE"], [], free_port()
     for number, block in enumerate(blocks(page)):
         if block.not_run:
             continue
         # A reader's `monitor` is the lab's own user.
-        text = settled(lab, tmp_path, block.text).replace("USERNAME=monitor", f"USERNAME={LAB_USERNAME}")
+        text = settled(lab, tmp_path, port, block.text).replace(
+            "USERNAME=monitor", f"USERNAME={LAB_USERNAME}"
+        )
         script += [f"trap 'echo {number} $? >> {failures}' ERR", text]
         wanted += [f"{number} {block.exits}"] if block.exits else []
     env = environment(tmp_path / "home", PATH=f"{SCRIPT.parent}:/usr/bin:/bin")

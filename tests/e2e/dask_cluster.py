@@ -151,6 +151,7 @@ def started(log: Path, words: list[str], env: Mapping[str, str]) -> subprocess.P
     with log.open("wb") as file:
         return subprocess.Popen(
             [sys.executable, "-m", f"distributed.cli.{words[0]}", *words[1:]],
+            cwd=log.parent,
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,

@@ -1,5 +1,6 @@
 """Whole runs of dzbgp on a Dask cluster: they see, decide and write what they would with threads."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -12,9 +13,12 @@ import pytest
 from dask_cluster import Cluster, cluster, tls_files
 from e2e_lab import Done, E2eLab, began, dzbgp, edited, ended, environment, silence, started_lab, until
 
+from dzbgp.lab.eos import EosFault, FaultKind
+
 CANARY = "canary-of-the-devices-41c7"
 SECRET_PATH = "canary-of-the-rpc-77d1"
 TIMELESS = {"detail"}
+PLURALS = {"host": "hosts", "group": "groups", "defaults": "defaults"}
 QUICK_S = 10
 
 
@@ -147,6 +151,77 @@ def test_a_worker_that_can_not_build_the_inventory_leaves_the_hosts_to_the_other
         done = clean(dzbgp(tmp_path, *args, *on(running)))
     assert done.code == 0, done.err
     assert {device["result"] for device in done.report["devices"]} == {"ok"}
+
+
+def test_a_worker_of_another_make_leaves_the_hosts_to_the_others(lab: E2eLab, tmp_path: Path) -> None:
+    lab.heal()
+    broken = tmp_path / "other"
+    (broken / "dzbgp").mkdir(parents=True)
+    (broken / "dzbgp" / "__init__.py").write_text("raise ImportError('another version')", encoding="utf-8")
+    args = ["run", *lab.args, "--dry-run", "--output", "json"]
+    with cluster(tmp_path / "cluster", workers=0) as running:
+        running.add_worker(PYTHONPATH=str(broken))
+        running.wait_for(1)
+        done = clean(dzbgp(tmp_path, *args, *on(running)))
+        assert (done.code, done.out) == (1, "")
+        assert "the cluster could not ask" in done.error
+        assert "ImportError: another version" in done.error
+        assert running.workers[0].poll() is None
+        running.add_worker()
+        running.wait_for(2)
+        done = clean(dzbgp(tmp_path, *args, *on(running)))
+    assert done.code == 0, done.err
+    assert {device["result"] for device in done.report["devices"]} == {"ok"}
+
+
+def test_workers_see_a_password_that_was_changed(lab: E2eLab, tmp_path: Path) -> None:
+    lab.heal()
+    without_password(lab)
+    secret = tmp_path / "secret"
+    args = ["run", *lab.args, "--dry-run", "--output", "json"]
+    with cluster(tmp_path / "cluster", workers=0) as running:
+        running.add_worker(DZBGP_EOS_PASSWORD_COMMAND=f"cat {secret}")
+        for password, code in (("the old one", 3), (CANARY, 0)):
+            secret.write_text(password, encoding="ascii")
+            assert clean(dzbgp(tmp_path, *args, *on(running))).code == code
+
+
+@pytest.mark.parametrize("lost", ["scheduler", "workers"])
+def test_when_the_cluster_is_lost_in_the_middle_the_report_says_which_devices_have_not_answered(
+    lab: E2eLab, tmp_path: Path, lost: str
+) -> None:
+    lab.heal()
+    slow, *others = [spec.code for spec in lab.world.devices]
+    host_of = {spec.code: spec.host for spec in lab.world.devices}
+    with cluster(tmp_path / "cluster", workers=1) as running:
+        lab.fleet.set_fault(slow, EosFault(FaultKind.SLOW, delay_s=3.0))
+        settings = tmp_path / "config.yaml"
+        files = {f"{name}_file": str(lab.inventory / f"{plural}.yaml") for name, plural in PLURALS.items()}
+        options = {"scheduler": running.address, "patience_s": 2, "num_workers": 20}
+        runner = {"plugin": "dask", "options": options}
+        settings.write_text(
+            json.dumps({"inventory": {"plugin": "SimpleInventory", "options": files}, "runner": runner}),
+            encoding="utf-8",
+        )
+        args = [*lab.ledger_args, "--keypair", str(lab.keypairs), "--inventory", str(settings)]
+        process = began(tmp_path, "run", *args, "--dry-run", "--output", "json")
+        # Answered, and the answers are with the client, when the last one has been under way for a while.
+        until(lambda: all(lab.fleet.requests(code) >= 2 for code in others))
+        time.sleep(1.0)
+        if lost == "scheduler":
+            running.scheduler.kill()
+        else:
+            running.kill_worker(0)
+        done = clean(ended(process))
+    assert done.code == 3, done.err
+    results = {device["host"]: device for device in done.report["devices"]}
+    assert {results[host_of[code]]["result"] for code in others} == {"ok"}
+    assert results[host_of[slow]]["result"] == "failed"
+    words = "the connection is lost" if lost == "scheduler" else "it has had no worker for 2 s"
+    assert words in results[host_of[slow]]["error"]
+    undecided = [user for user in done.report["users"] if user["host"] == host_of[slow]]
+    assert undecided
+    assert {(user["observed"], user["action"]) for user in undecided} == {("unknown", "skip")}
 
 
 @pytest.mark.parametrize("tls", [True, False])

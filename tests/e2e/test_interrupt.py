@@ -101,7 +101,7 @@ def test_an_interrupted_lab_run_stops_its_lab(tmp_path: Path) -> None:
         inventory = other.inventory
     process = began(tmp_path, "run", "--lab", "--inventory", str(inventory), "--verbose")
     assert process.stderr is not None
-    while "bgp_neighbors" not in (line := process.stderr.readline()):
+    while "first_look" not in (line := process.stderr.readline()):
         assert line
     process.send_signal(signal.SIGTERM)
     asked = time.monotonic()

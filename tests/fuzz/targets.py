@@ -30,8 +30,8 @@ from dzbgp.lab.eos_shapes import JSON_COMMANDS
 from dzbgp.ledger.accounts import AccountError, decode_device, decode_tenant, decode_user
 from dzbgp.ledger.client import RpcClient
 from dzbgp.ledger.errors import LedgerError
+from dzbgp.ledger.fetching import fetch
 from dzbgp.ledger.networks import Network
-from dzbgp.ledger.program_data import fetch
 from dzbgp.ledger.transport import RetryBudget
 from dzbgp.models import Action, BgpStatus, DeviceReading, DeviceResult, Observed, User
 from dzbgp.policy import Clock, Rules, decide

@@ -20,7 +20,8 @@ from dzbgp.ledger import program_data, transport
 from dzbgp.ledger.accounts import USER
 from dzbgp.ledger.client import RpcClient
 from dzbgp.ledger.errors import EmptyProgramError, LedgerError, RpcError, RpcSizeError, RpcTransportError
-from dzbgp.ledger.program_data import ProgramDataFetcher, fetch
+from dzbgp.ledger.fetching import fetch
+from dzbgp.ledger.program_data import ProgramDataFetcher
 from dzbgp.models import NOMINAL_SECONDS_PER_SLOT, ProgramData
 
 T = TypeVar("T")
@@ -81,15 +82,15 @@ def test_the_devices_are_there_while_the_users_are_still_read(
     async def story(client: RpcClient) -> None:
         gate = held_users(client, monkeypatch)
         fetcher = ProgramDataFetcher(client)
-        early = await fetcher.devices()
+        early, rest = await fetcher.begin()
         assert len(early.devices) == 2
-        rest = asyncio.create_task(fetcher.get())
-        await asyncio.sleep(0)
         assert not rest.done()
         gate.set()
         found = await rest
         assert found.data.devices is early.devices
-        assert (await fetcher.devices()).devices is early.devices
+        again, kept = await fetcher.begin()
+        assert again.devices is early.devices
+        assert (await kept).data is found.data
 
     one.ask(story)
     assert fetches(one) == 1
@@ -100,7 +101,7 @@ def test_without_a_good_answer_the_devices_are_an_error_too(one: Stage) -> None:
 
     async def story(fetcher: ProgramDataFetcher, _: Clock) -> None:
         with pytest.raises(LedgerError):
-            await fetcher.devices()
+            await fetcher.begin()
 
     run(one, story)
 
@@ -110,9 +111,14 @@ def test_when_the_ledger_fails_the_devices_of_the_last_good_answer_are_given(one
         good = await fetcher.get()
         clock.now += 60
         one.inject(Kind.RPC_ERROR, method=ACCOUNTS, code=-32602, times=None)
-        early = await fetcher.devices()
+        asked = one.ledger.stats().requests[ACCOUNTS]
+        early, rest = await fetcher.begin()
         assert (early.devices, early.slot) == (good.data.devices, good.data.slot)
-        assert (await fetcher.get()).stale
+        found = await rest
+        assert found.stale
+        assert found.data is good.data
+        # Devices, tenants and users at once, and nothing after they had failed.
+        assert one.ledger.stats().requests[ACCOUNTS] - asked <= 3
 
     run(one, story)
 
@@ -171,7 +177,23 @@ def test_of_a_device_without_an_answer_nothing_is_known_then(one: Stage, small_l
 
     found = run(one, story, spare_scope=list)
     assert found.scope == frozenset([first])
+    assert found.skipped == (
+        "Of 1 device the ledger showed no user at all: that is taken for nothing that is known.",
+    )
     assert len(found.users) == 3
+
+
+def test_devices_that_all_have_no_user_then_are_an_error_and_no_empty_fleet(
+    one: Stage, small_limit: None
+) -> None:
+    for spec in one.world.users:
+        one.ledger.set_account(spec.user.pubkey, encode_user(replace(spec.user, device_pk=Pubkey.default())))
+
+    async def story(fetcher: ProgramDataFetcher, _: Clock) -> None:
+        with pytest.raises(EmptyProgramError):
+            await fetcher.get()
+
+    run(one, story, spare_scope=list)
 
 
 def test_a_part_of_the_fleet_without_a_device_has_no_users_and_that_is_no_error(
