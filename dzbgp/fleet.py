@@ -151,7 +151,7 @@ class Fleet:
         if address is not None and not is_encrypted(address) and not _LOOPBACK.match(address):
             told.append(
                 f"The devices were asked by the Dask cluster of {address}, which is not encrypted: who is on the way "
-                "can change what they say (use tls://)."
+                "can change what they say, and run code here (use tls://)."
             )
         return told
 

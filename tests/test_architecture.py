@@ -83,5 +83,10 @@ def test_the_cluster_knows_of_no_ledger_and_no_device_and_only_its_worker_needs_
     known = {name for module in MODULES if module.startswith("dzbgp.cluster") for name in imported(module)}
     own = {name for name in known if name.startswith(("dzbgp", "tasks", "napalm", "solders"))}
     assert {name for name in own if not name.startswith(("dzbgp.cluster", "dzbgp.errors"))} <= {"dzbgp"}
-    users = {"dzbgp.cluster.deal", "dzbgp.cluster.runner", "dzbgp.cluster.worker", "dzbgp.inventory_runner"}
+    users = {
+        "dzbgp.cluster.shipment",
+        "dzbgp.cluster.runner",
+        "dzbgp.cluster.worker",
+        "dzbgp.inventory_runner",
+    }
     assert importers("distributed", "dask", "cloudpickle") <= users

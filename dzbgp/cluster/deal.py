@@ -1,23 +1,20 @@
 """One task's way to the workers: its hosts are dealt to them, and their answers taken in."""
 
-import asyncio
 import contextlib
 import logging
-import pickle
 import queue
-import time
-import uuid
 from collections import Counter, defaultdict, deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from nornir.core.inventory import Host
 from nornir.core.task import MultiResult, Result, Task
 
-from dzbgp.cluster.recipe import Recipe
-from dzbgp.cluster.travel import common, narrowed, unpack
+from dzbgp.cluster.scheduler import LOOK_S, Workers, bounded, innermost, line, threadsafe
+from dzbgp.cluster.shipment import Shipment
+from dzbgp.cluster.travel import unpack
 from dzbgp.errors import ClusterError
 
 if TYPE_CHECKING:
@@ -27,50 +24,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 _ENDED = frozenset({"error", "cancelled"})
-_LOOK_S = 1.0
-"""How often the cluster's workers are counted."""
-
-
-class Shipment:
-    """What is sent with each host."""
-
-    def __init__(self, task: Task, recipe: Recipe, key: str, address: str) -> None:
-        import cloudpickle  # noqa: PLC0415 - with the extra
-
-        from dzbgp.cluster.worker import Work  # noqa: PLC0415 - it needs the extra
-
-        self.task = task
-        self.address = address
-        call = cloudpickle.dumps((task.task, common(task.params)))
-        work = Work(task.name, task.severity_level, task.global_dry_run, key, recipe, call)
-        self._work = pickle.dumps(work)
-
-    def submitted(self, client: "Client", host: str, worker: str) -> "Future[Answer]":
-        """Sends one host's part to a worker; where that is lost, any other takes it over."""
-        future: Future[Answer] = client.submit(
-            _asking(host, pickle.dumps(narrowed(self.task.params, host)), self._work),
-            key=f"{self.task.name}-{host}-{uuid.uuid4().hex}",
-            pure=False,
-            workers=[worker],
-            allow_other_workers=True,
-        )
-        return future
-
-
-def _asking(host: str, own: bytes, work: bytes) -> Callable[[], Any]:
-    """Gives a function that travels by value.
-
-    A worker that can not take in what it is sent ends, and on a cluster that others use too there may be some without
-    this package: to those it is an error of the task. Nor does Dask log what a function encloses.
-    """
-
-    def ask_host() -> Any:
-        from dzbgp.cluster.worker import ask  # noqa: PLC0415 - on the worker
-
-        return ask(host, own, work)
-
-    return ask_host
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,41 +37,6 @@ class _Seat:
     worker: str
 
 
-class _Workers:
-    """The cluster's workers, counted every now and then."""
-
-    def __init__(self, client: "Client") -> None:
-        self._client = client
-        self._present: tuple[str, ...] = ()
-        self._looked = 0.0
-        self._seen = time.monotonic()
-        self.unfit: dict[str, str] = {}
-        """Workers that could not build their Nornir, and why."""
-
-    def look(self) -> None:
-        """Counts them, if that is due."""
-        now = time.monotonic()
-        if now - self._looked >= _LOOK_S or not self._present:
-            self._present = tuple(self._client.nthreads())
-            self._looked = time.monotonic()
-            if self._present:
-                self._seen = self._looked
-
-    def fit(self) -> list[str]:
-        """Gives those that can be of use."""
-        return [worker for worker in self._present if worker not in self.unfit]
-
-    @property
-    def all_unfit(self) -> bool:
-        """Whether there are workers, and none that can be of use."""
-        return bool(self._present) and not self.fit()
-
-    @property
-    def gone_s(self) -> float:
-        """For how long there was none."""
-        return 0.0 if self._present else time.monotonic() - self._seen
-
-
 class Deal:
     """One task, dealt to the workers host by host."""
 
@@ -124,7 +45,7 @@ class Deal:
         self._shipment = shipment
         self._most = most
         self._patience_s = patience_s
-        self._workers = _Workers(client)
+        self._workers = Workers(client, patience_s)
         self._waiting: deque[Host] = deque()
         self._refused: defaultdict[str, dict[str, str]] = defaultdict(dict)
         """By host: the workers that do not have it in their inventory, and what they say."""
@@ -189,12 +110,20 @@ class Deal:
         self._seats.clear()
         if futures and self._client.status == "running":
             with contextlib.suppress(OSError, CancelledError):
-                self._client.cancel(futures, force=True)
+                bounded(
+                    self._client,
+                    self._client.cancel(futures, asynchronous=True, force=True),
+                    self._patience_s,
+                )
 
     def _deal(self) -> None:
         """Gives waiting hosts to the workers that have the fewest."""
         loads = Counter(seat.worker for seat in self._seats.values())
         fit = self._workers.fit()
+        # What lost workers had is with the others now, the scheduler knows with whom.
+        moved = sum(count for worker, count in loads.items() if worker not in fit)
+        for address in fit:
+            loads[address] += -(-moved // len(fit))
         for _ in range(len(self._waiting)):
             host = self._waiting[0]
             refused = self._refused[host.name]
@@ -219,7 +148,7 @@ class Deal:
     def _arrived(self) -> list["Future[Answer]"]:
         """Waits for the next futures that are done, but not for long."""
         try:
-            found = [self._landed.get(timeout=_LOOK_S)]
+            found = [self._landed.get(timeout=LOOK_S)]
         except queue.Empty:
             return []
         with contextlib.suppress(queue.Empty):
@@ -238,7 +167,11 @@ class Deal:
         for future in futures:
             seat = self._seats.pop(future)
             answer = answers.get(future)
-            if answer is None:
+            if isinstance(answer, tuple):
+                address, words = answer
+                self._workers.unfit[address] = f"worker {address}: {words}"
+                self._waiting.append(seat.host)
+            elif answer is None:
                 self._take_failure(future, seat)
             elif answer.refused:
                 refusals = self._workers.unfit if answer.unfit else self._refused[seat.host.name]
@@ -251,7 +184,7 @@ class Deal:
 
     def _gathered(
         self, futures: Sequence["Future[Answer]"]
-    ) -> dict["Future[Answer]", "Answer | None"] | None:
+    ) -> dict["Future[Answer]", "Answer | tuple[str, str] | None"] | None:
         """Fetches answers. Where the worker that had one is lost, another makes it again, which may take its time.
 
         None when it is time to give up.
@@ -259,14 +192,13 @@ class Deal:
         if not futures:
             return {}
         asking = self._client.gather(dict(enumerate(futures)), errors="skip", asynchronous=True)
-        loop: Any = self._client.loop
-        coming = asyncio.run_coroutine_threadsafe(asking, loop.asyncio_loop)
-        while not wait([coming], _LOOK_S).done:
+        coming = threadsafe(self._client, asking)
+        while not wait([coming], LOOK_S).done:
             self._workers.look()
             if self._workers.gone_s >= self._patience_s or self._client.status != "running":
                 coming.cancel()
                 return None
-        answers: dict[int, Answer | None] = coming.result()
+        answers: dict[int, Answer | tuple[str, str] | None] = coming.result()
         return {future: answers.get(number) for number, future in enumerate(futures)}
 
     def _take_failure(self, future: "Future[Answer]", seat: _Seat) -> None:
@@ -281,10 +213,8 @@ class Deal:
             told = f"each worker that asked {name!r} was lost; the scheduler tries no more"
             self._fail(seat.host, ClusterError(told))
             return
-        is_unfit = isinstance(error, ImportError)
-        words = f"{type(error).__name__}: {line(error)}" if is_unfit else type(error).__name__
-        refusals = self._workers.unfit if is_unfit else self._refused[name]
-        refusals[seat.worker] = f"worker {seat.worker}: the cluster could not ask {name!r}: {words}"
+        told = f"worker {seat.worker}: the cluster could not ask {name!r}: {type(error).__name__}"
+        self._refused[name][seat.worker] = told
         self._waiting.append(seat.host)
 
     def _unpacked(self, answer: "Answer", host: Host) -> MultiResult:
@@ -332,15 +262,3 @@ def _failed(host: Host, error: ClusterError, name: str) -> MultiResult:
     results = MultiResult(name)
     results.append(result)
     return results
-
-
-def innermost(error: BaseException) -> str:
-    """Says what an error came of in the first place."""
-    while (cause := error.__cause__ or error.__context__) is not None:
-        error = cause
-    return line(error)
-
-
-def line(error: BaseException) -> str:
-    """Gives an error's own words as one line."""
-    return " ".join(str(error).split())[:200] or type(error).__name__

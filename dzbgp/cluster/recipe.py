@@ -12,10 +12,11 @@ from nornir.core.configuration import Config
 from dzbgp.errors import ClusterError
 
 _SECRET = re.compile(
-    r"pass|pwd|secret|token|api_?key|private_?key|credential|bearer|psk|(^|_)auth($|_)", re.IGNORECASE
+    r"pass|pwd|secret|token|api[_-]?key|private[_-]?key|credential|bearer|psk|cookie|authorization|(^|_)auth($|_)",
+    re.IGNORECASE,
 )
-_SECRET_URL = re.compile(r"://([^/@]*@|[^?]*\?)")
-"""With user info, or with a query."""
+_SECRET_URL = re.compile(r"^[a-z][a-z0-9+.-]*://([^/@]*@|[^/?]*/[^?]*[^/?\s]{20}|[^?]*\?)", re.IGNORECASE)
+"""With user info, with a query, or with a part of the path that is as long as a key."""
 _RUNNER = {"plugin": "serial", "options": {}}
 """A worker runs the task itself, host by host; of this runner it makes no use."""
 
@@ -61,6 +62,16 @@ def of_config(config: Config, address: str) -> Recipe:
                 "expected a tls:// scheduler, or a secret that workers find in their own files or environment"
             )
     return Recipe(_init, (), lambda: settings) if is_encrypted(address) else Recipe(_init, (settings,))
+
+
+def check_params(params: Mapping[str, Any], address: str) -> None:
+    """Raises ClusterError when an argument of a task looks like a secret and the address is not encrypted."""
+    if not is_encrypted(address):
+        for where in _secrets(params, ""):
+            raise ClusterError(
+                f"argument {where[1:]} of the task looks like a secret, and {address} is not encrypted; expected a "
+                "tls:// scheduler"
+            )
 
 
 def _init(*settings: dict[str, Any] | None) -> Nornir:

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any
 from nornir.core.inventory import Host
 from nornir.core.task import AggregatedResult, Task
 
-from dzbgp.cluster.deal import Deal, Shipment, innermost, line
-from dzbgp.cluster.recipe import Recipe, of_config
+from dzbgp.cluster.deal import Deal
+from dzbgp.cluster.recipe import Recipe, check_params, of_config
+from dzbgp.cluster.scheduler import innermost, line
+from dzbgp.cluster.shipment import Shipment
 from dzbgp.errors import ClusterError, UsageError
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 30.0
-EXTRA = "the Dask runner needs the extra: pip install 'dzbgp[dask]'"
+EXTRA = "the Dask runner needs the extra dask: pip install distributed"
 
 
 class DaskRunner:
@@ -59,6 +61,7 @@ class DaskRunner:
         scheduler: Any = client.scheduler
         address = self.joined = str(scheduler.address)
         recipe = self.recipe or of_config(task.nornir.config, address)
+        check_params(task.params, address)
         shipment = Shipment(task, recipe.over(address), self._key, address)
         found = Deal(client, shipment, self._num_workers, self._patience_s).run(hosts)
         # Nornir's own runner gives the hosts in the inventory's order.

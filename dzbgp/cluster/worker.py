@@ -7,7 +7,7 @@ import time
 from collections import OrderedDict
 from dataclasses import dataclass, field
 
-from distributed import get_worker, secede
+from distributed import get_worker
 from nornir.core import Nornir
 from nornir.core.processor import Processors
 from nornir.core.task import Task
@@ -20,8 +20,8 @@ log = logging.getLogger(__name__)
 
 _HELD_S = 30.0
 """How long what could not be built is not tried again."""
-_KEPT = 2
-"""Inventories that a worker keeps: that of a run is needed for each of its hosts."""
+_KEPT = 4
+"""Inventories that a worker keeps, those used last: that of a run is needed for each of its hosts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +55,6 @@ def ask(name: str, own: bytes, packed: bytes) -> Answer:
 
     `own`: the pickled arguments that are the host's alone; `packed`: the pickled `Work`.
     """
-    # The next host can begin while this one is waited for. How many do is the client's business.
-    secede()
     here = get_worker().address
     try:
         # A cluster runs what its clients send.
@@ -104,7 +102,9 @@ def _nornir(key: str, recipe: Recipe) -> Nornir:
             if time.monotonic() - at < _HELD_S:
                 raise known_error
         known = _built.get(key)
-        if known is None:
+        if known is not None:
+            _built.move_to_end(key)
+        else:
             try:
                 known = _built[key] = recipe()
             except Exception as error:

@@ -8,7 +8,7 @@ import pytest
 from nornir import InitNornir
 from nornir.core.configuration import Config
 
-from dzbgp.cluster.recipe import Recipe, is_encrypted, of_config
+from dzbgp.cluster.recipe import Recipe, check_params, is_encrypted, of_config
 from dzbgp.errors import ClusterError
 
 CANARY = "canary-of-the-devices-41c7"
@@ -49,6 +49,8 @@ def test_what_is_encrypted_is_known_by_the_address(address: str, so: bool) -> No
         ({"options": {"nb_url": f"https://netbox/?t={CANARY}"}}, {}, "inventory.options.nb_url"),
         ({"options": {"ansible_pass": CANARY}}, {}, "inventory.options.ansible_pass"),
         ({"options": {"basic_auth": CANARY}}, {}, "inventory.options.basic_auth"),
+        ({"options": {"headers": {"X-Api-Key": CANARY}}}, {}, "inventory.options.headers.X-Api-Key"),
+        ({"options": {"rpc_url": f"https://rpc.example.net/{CANARY}"}}, {}, "inventory.options.rpc_url"),
         ({"transform_function_options": {"Password": CANARY}}, {}, "inventory.transform_function_options"),
         ({}, {"user_defined": {"deep": [{"api_key": CANARY}]}}, "user_defined.deep.0.api_key"),
     ],
@@ -73,3 +75,13 @@ def test_a_configuration_without_one_builds_the_same_inventory_again(tmp_path: P
         built = of_config(given, address).over(address)()
         assert list(built.inventory.hosts) == ["ams-1", "fra-1"]
         assert built.config.runner.plugin == "serial"
+
+
+def test_an_argument_that_looks_like_a_secret_goes_over_tls_or_nowhere() -> None:
+    params = {"command": "show version", "login": {"password": CANARY}}
+    check_params(params, TLS)
+    check_params({"url": "https://example.net/a/short/path", "command": "show version"}, TCP)
+    with pytest.raises(ClusterError) as raised:
+        check_params(params, TCP)
+    assert "argument login.password of the task" in str(raised.value)
+    assert CANARY not in str(raised.value)

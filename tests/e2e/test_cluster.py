@@ -1,6 +1,7 @@
 """Any Nornir task on the workers of a real Dask cluster: as with threads, but for where it runs."""
 
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -335,3 +336,28 @@ def test_nobody_at_the_address_is_told_in_one_line(tmp_path: Path) -> None:
 def test_without_an_address_none_is_invented(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no address was given"):
         nornir(tmp_path).with_runner(DaskRunner()).run(task=tasks.where)
+
+
+def test_a_scheduler_that_hangs_is_not_waited_for_without_end(tmp_path: Path) -> None:
+    marks = tmp_path / "marks"
+    marks.mkdir()
+    with cluster(tmp_path / "cluster", workers=1) as running:
+
+        def stop_in_the_middle() -> None:
+            ends = time.monotonic() + DEADLINE_S
+            while sum(map(bool, asked(marks).values())) < 5:
+                assert time.monotonic() < ends
+                time.sleep(0.01)
+            running.scheduler.send_signal(signal.SIGSTOP)
+
+        stopper = threading.Thread(target=stop_in_the_middle)
+        stopper.start()
+        runner = DaskRunner(running.address, num_workers=2, patience_s=2)
+        results = nornir(tmp_path).with_runner(runner).run(task=tasks.slow, directory=str(marks), seconds=0.3)
+        stopper.join(DEADLINE_S)
+        # So that what is left of the client can end too.
+        running.scheduler.send_signal(signal.SIGCONT)
+        runner.close()
+    failed = [of_host[0].result for of_host in results.values() if of_host.failed]
+    assert 0 < len(failed) < len(HOSTS)
+    assert all("the connection is lost" in words for words in failed)

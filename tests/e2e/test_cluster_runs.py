@@ -13,13 +13,21 @@ import pytest
 from dask_cluster import Cluster, cluster, tls_files
 from e2e_lab import Done, E2eLab, began, dzbgp, edited, ended, environment, silence, started_lab, until
 
-from dzbgp.lab.eos import EosFault, FaultKind
+from dzbgp.lab.eos import FaultKind
 
 CANARY = "canary-of-the-devices-41c7"
 SECRET_PATH = "canary-of-the-rpc-77d1"
 TIMELESS = {"detail"}
 PLURALS = {"host": "hosts", "group": "groups", "defaults": "defaults"}
 QUICK_S = 10
+SLOW_IMPORT = """
+import sys, time
+class Slow:
+    def find_spec(self, name, *_):
+        if name == "dzbgp.cluster.worker":
+            time.sleep(2)
+sys.meta_path.insert(0, Slow())
+"""
 
 
 @pytest.fixture
@@ -164,10 +172,13 @@ def test_a_worker_of_another_make_leaves_the_hosts_to_the_others(lab: E2eLab, tm
         running.wait_for(1)
         done = clean(dzbgp(tmp_path, *args, *on(running)))
         assert (done.code, done.out) == (1, "")
-        assert "the cluster could not ask" in done.error
         assert "ImportError: another version" in done.error
         assert running.workers[0].poll() is None
-        running.add_worker()
+        # The good one takes its time, in which the other could take over what is meant for it.
+        slow = tmp_path / "slow"
+        slow.mkdir()
+        (slow / "sitecustomize.py").write_text(SLOW_IMPORT, encoding="utf-8")
+        running.add_worker(PYTHONPATH=str(slow))
         running.wait_for(2)
         done = clean(dzbgp(tmp_path, *args, *on(running)))
     assert done.code == 0, done.err
@@ -188,13 +199,18 @@ def test_workers_see_a_password_that_was_changed(lab: E2eLab, tmp_path: Path) ->
 
 @pytest.mark.parametrize("lost", ["scheduler", "workers"])
 def test_when_the_cluster_is_lost_in_the_middle_the_report_says_which_devices_have_not_answered(
-    lab: E2eLab, tmp_path: Path, lost: str
+    tmp_path: Path, lost: str
 ) -> None:
+    with started_lab(tmp_path, timeout_s=30, password=CANARY) as lab:
+        lose_in_the_middle(lab, tmp_path, lost)
+
+
+def lose_in_the_middle(lab: E2eLab, tmp_path: Path, lost: str) -> None:
     lab.heal()
     slow, *others = [spec.code for spec in lab.world.devices]
     host_of = {spec.code: spec.host for spec in lab.world.devices}
     with cluster(tmp_path / "cluster", workers=1) as running:
-        lab.fleet.set_fault(slow, EosFault(FaultKind.SLOW, delay_s=3.0))
+        lab.fleet.set_fault(slow, FaultKind.NO_ANSWER)
         settings = tmp_path / "config.yaml"
         files = {f"{name}_file": str(lab.inventory / f"{plural}.yaml") for name, plural in PLURALS.items()}
         options = {"scheduler": running.address, "patience_s": 2, "num_workers": 20}
@@ -205,9 +221,9 @@ def test_when_the_cluster_is_lost_in_the_middle_the_report_says_which_devices_ha
         )
         args = [*lab.ledger_args, "--keypair", str(lab.keypairs), "--inventory", str(settings)]
         process = began(tmp_path, "run", *args, "--dry-run", "--output", "json")
-        # Answered, and the answers are with the client, when the last one has been under way for a while.
+        # The client does not show what it has taken in: a generous while after the last answer it has them all.
         until(lambda: all(lab.fleet.requests(code) >= 2 for code in others))
-        time.sleep(1.0)
+        time.sleep(3.0)
         if lost == "scheduler":
             running.scheduler.kill()
         else:
@@ -309,4 +325,4 @@ def test_without_the_extra_one_line_says_how_to_get_it(lab: E2eLab, tmp_path: Pa
         check=False,
     )
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "error: the Dask runner needs the extra: pip install 'dzbgp[dask]'\n"
+    assert done.stderr == "error: the Dask runner needs the extra dask: pip install distributed\n"
