@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from dzbgp.errors import DzbgpError, ExitCode
+from dzbgp.fleet import Fleet
 from dzbgp.job import Plan, Setup, plan_pass
 from dzbgp.judging import write_of
 from dzbgp.ledger.session import LedgerSession, WriteResult
@@ -96,6 +97,11 @@ class Watch:
         self._noted: frozenset[str] = frozenset()
         self._worker = SubmitWorker(ledger, self._signers, recall.history)
 
+    @property
+    def fleet(self) -> Fleet:
+        """The fleet that is watched at the moment."""
+        return self._setup.fleet
+
     def stop(self) -> None:
         """Ends it after the pass under way; for any thread, and safe in a signal handler."""
         self._stopping = True
@@ -117,9 +123,7 @@ class Watch:
 
     def run(self) -> None:
         """Does passes. Returns when told to end, within about the time that WatchOptions allows for that."""
-        log.info(
-            "watching %d hosts, a pass every %g s", len(self._setup.fleet.hosts), self._options.interval_s
-        )
+        log.info("watching %d hosts, a pass every %g s", len(self.fleet.hosts), self._options.interval_s)
         self._notifier.ready()
         try:
             self._passes()
@@ -188,7 +192,7 @@ class Watch:
         try:
             self._recall.submitting |= self._worker.flights.unsettled(self._ledger, self._recall.submitting)
             plan = plan_pass(
-                self._setup.fleet,
+                self.fleet,
                 self._ledger,
                 self._setup.options,
                 _Beat(self._notifier),
@@ -200,7 +204,7 @@ class Watch:
         self._worker.flights.read(plan.slot)
         # Of a device that did not answer nothing is kept: a dead SSH session would fail for ever.
         failed = [reading.host for reading in plan.readings if reading.result is DeviceResult.FAILED]
-        self._setup.fleet.forget(failed)
+        self.fleet.forget(failed)
         return plan
 
     def _signers(self) -> Signers:
@@ -304,5 +308,5 @@ class Watch:
         if outcomes:
             line = " ".join(f"{outcome}={count}" for outcome, count in outcomes.items())
             log.info("writes that were under way: %s", line)
-        self._setup.fleet.close()
+        self.fleet.close()
         log.info("ended")

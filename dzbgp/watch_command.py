@@ -65,9 +65,8 @@ def watch_fleet(request: RunRequest, interval_s: float, metrics_addr: str | None
         if metrics_addr is not None:
             stack.callback(metrics.serve(metrics_addr).close)
         # A reload may bring hosts whose users nobody has asked for before: so it asks for those of all devices.
-        now = [setup]
         ledger = stack.enter_context(
-            open_ledger(request, net, lambda: now[0].fleet, metrics.observe_fetch, is_fixed=False)
+            open_ledger(request, net, lambda: watch.fleet, metrics.observe_fetch, is_fixed=False)
         )
         recall = Recall(open_history(request, net, stack), dry_run=request.dry_run)
         measure = _Measure(metrics, ledger)
@@ -76,7 +75,6 @@ def watch_fleet(request: RunRequest, interval_s: float, metrics_addr: str | None
         def load() -> Setup:
             fresh = first.pop() if first else load_setup(request)
             measure.signers = fresh.options.signers
-            now[0] = fresh
             return fresh
 
         watch = Watch(ledger, recall, load, WatchOptions(interval_s=interval_s), measure)

@@ -7,7 +7,7 @@ from collections import Counter, defaultdict, deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import CancelledError, wait
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from nornir.core.inventory import Host
 from nornir.core.task import MultiResult, Result, Task
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from dzbgp.cluster.worker import Answer
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 _ENDED = frozenset({"error", "cancelled"})
 
@@ -70,7 +68,7 @@ class Deal:
                 self._give_up()
                 self._deal()
                 self._take(self._arrived())
-        except (OSError, CancelledError, Exception) as error:
+        except Exception as error:
             # Dask's own for a client that is closed is no OSError.
             is_cluster = isinstance(error, OSError | CancelledError) or self._client.status != "running"
             if error is self._raised or isinstance(error, ClusterError) or not is_cluster:

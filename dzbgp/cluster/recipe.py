@@ -55,13 +55,14 @@ def of_config(config: Config, address: str) -> Recipe:
     Raises ClusterError when it holds what looks like a secret and the scheduler's address is not encrypted.
     """
     settings = config.dict() | {"runner": _RUNNER, "logging": {"enabled": False}}
-    if not is_encrypted(address):
-        for where in _secrets(settings, ""):
-            raise ClusterError(
-                f"{where[1:]} of Nornir's configuration looks like a secret, and {address} is not encrypted; "
-                "expected a tls:// scheduler, or a secret that workers find in their own files or environment"
-            )
-    return Recipe(_init, (), lambda: settings) if is_encrypted(address) else Recipe(_init, (settings,))
+    if is_encrypted(address):
+        return Recipe(_init, (), lambda: settings)
+    for where in _secrets(settings, ""):
+        raise ClusterError(
+            f"{where[1:]} of Nornir's configuration looks like a secret, and {address} is not encrypted; "
+            "expected a tls:// scheduler, or a secret that workers find in their own files or environment"
+        )
+    return Recipe(_init, (settings,))
 
 
 def check_params(params: Mapping[str, Any], address: str) -> None:

@@ -172,13 +172,9 @@ async def _users_of(
 
 
 async def _both(one: Coroutine[Any, Any, T], other: Coroutine[Any, Any, U]) -> tuple[T, U]:
-    """Gives both results; when one fails, the other is not waited for but cancelled."""
-    tasks = asyncio.ensure_future(one), asyncio.ensure_future(other)
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            task.cancel()
+    """Does `_together` for two that give different things."""
+    results: list[Any] = await _together([one, other])
+    return results[0], results[1]
 
 
 async def _together(reads: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

@@ -8,11 +8,12 @@ from pathlib import Path
 
 from goals import Row, Table
 from nornir_napalm.plugins.tasks import napalm_get
-from rig import NoProgress, Rig, bare_fleet, rig
+from rig import Rig, bare_fleet, rig
 
 from dzbgp.job import run_pass
 from dzbgp.judging import PassOptions
 from dzbgp.ledger.session import LedgerSession, SessionOptions
+from dzbgp.looks import NoProgress
 from dzbgp.models import Action
 
 DEVICES, USERS, WORKERS = 100, 64, 20

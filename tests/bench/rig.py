@@ -27,6 +27,7 @@ from dzbgp.lab.scenario_inventory import write_inventory
 from dzbgp.lab.world import World
 from dzbgp.ledger.networks import Network
 from dzbgp.ledger.session import LedgerSession, SessionOptions
+from dzbgp.looks import NoProgress
 from dzbgp.models import Report
 
 START_S = 300
@@ -77,16 +78,6 @@ class Rig:
         options = PassOptions(dry_run=True, confirm_down_s=confirm_down_s)
         with self.fleet(workers) as fleet, LedgerSession(self.network, SessionOptions()) as session:
             return run_pass(fleet, session, options, NoProgress())
-
-
-class NoProgress:
-    """A progress that shows nothing."""
-
-    def stage(self, name: str, total: int) -> None:
-        pass
-
-    def step(self, count: int = 1) -> None:
-        pass
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """A real Dask cluster of processes on 127.0.0.1: one scheduler, and workers with one thread each."""
 
-import datetime as dt
 import json
 import os
 import signal
@@ -15,8 +14,9 @@ from pathlib import Path
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 from distributed import Client, Security
+
+from dzbgp.lab.tls import _builder, _name
 
 START_S = 60
 HERE = Path(__file__).resolve().parent
@@ -89,17 +89,9 @@ class Cluster:
 def tls_files(directory: Path) -> dict[str, str]:
     """Makes a CA and one certificate for everybody; gives Dask's configuration of them as environment variables."""
     key, ca_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
-    issuer, subject = (
-        x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]) for name in ("a CA", "a cluster")
-    )
+    issuer, subject = _name("a CA"), _name("a cluster")
     ca, leaf = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(issuer)
-        .public_key(public)
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(dt.datetime.now(dt.UTC) - dt.timedelta(hours=1))
-        .not_valid_after(dt.datetime.now(dt.UTC) + dt.timedelta(days=1))
+        _builder(name, issuer, public)
         .add_extension(x509.BasicConstraints(ca=name is issuer, path_length=None), critical=True)
         .sign(ca_key, hashes.SHA256())
         for name, public in ((issuer, ca_key.public_key()), (subject, key.public_key()))

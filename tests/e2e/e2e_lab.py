@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -190,6 +191,15 @@ def ended(process: "subprocess.Popen[str]") -> Done:
     finally:
         process.kill()
     return Done(process.returncode, out, err)
+
+
+def interrupted(process: "subprocess.Popen[str]", wanted: signal.Signals, within_s: float) -> Done:
+    """Sends the signal, and waits for the end, which must come soon."""
+    process.send_signal(wanted)
+    asked = time.monotonic()
+    done = ended(process)
+    assert time.monotonic() - asked < within_s
+    return done
 
 
 def until(condition: Callable[[], bool]) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import cluster_tasks as tasks
 import pytest
 from dask_cluster import Cluster, cluster
+from e2e_lab import DEADLINE_S, until
 from nornir import InitNornir
 from nornir.core import Nornir
 from nornir.core.inventory import Host
@@ -22,7 +23,6 @@ from dzbgp.errors import ClusterError, UsageError
 
 CANARY = "canary-of-the-devices-41c7"
 HOSTS = [f"h{number:02}" for number in range(24)]
-DEADLINE_S = 60
 
 
 @pytest.fixture(scope="module")
@@ -38,8 +38,8 @@ def nornir(directory: Path) -> Nornir:
         for name in HOSTS
     ]
     (directory / "hosts.yaml").write_text("".join(lines), encoding="utf-8")
-    names = {f"{kind}_file": str(directory / f"{kind}s.yaml") for kind in ("host", "group", "default")}
-    names["defaults_file"] = names.pop("default_file")
+    plurals = {"host": "hosts", "group": "groups", "defaults": "defaults"}
+    names = {f"{kind}_file": str(directory / f"{plural}.yaml") for kind, plural in plurals.items()}
     return InitNornir(
         inventory={"plugin": "SimpleInventory", "options": names},
         runner={"plugin": "threaded", "options": {"num_workers": 10}},
@@ -228,10 +228,7 @@ def test_what_a_lost_worker_had_is_asked_by_others_and_nothing_else_twice(tmp_pa
         lost = running.workers[1].pid
 
         def kill_when_busy() -> None:
-            ends = time.monotonic() + DEADLINE_S
-            while not any(lost in processes for processes in asked(marks).values()):
-                assert time.monotonic() < ends
-                time.sleep(0.01)
+            until(lambda: any(lost in processes for processes in asked(marks).values()))
             running.kill_worker(1)
 
         killer = threading.Thread(target=kill_when_busy)
@@ -290,10 +287,7 @@ def test_when_the_scheduler_is_lost_the_rest_of_the_hosts_fail_and_say_so(tmp_pa
     with cluster(tmp_path / "cluster", workers=2) as running:
 
         def kill_in_the_middle() -> None:
-            ends = time.monotonic() + DEADLINE_S
-            while sum(map(bool, asked(marks).values())) < 10:
-                assert time.monotonic() < ends
-                time.sleep(0.01)
+            until(lambda: sum(map(bool, asked(marks).values())) >= 10)
             running.scheduler.kill()
 
         killer = threading.Thread(target=kill_in_the_middle)
@@ -344,10 +338,7 @@ def test_a_scheduler_that_hangs_is_not_waited_for_without_end(tmp_path: Path) ->
     with cluster(tmp_path / "cluster", workers=1) as running:
 
         def stop_in_the_middle() -> None:
-            ends = time.monotonic() + DEADLINE_S
-            while sum(map(bool, asked(marks).values())) < 5:
-                assert time.monotonic() < ends
-                time.sleep(0.01)
+            until(lambda: sum(map(bool, asked(marks).values())) >= 5)
             running.scheduler.send_signal(signal.SIGSTOP)
 
         stopper = threading.Thread(target=stop_in_the_middle)

@@ -11,7 +11,19 @@ from typing import Any
 
 import pytest
 from dask_cluster import Cluster, cluster, tls_files
-from e2e_lab import Done, E2eLab, began, dzbgp, edited, ended, environment, silence, started_lab, until
+from e2e_lab import (
+    Done,
+    E2eLab,
+    began,
+    dzbgp,
+    edited,
+    ended,
+    environment,
+    interrupted,
+    silence,
+    started_lab,
+    until,
+)
 
 from dzbgp.lab.eos import FaultKind
 
@@ -283,10 +295,7 @@ def test_an_interrupt_while_workers_ask_ends_at_once_and_writes_nothing(
     silence(lab)
     process = began(tmp_path, "run", *lab.args, *on(two))
     until(lambda: all(lab.fleet.requests(spec.code) for spec in lab.world.devices))
-    process.send_signal(signal.SIGINT)
-    asked = time.monotonic()
-    done = ended(process)
-    assert time.monotonic() - asked < QUICK_S
+    done = interrupted(process, signal.SIGINT, QUICK_S)
     assert (done.code, done.out) == (1, "")
     assert done.err == "error: interrupted; nothing was written\n"
     assert lab.sent() == 0

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e_lab import E2eLab, began, ended, silence, started_lab, until
+from e2e_lab import E2eLab, began, ended, interrupted, silence, started_lab, until
 
 from dzbgp.lab.faults import Fault, FaultKind
 
@@ -28,10 +28,7 @@ def test_an_interrupt_while_devices_are_asked_ends_at_once_and_writes_nothing(
     file = tmp_path / "report.json"
     process = began(tmp_path, "run", *lab.args, "--report-file", str(file))
     until(lambda: all(lab.fleet.requests(spec.code) for spec in lab.world.devices))
-    process.send_signal(wanted)
-    asked = time.monotonic()
-    done = ended(process)
-    assert time.monotonic() - asked < QUICK_S
+    done = interrupted(process, wanted, QUICK_S)
     assert (done.code, done.out) == (1, "")
     assert done.err == "error: interrupted; nothing was written\n"
     assert lab.sent() == 0
@@ -56,10 +53,7 @@ def test_an_interrupt_while_the_ledger_is_read_ends_at_once(lab: E2eLab, tmp_pat
     lab.ledger.inject(Fault(kind=FaultKind.STALL, method="getProgramAccounts", delay_s=DEVICE_TIMEOUT_S))
     process = began(tmp_path, "run", *lab.args)
     until(lambda: lab.ledger.stats().faults.get("stall", 0) > 0)
-    process.send_signal(signal.SIGINT)
-    asked = time.monotonic()
-    done = ended(process)
-    assert time.monotonic() - asked < QUICK_S
+    done = interrupted(process, signal.SIGINT, QUICK_S)
     assert (done.code, done.out) == (1, "")
     assert done.err == "error: interrupted; nothing was written\n"
 
@@ -87,10 +81,7 @@ def test_a_second_interrupt_does_not_claim_that_nothing_was_written(lab: E2eLab,
     assert process.stderr is not None
     while "interrupted: nothing more is sent" not in (line := process.stderr.readline()):
         assert line
-    process.send_signal(signal.SIGINT)
-    asked = time.monotonic()
-    done = ended(process)
-    assert time.monotonic() - asked < QUICK_S
+    done = interrupted(process, signal.SIGINT, QUICK_S)
     assert done.code == 3
     assert "error: interrupted again: the fate of what was sent is not known" in done.err
     assert "nothing was written" not in done.err
@@ -103,9 +94,6 @@ def test_an_interrupted_lab_run_stops_its_lab(tmp_path: Path) -> None:
     assert process.stderr is not None
     while "first_look" not in (line := process.stderr.readline()):
         assert line
-    process.send_signal(signal.SIGTERM)
-    asked = time.monotonic()
-    done = ended(process)
-    assert time.monotonic() - asked < QUICK_S
+    done = interrupted(process, signal.SIGTERM, QUICK_S)
     assert done.code == 1
     assert "interrupted; nothing was written" in done.err
