@@ -39,7 +39,7 @@ screenshot: .venv/ready ## Make docs/run.svg anew from a run on the lab
 	$(BIN)/python -m tests.screenshot docs/run.svg
 
 program: .venv/ready ## Build the lab's onchain program anew (needs clang)
-	$(BIN)/python -m dzbgp.lab.program.build
+	$(BIN)/python -m dzbgp.lab.solana.program.build
 
 docs: .venv/ready ## Make docs/configuration.md anew from the commands
 	$(BIN)/python tests/docs/configuration_page.py docs/configuration.md

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs dzbgp from a checkout: `./run.py ...` is `dzbgp ...`."""
 
-from dzbgp.cli import main
+from dzbgp.cli.app import main
 
 if __name__ == "__main__":
     main()

@@ -1,6 +1,6 @@
 """`python -m dzbgp ...` is `dzbgp ...`."""
 
-from dzbgp.cli import main
+from dzbgp.cli.app import main
 
 if __name__ == "__main__":
     main()

@@ -10,9 +10,9 @@ from typing import Any
 from nornir.core.inventory import ConnectionOptions
 from nornir.core.task import Result, Task
 
-from dzbgp.checking.probe import Probe, Step
-from dzbgp.device_errors import explain
-from tasks.bgp_neighbors import bgp_neighbors
+from dzbgp.eos.errors import explain
+from dzbgp.eos.probe import Probe, Step
+from dzbgp.tasks.bgp_neighbors import bgp_neighbors
 
 _CONNECTION = "napalm"
 _NOT_ACCEPTED = frozenset({"NetmikoAuthenticationException", "AuthenticationException"})

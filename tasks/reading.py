@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 
 from nornir.core.task import Result, Task
 
-from dzbgp.cluster.travel import PerHost
-from dzbgp.device_errors import explain
-from dzbgp.models import Neighbor, Vrf
-from tasks.bgp_neighbors import bgp_neighbors
-from tasks.bgp_rtt import bgp_rtt
+from dzbgp.eos.errors import explain
+from dzbgp.fleet.dask.pickling import PerHost
+from dzbgp.models.ledger import Neighbor, Vrf
+from dzbgp.tasks.bgp_neighbors import bgp_neighbors
+from dzbgp.tasks.bgp_rtt import bgp_rtt
 
-log = logging.getLogger("dzbgp.reading")
+log = logging.getLogger("dzbgp.listing")
 
 _CONNECTION = "napalm"
 

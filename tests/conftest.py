@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 from hypothesis import settings
 
-from dzbgp import logs
+from dzbgp.console import logs
 
 # Started in the background, a shell's child ignores these, and so would every process that the tests start.
 signal.signal(signal.SIGINT, signal.default_int_handler)

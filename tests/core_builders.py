@@ -4,7 +4,7 @@ from typing import Any
 
 from solders.pubkey import Pubkey
 
-from dzbgp.models import (
+from dzbgp.models.ledger import (
     BgpStatus,
     CyoaType,
     Device,

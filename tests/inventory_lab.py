@@ -8,10 +8,10 @@ from typing import Any
 
 from typer.testing import CliRunner, Result
 
-from dzbgp import cli
-from dzbgp.lab.encode import encode_device
-from dzbgp.lab.ledger import Ledger
-from dzbgp.lab.world import World
+from dzbgp.cli import app as cli
+from dzbgp.lab.solana.ledger import Ledger
+from dzbgp.lab.world.encode import encode_device
+from dzbgp.lab.world.world import World
 
 WORLD = World.build()
 CODES = sorted(spec.code for spec in WORLD.devices)

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from rich.console import Console
 
-from dzbgp import logs
+from dzbgp.console import logs
 from dzbgp.report import table
-from dzbgp.run_command import RunRequest, run_once
+from dzbgp.run.setup import RunRequest, run_once
 
 COMMAND = "dzbgp run --inventory inventory --lab --limit ams-dz-001,nyc-dz-001,tyo-dz-001"
 WIDTH = 160

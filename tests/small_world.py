@@ -12,20 +12,16 @@ from core_builders import key, make_device, make_tenant, make_user
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
-from dzbgp import job
-from dzbgp.history import Flight, History
-from dzbgp.job import run_pass
-from dzbgp.judging import PassOptions
-from dzbgp.ledger.flights import EXPIRED, FlightFate
-from dzbgp.ledger.instruction import Write
-from dzbgp.ledger.journal import NoJournal
+from dzbgp.decision.policy import Rules
 from dzbgp.ledger.networks import Network
-from dzbgp.ledger.packing import TransactionBuilder
-from dzbgp.ledger.program_data import Fetched
+from dzbgp.ledger.program.cache import Fetched
+from dzbgp.ledger.program.instruction import Write
 from dzbgp.ledger.session import ComingData, WriteResult
-from dzbgp.ledger.signers import Signers
-from dzbgp.looks import NoProgress
-from dzbgp.models import (
+from dzbgp.ledger.submit.fates import EXPIRED, FlightFate
+from dzbgp.ledger.submit.journal import NoJournal
+from dzbgp.ledger.submit.packing import TransactionBuilder
+from dzbgp.ledger.submit.signers import Signers
+from dzbgp.models.ledger import (
     BgpStatus,
     Decision,
     Device,
@@ -43,8 +39,12 @@ from dzbgp.models import (
     Vrf,
     dotted,
 )
-from dzbgp.policy import Rules
-from dzbgp.recall import Recall
+from dzbgp.run import job
+from dzbgp.run.decider import PassOptions
+from dzbgp.run.job import run_pass
+from dzbgp.run.recheck import NoProgress
+from dzbgp.state.memory import Recall
+from dzbgp.state.store import Flight, History
 
 PROGRAM = key(7)
 PUBLISHER = Keypair.from_seed(bytes(31) + b"\1")

@@ -43,15 +43,15 @@ def importers(*names: str) -> set[str]:
 
 
 def test_models_and_errors_are_at_the_bottom() -> None:
-    for module in ("dzbgp.models", "dzbgp.errors"):
+    for module in ("dzbgp.models.ledger", "dzbgp.errors"):
         own = {name for name in imported(module) if name.startswith(("dzbgp", "tasks"))}
-        assert all(name.startswith(("dzbgp.models", "dzbgp.errors")) for name in own), own
+        assert all(name.startswith(("dzbgp.models.ledger", "dzbgp.errors")) for name in own), own
 
 
 @pytest.mark.parametrize("module", ["resolver", "policy", "guard", "memory"])
 def test_what_decides_is_given_everything(module: str) -> None:
     names = imported(f"dzbgp.{module}")
-    refused = (*NORNIR, "solana", "dzbgp.ledger", "dzbgp.fleet", "tasks", "sqlite3", "httpx2")
+    refused = (*NORNIR, "solana", "dzbgp.ledger", "dzbgp.fleet.fleet", "tasks", "sqlite3", "httpx2")
     assert not {name for name in names if name.split(".")[0] in refused or name.startswith(refused)}
 
 
@@ -62,11 +62,11 @@ def test_only_the_ledgers_side_speaks_to_solana() -> None:
 def test_only_what_is_near_the_devices_knows_nornir_and_napalm() -> None:
     near = (
         "tasks.",
-        "dzbgp.checking.",
-        "dzbgp.cluster.",
+        "dzbgp.diagnostics.check.",
+        "dzbgp.fleet.dask.",
         "dzbgp.device_",
-        "dzbgp.eapi",
-        "dzbgp.fleet",
+        "dzbgp.eos.eapi",
+        "dzbgp.fleet.fleet",
         "dzbgp.inventor",
         "dzbgp.lab.",
     )
@@ -75,18 +75,18 @@ def test_only_what_is_near_the_devices_knows_nornir_and_napalm() -> None:
 
 def test_nothing_but_the_commands_starts_the_lab_and_nothing_imports_the_command_line() -> None:
     users = {module for module in importers("dzbgp.lab") if not module.startswith("dzbgp.lab.")}
-    assert users == {"dzbgp.cli", "dzbgp.run_command"}
-    assert importers("dzbgp.cli") == {"dzbgp.__main__"}
+    assert users == {"dzbgp.cli.app", "dzbgp.run.setup"}
+    assert importers("dzbgp.cli.app") == {"dzbgp.__main__"}
 
 
 def test_the_cluster_knows_of_no_ledger_and_no_device_and_only_its_worker_needs_the_extra_at_once() -> None:
-    known = {name for module in MODULES if module.startswith("dzbgp.cluster") for name in imported(module)}
+    known = {name for module in MODULES if module.startswith("dzbgp.fleet.dask") for name in imported(module)}
     own = {name for name in known if name.startswith(("dzbgp", "tasks", "napalm", "solders"))}
-    assert {name for name in own if not name.startswith(("dzbgp.cluster", "dzbgp.errors"))} <= {"dzbgp"}
+    assert {name for name in own if not name.startswith(("dzbgp.fleet.dask", "dzbgp.errors"))} <= {"dzbgp"}
     users = {
-        "dzbgp.cluster.shipment",
-        "dzbgp.cluster.runner",
-        "dzbgp.cluster.worker",
-        "dzbgp.inventory_runner",
+        "dzbgp.fleet.dask.payload",
+        "dzbgp.fleet.dask.runner",
+        "dzbgp.fleet.dask.worker",
+        "dzbgp.fleet.runner",
     }
     assert importers("distributed", "dask", "cloudpickle") <= users

@@ -11,9 +11,9 @@ from types import TracebackType
 from typing import Self
 
 from dzbgp.errors import LabError
-from dzbgp.lab.eos import EosFleet
-from dzbgp.lab.ledger import Ledger
-from dzbgp.lab.world import World
+from dzbgp.lab.eos.fleet import EosFleet
+from dzbgp.lab.solana.ledger import Ledger
+from dzbgp.lab.world.world import World
 from dzbgp.ledger.networks import Network
 
 DEFAULT_SEED = 1

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dzbgp.errors import LabError
 from dzbgp.lab.lab import DEFAULT_SEED, Lab, default_inventory
-from dzbgp.lab.scenario_inventory import write_inventory
+from dzbgp.lab.world.inventory import write_inventory
 
 
 def serve_lab(directory: Path, *, port: int, seed: int, say: Callable[[str], None]) -> None:

@@ -13,22 +13,22 @@ from typing import Self
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from solders.pubkey import Pubkey
 
-from dzbgp.events import OnFetch, unobserved
-from dzbgp.ledger.client import RpcClient
 from dzbgp.ledger.errors import ClusterMismatchError, LedgerError, WriteInterruptedError
-from dzbgp.ledger.fetching import Scope
-from dzbgp.ledger.flights import FlightFate, InFlightRecord, fates
-from dzbgp.ledger.instruction import Write
-from dzbgp.ledger.journal import Journal
+from dzbgp.ledger.events import OnFetch, unobserved
 from dzbgp.ledger.networks import Network
-from dzbgp.ledger.packing import TransactionBuilder
-from dzbgp.ledger.preflight import check_balances, check_cluster
-from dzbgp.ledger.program_data import Fetched, ProgramDataFetcher
-from dzbgp.ledger.signers import Signers
-from dzbgp.ledger.submit import SubmitOptions, Submitted, Submitter
-from dzbgp.ledger.transport import RetryBudget
-from dzbgp.ledger.verify import verify
-from dzbgp.models import Device, Outcome, Submission
+from dzbgp.ledger.program.cache import Fetched, ProgramDataFetcher
+from dzbgp.ledger.program.fetch import Scope
+from dzbgp.ledger.program.instruction import Write
+from dzbgp.ledger.rpc.client import RpcClient
+from dzbgp.ledger.rpc.transport import RetryBudget
+from dzbgp.ledger.submit.fates import FlightFate, InFlightRecord, fates
+from dzbgp.ledger.submit.journal import Journal
+from dzbgp.ledger.submit.packing import TransactionBuilder
+from dzbgp.ledger.submit.preflight import check_balances, check_cluster
+from dzbgp.ledger.submit.signers import Signers
+from dzbgp.ledger.submit.submitter import SubmitOptions, Submitted, Submitter
+from dzbgp.ledger.submit.verify import verify
+from dzbgp.models.ledger import Device, Outcome, Submission
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,7 @@ from functools import cached_property
 
 from solders.pubkey import Pubkey
 
-from dzbgp.models import (
+from dzbgp.models.ledger import (
     Action,
     BgpStatus,
     Decision,
@@ -21,7 +21,7 @@ from dzbgp.models import (
     Report,
     Submission,
 )
-from dzbgp.report.totals import LANDED, Totals, amount, totals
+from dzbgp.report.summary import LANDED, Totals, amount, totals
 
 
 class Tone(StrEnum):

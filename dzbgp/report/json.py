@@ -11,8 +11,8 @@ from typing import Any
 
 from solders.pubkey import Pubkey
 
-from dzbgp.models import Decision, DeviceReading, Report, Submission
-from dzbgp.report.totals import summary
+from dzbgp.models.ledger import Decision, DeviceReading, Report, Submission
+from dzbgp.report.summary import summary
 
 SCHEMA_VERSION = 1
 

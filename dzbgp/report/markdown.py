@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC
 
-from dzbgp.models import Action, Decision, Report
+from dzbgp.models.ledger import Action, Decision, Report
 from dzbgp.report.digest import Digest, Tone, device_name, one_line
-from dzbgp.report.totals import amount, rtt_text
+from dzbgp.report.summary import amount, rtt_text
 
 _FOLD_FROM = 30
 """A list with more rows than this is folded."""

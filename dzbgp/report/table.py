@@ -10,10 +10,10 @@ from rich.cells import cell_len
 from rich.console import Console
 from solders.pubkey import Pubkey
 
-from dzbgp.models import Report
+from dzbgp.console.layout import DIM, GAP, INDENT, SECOND_INDENT, Line, Lines, Paper
+from dzbgp.models.ledger import Report
 from dzbgp.report.digest import Digest, Tone, abbreviated
-from dzbgp.report.layout import DIM, GAP, INDENT, SECOND_INDENT, Line, Lines, Paper
-from dzbgp.report.totals import amount
+from dzbgp.report.summary import amount
 from dzbgp.report.users import BAD, GOOD, user_table
 
 _TITLE = "bold"

@@ -4,10 +4,10 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from solders.pubkey import Pubkey
 
-from dzbgp.models import Action, BgpStatus, Decision
+from dzbgp.console.layout import DIM, Cell, Column, Line, Paper, table
+from dzbgp.models.ledger import Action, BgpStatus, Decision
 from dzbgp.report.digest import abbreviated, device_name, importance
-from dzbgp.report.layout import DIM, Cell, Column, Line, Paper, table
-from dzbgp.report.totals import rtt_text
+from dzbgp.report.summary import rtt_text
 
 GOOD = "green"
 BAD = "red"

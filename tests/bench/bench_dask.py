@@ -10,10 +10,10 @@ from pathlib import Path
 from goals import Row, Table
 from rig import Rig, rig
 
-from dzbgp.fleet import Fleet
-from dzbgp.inventory import FleetOptions, load_inventory
+from dzbgp.fleet.fleet import Fleet
+from dzbgp.fleet.load import FleetOptions, load_inventory
 from dzbgp.ledger.session import LedgerSession, SessionOptions
-from dzbgp.models import DeviceResult
+from dzbgp.models.ledger import DeviceResult
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 from dask_cluster import Cluster, cluster

@@ -9,12 +9,12 @@ from typing import Any
 from goals import Row, Table
 from solders.pubkey import Pubkey
 
-from dzbgp.lab.scenario_big import big_world
-from dzbgp.lab.world import World
-from dzbgp.ledger.accounts import decode_user
-from dzbgp.models import Device, DeviceReading, DeviceResult, Neighbor, User, Vrf, dotted
-from dzbgp.policy import Clock, Rules, decide
-from dzbgp.resolver import judge, resolve
+from dzbgp.decision.policy import Clock, Rules, decide
+from dzbgp.decision.resolver import judge, resolve
+from dzbgp.lab.world.big import big_world
+from dzbgp.lab.world.world import World
+from dzbgp.ledger.program.accounts import decode_user
+from dzbgp.models.ledger import Device, DeviceReading, DeviceResult, Neighbor, User, Vrf, dotted
 
 DEVICES, USERS = 1_000, 100
 ROUNDS = 5

@@ -10,15 +10,15 @@ from solana.rpc.async_http_provider import AsyncHTTPProvider
 from solana.rpc.jsonrpc import JsonRpcRequest, JsonRpcResponseEnvelope
 from solders.pubkey import Pubkey
 
-from dzbgp.lab.encode import AccountType, encode_noise
-from dzbgp.lab.ledger import Ledger
-from dzbgp.lab.scenario_accounts import key_of
-from dzbgp.lab.scenario_big import big_world
-from dzbgp.ledger.accounts import DEVICE, USER, decode_all, decode_device, decode_user
-from dzbgp.ledger.client import RpcClient, _account
-from dzbgp.ledger.fetching import fetch
+from dzbgp.lab.solana.ledger import Ledger
+from dzbgp.lab.world.accounts import key_of
+from dzbgp.lab.world.big import big_world
+from dzbgp.lab.world.encode import AccountType, encode_noise
 from dzbgp.ledger.networks import Network
-from dzbgp.models import ProgramData
+from dzbgp.ledger.program.accounts import DEVICE, USER, decode_all, decode_device, decode_user
+from dzbgp.ledger.program.fetch import fetch
+from dzbgp.ledger.rpc.client import RpcClient, _account
+from dzbgp.models.ledger import ProgramData
 
 DEVICES, USERS, OTHERS = 100, 10_000, 5_000
 KINDS = (

@@ -19,7 +19,7 @@ def peak():
     print(re.search(r"VmHWM:\\s+(\\d+) kB", Path("/proc/self/status").read_text())[1], file=sys.stderr)
 
 atexit.register(peak)
-from dzbgp.cli import main
+from dzbgp.cli.app import main
 main()
 """
 

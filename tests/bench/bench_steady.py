@@ -10,11 +10,11 @@ from goals import Row, Table
 from nornir_napalm.plugins.tasks import napalm_get
 from rig import Rig, bare_fleet, rig
 
-from dzbgp.job import run_pass
-from dzbgp.judging import PassOptions
 from dzbgp.ledger.session import LedgerSession, SessionOptions
-from dzbgp.looks import NoProgress
-from dzbgp.models import Action
+from dzbgp.models.ledger import Action
+from dzbgp.run.decider import PassOptions
+from dzbgp.run.job import run_pass
+from dzbgp.run.recheck import NoProgress
 
 DEVICES, USERS, WORKERS = 100, 64, 20
 ROUNDS = 5

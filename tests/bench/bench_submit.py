@@ -13,17 +13,17 @@ from dataclasses import dataclass
 from goals import Row, Table
 from solders.keypair import Keypair
 
-from dzbgp.lab.ledger import Ledger
-from dzbgp.lab.scenario_big import big_world
-from dzbgp.lab.world import World
-from dzbgp.ledger.client import RpcClient
-from dzbgp.ledger.instruction import Write
+from dzbgp.lab.solana.ledger import Ledger
+from dzbgp.lab.world.big import big_world
+from dzbgp.lab.world.world import World
 from dzbgp.ledger.networks import Network
-from dzbgp.ledger.packing import MAX_COMPUTE_UNITS, Batch, TransactionBuilder
+from dzbgp.ledger.program.instruction import Write
+from dzbgp.ledger.rpc.client import RpcClient
 from dzbgp.ledger.session import LedgerSession, SessionOptions
-from dzbgp.ledger.signers import Signers
-from dzbgp.ledger.submit import SubmitOptions
-from dzbgp.models import Outcome
+from dzbgp.ledger.submit.packing import MAX_COMPUTE_UNITS, Batch, TransactionBuilder
+from dzbgp.ledger.submit.signers import Signers
+from dzbgp.ledger.submit.submitter import SubmitOptions
+from dzbgp.models.ledger import Outcome
 
 DEVICES, USERS = 4, 1_000
 PER_TRANSACTION = 19

@@ -16,19 +16,19 @@ from typing import Any
 from pyeapi import client
 from solders.pubkey import Pubkey
 
-from dzbgp.fleet import Fleet
-from dzbgp.inventory import CONNECTION, FleetOptions, load_inventory
-from dzbgp.job import run_pass
-from dzbgp.judging import PassOptions
-from dzbgp.lab.eos import EosFault, EosFleet, FaultKind
-from dzbgp.lab.ledger import Ledger
-from dzbgp.lab.scenario_big import big_world
-from dzbgp.lab.scenario_inventory import write_inventory
-from dzbgp.lab.world import World
+from dzbgp.fleet.fleet import Fleet
+from dzbgp.fleet.load import CONNECTION, FleetOptions, load_inventory
+from dzbgp.lab.eos.fleet import EosFault, EosFleet, FaultKind
+from dzbgp.lab.solana.ledger import Ledger
+from dzbgp.lab.world.big import big_world
+from dzbgp.lab.world.inventory import write_inventory
+from dzbgp.lab.world.world import World
 from dzbgp.ledger.networks import Network
 from dzbgp.ledger.session import LedgerSession, SessionOptions
-from dzbgp.looks import NoProgress
-from dzbgp.models import Report
+from dzbgp.models.ledger import Report
+from dzbgp.run.decider import PassOptions
+from dzbgp.run.job import run_pass
+from dzbgp.run.recheck import NoProgress
 
 START_S = 300
 

@@ -8,10 +8,10 @@ from typing import Any
 
 import ruamel.yaml
 
-from dzbgp.fleet import Fleet
-from dzbgp.inventory import load_inventory
+from dzbgp.fleet.fleet import Fleet
+from dzbgp.fleet.load import load_inventory
+from dzbgp.lab.eos.tls import make_tls
 from dzbgp.lab.http import Handler, LoopThread, Request, Response, serve
-from dzbgp.lab.tls import make_tls
 
 ADDRESS = "127.0.0.1"
 Json = dict[str, Any]

@@ -14,10 +14,10 @@ import pytest
 from core_builders import make_device
 from replay import answering, replaying
 
-from dzbgp.fleet import Fleet
-from dzbgp.lab.eos_device import EosDevice, EosPeer
-from dzbgp.lab.eos_shapes import JSON_COMMANDS
-from dzbgp.models import DeviceReading, DeviceResult
+from dzbgp.fleet.fleet import Fleet
+from dzbgp.lab.eos.answers import JSON_COMMANDS
+from dzbgp.lab.eos.device import EosDevice, EosPeer
+from dzbgp.models.ledger import DeviceReading, DeviceResult
 
 RECORDED: dict[str, dict[str, Any]] = {
     file.stem: json.loads(file.read_text(encoding="utf-8"))

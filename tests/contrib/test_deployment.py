@@ -14,10 +14,10 @@ import ruamel.yaml
 import typer.main
 from metrics_lab import CONTRIB
 
-from dzbgp.cli import app
+from dzbgp.cli.app import app
+from dzbgp.cli.options import Output
 from dzbgp.errors import ExitCode
-from dzbgp.options import Output
-from dzbgp.watch import WatchOptions
+from dzbgp.run.watch import WatchOptions
 
 SYSTEMD = CONTRIB / "systemd"
 UNITS = sorted(SYSTEMD.iterdir())

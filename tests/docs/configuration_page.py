@@ -7,7 +7,7 @@ from typing import Any
 
 import typer
 
-from dzbgp.cli import app
+from dzbgp.cli.app import app
 
 _HEAD = """# Configuration
 

@@ -10,7 +10,7 @@ import pytest
 from e2e_lab import SCRIPT, E2eLab, edited, environment, started_lab
 from pages import PAGES, blocks
 
-from dzbgp.lab.world import LAB_PASSWORD, LAB_USERNAME
+from dzbgp.lab.world.world import LAB_PASSWORD, LAB_USERNAME
 
 NOT_RUN = {
     "CI installs the wheel in a fresh environment by the same commands",

@@ -9,7 +9,7 @@ from typing import Any
 from nornir.core.inventory import Host
 from nornir.core.task import Result, Task
 
-from dzbgp.cluster.travel import PerHost
+from dzbgp.fleet.dask.pickling import PerHost
 
 
 def where(task: Task) -> Result:

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from distributed import Client, Security
 
-from dzbgp.lab.tls import _builder, _name
+from dzbgp.lab.eos.tls import _builder, _name
 
 START_S = 60
 HERE = Path(__file__).resolve().parent

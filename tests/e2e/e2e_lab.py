@@ -16,10 +16,10 @@ from typing import Any
 import ruamel.yaml
 from solders.keypair import Keypair
 
-from dzbgp.lab.eos import EosFleet, FaultKind
-from dzbgp.lab.ledger import Ledger
-from dzbgp.lab.scenario_inventory import write_inventory
-from dzbgp.lab.world import World
+from dzbgp.lab.eos.fleet import EosFleet, FaultKind
+from dzbgp.lab.solana.ledger import Ledger
+from dzbgp.lab.world.inventory import write_inventory
+from dzbgp.lab.world.world import World
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(sys.executable).with_name("dzbgp")

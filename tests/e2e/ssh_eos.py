@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 
 import paramiko
 
-from dzbgp.lab.eos import EosFleet
+from dzbgp.lab.eos.fleet import EosFleet
 
 GARBLED = "% BGP is restarting"
 

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 import pytest
 from e2e_lab import AILING, E2eLab, dzbgp, edited, started_lab
 
-from dzbgp.lab.eos import FaultKind
-from dzbgp.lab.faults import Fault
-from dzbgp.lab.faults import FaultKind as LedgerFault
+from dzbgp.lab.eos.fleet import FaultKind
+from dzbgp.lab.solana.faults import Fault
+from dzbgp.lab.solana.faults import FaultKind as LedgerFault
 
 PASSWORD, TOKEN = "canary-password-4711", "canary-token-7f3a"
 

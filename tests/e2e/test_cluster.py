@@ -17,9 +17,9 @@ from nornir.core import Nornir
 from nornir.core.inventory import Host
 from nornir.core.task import AggregatedResult, MultiResult, Result, Task
 
-from dzbgp.cluster.runner import DaskRunner
-from dzbgp.cluster.travel import PerHost
 from dzbgp.errors import ClusterError, UsageError
+from dzbgp.fleet.dask.pickling import PerHost
+from dzbgp.fleet.dask.runner import DaskRunner
 
 CANARY = "canary-of-the-devices-41c7"
 HOSTS = [f"h{number:02}" for number in range(24)]

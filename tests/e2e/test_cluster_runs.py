@@ -25,7 +25,7 @@ from e2e_lab import (
     until,
 )
 
-from dzbgp.lab.eos import FaultKind
+from dzbgp.lab.eos.fleet import FaultKind
 
 CANARY = "canary-of-the-devices-41c7"
 SECRET_PATH = "canary-of-the-rpc-77d1"
@@ -36,7 +36,7 @@ SLOW_IMPORT = """
 import sys, time
 class Slow:
     def find_spec(self, name, *_):
-        if name == "dzbgp.cluster.worker":
+        if name == "dzbgp.fleet.dask.worker":
             time.sleep(2)
 sys.meta_path.insert(0, Slow())
 """
@@ -323,7 +323,7 @@ def test_a_scheduler_without_its_runner_is_a_usage_error(lab: E2eLab, tmp_path: 
 
 
 def test_without_the_extra_one_line_says_how_to_get_it(lab: E2eLab, tmp_path: Path) -> None:
-    without = "import sys; sys.modules['distributed'] = None; from dzbgp.cli import main; main()"
+    without = "import sys; sys.modules['distributed'] = None; from dzbgp.cli.app import main; main()"
     done = subprocess.run(
         [sys.executable, "-c", without, "run", *lab.args, "--runner", "dask"],
         cwd=tmp_path,

@@ -14,10 +14,10 @@ import pytest
 from e2e_lab import E2eLab, began, dzbgp, ended, started_lab, until
 from solders.pubkey import Pubkey
 
-from dzbgp.history import History
-from dzbgp.lab.faults import Fault, FaultKind
-from dzbgp.lab.world import LAB_PASSWORD
-from dzbgp.models import BgpStatus
+from dzbgp.lab.solana.faults import Fault, FaultKind
+from dzbgp.lab.world.world import LAB_PASSWORD
+from dzbgp.models.ledger import BgpStatus
+from dzbgp.state.store import History
 
 
 @pytest.fixture

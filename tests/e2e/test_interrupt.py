@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from e2e_lab import E2eLab, began, ended, interrupted, silence, started_lab, until
 
-from dzbgp.lab.faults import Fault, FaultKind
+from dzbgp.lab.solana.faults import Fault, FaultKind
 
 DEVICE_TIMEOUT_S = 30
 QUICK_S = 5

@@ -8,7 +8,7 @@ import ruamel.yaml
 from e2e_lab import AILING, E2eLab, began, dzbgp, edited, ended, started_lab, until
 
 from dzbgp.errors import ExitCode
-from dzbgp.lab.world import LAB_PASSWORD, LAB_USERNAME
+from dzbgp.lab.world.world import LAB_PASSWORD, LAB_USERNAME
 
 
 @pytest.fixture(scope="module")

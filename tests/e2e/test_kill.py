@@ -14,14 +14,14 @@ from pathlib import Path
 import pytest
 from e2e_lab import E2eLab, environment, until, write_keypair
 
-from dzbgp.history import History
-from dzbgp.lab.eos import EosFleet
-from dzbgp.lab.ledger import Ledger
-from dzbgp.lab.scenario_big import big_world
-from dzbgp.lab.scenario_inventory import write_inventory
-from dzbgp.lab.world import UserSpec, World
-from dzbgp.ledger.accounts import decode_user
-from dzbgp.models import BgpStatus, User
+from dzbgp.lab.eos.fleet import EosFleet
+from dzbgp.lab.solana.ledger import Ledger
+from dzbgp.lab.world.big import big_world
+from dzbgp.lab.world.inventory import write_inventory
+from dzbgp.lab.world.world import UserSpec, World
+from dzbgp.ledger.program.accounts import decode_user
+from dzbgp.models.ledger import BgpStatus, User
+from dzbgp.state.store import History
 
 KILLS = 100
 PARTS = 4
@@ -33,7 +33,7 @@ EXPIRY_S = 3.0
 # Everything is imported once; each run is a process of its own, forked while there is but one thread.
 RUNNER = """
 import json, os, sys
-import dzbgp.cli, dzbgp.run_command, napalm.eos, nornir_napalm.plugins.connections, nornir.plugins.runners
+import dzbgp.cli.app, dzbgp.run.setup, napalm.eos, nornir_napalm.plugins.connections, nornir.plugins.runners
 import nornir.plugins.inventory, nornir.core.plugins.connections
 print("ready", flush=True)
 for line in sys.stdin:
@@ -45,7 +45,7 @@ for line in sys.stdin:
         os.dup2(out, 2)
         sys.argv = ["dzbgp", *args["argv"]]
         try:
-            dzbgp.cli.main()
+            dzbgp.cli.app.main()
         except SystemExit as end:
             os._exit(end.code if isinstance(end.code, int) else 0)
         os._exit(0)

@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 from e2e_lab import CHECKOUT, DEADLINE_S, Done, began, dzbgp, ended, environment, random_net
 
-from dzbgp.lab.scenario_inventory import write_inventory
-from dzbgp.lab.world import World
+from dzbgp.lab.world.inventory import write_inventory
+from dzbgp.lab.world.world import World
 
 FIRST_DEVICE = ("127.101.1.1", 8443)
 WRITTEN = "39 submitted"

@@ -6,9 +6,9 @@ from typing import Any
 import pytest
 from e2e_lab import AILING, E2eLab, dzbgp, edited, started_lab
 
-from dzbgp.lab.encode import Layout, encode_user
-from dzbgp.lab.world import UserSpec
-from dzbgp.models import BgpStatus
+from dzbgp.lab.world.encode import Layout, encode_user
+from dzbgp.lab.world.world import UserSpec
+from dzbgp.models.ledger import BgpStatus
 
 TAIL = 34
 """Bytes behind validator_pubkey when feed_pks is empty."""

@@ -14,9 +14,9 @@ import pytest
 from e2e_lab import E2eLab, began, dzbgp, edited, ended, started_lab
 from solders.keypair import Keypair
 
-from dzbgp.lab.eos import FaultKind
-from dzbgp.lab.faults import Fault
-from dzbgp.lab.faults import FaultKind as LedgerFault
+from dzbgp.lab.eos.fleet import FaultKind
+from dzbgp.lab.solana.faults import Fault
+from dzbgp.lab.solana.faults import FaultKind as LedgerFault
 
 PASSWORD = "canary-password-4711"
 TOKENS = ("canary-login", "canary-secret", "canary-path-7f3a", "canary-query-91bc")

@@ -19,12 +19,12 @@ from solders.pubkey import Pubkey
 from watch_lab import NO_GUARD, WatchLab, until, watch_lab
 
 from dzbgp.errors import ExitCode
-from dzbgp.lab.eos import EosFault
-from dzbgp.lab.eos import FaultKind as DeviceFault
-from dzbgp.lab.faults import FaultKind
-from dzbgp.models import Action, BgpStatus, Report
-from dzbgp.recall import Recall
-from dzbgp.watch import Observer, Watch, WatchOptions
+from dzbgp.lab.eos.fleet import EosFault
+from dzbgp.lab.eos.fleet import FaultKind as DeviceFault
+from dzbgp.lab.solana.faults import FaultKind
+from dzbgp.models.ledger import Action, BgpStatus, Report
+from dzbgp.run.watch import Observer, Watch, WatchOptions
+from dzbgp.state.memory import Recall
 
 SOAK_S = float(os.environ.get("DZBGP_SOAK_SECONDS", "70"))
 SEED = int(os.environ.get("DZBGP_SOAK_SEED", "20"))

@@ -10,7 +10,7 @@ import ruamel.yaml
 from e2e_lab import Done, E2eLab, dzbgp, started_lab
 from ssh_eos import GARBLED, SshEos, ssh_servers
 
-from dzbgp.lab.eos import EosFleet
+from dzbgp.lab.eos.fleet import EosFleet
 
 CODES = ["ams-dz-001", "fra-dz-001"]
 PASSWORD = "canary-of-the-devices-41c7"

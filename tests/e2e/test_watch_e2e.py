@@ -15,10 +15,10 @@ from typing import Self
 import pytest
 from e2e_lab import E2eLab, began, dzbgp, edited, started_lab, until
 
-from dzbgp.lab.eos import FaultKind as DeviceFault
-from dzbgp.lab.faults import Fault, FaultKind
-from dzbgp.ledger.accounts import decode_user
-from dzbgp.models import BgpStatus
+from dzbgp.lab.eos.fleet import FaultKind as DeviceFault
+from dzbgp.lab.solana.faults import Fault, FaultKind
+from dzbgp.ledger.program.accounts import decode_user
+from dzbgp.models.ledger import BgpStatus
 
 QUICK_S = 8
 """Far below what is waited for, and far above what a busy machine adds."""

@@ -10,16 +10,16 @@ from pathlib import Path
 import atheris
 
 INSTRUMENTED = (
-    "dzbgp.ledger.accounts",
-    "dzbgp.ledger.client",
-    "dzbgp.ledger.program_data",
-    "dzbgp.ledger.transport",
-    "dzbgp.models",
-    "dzbgp.policy",
-    "dzbgp.resolver",
+    "dzbgp.ledger.program.accounts",
+    "dzbgp.ledger.rpc.client",
+    "dzbgp.ledger.program.cache",
+    "dzbgp.ledger.rpc.transport",
+    "dzbgp.models.ledger",
+    "dzbgp.decision.policy",
+    "dzbgp.decision.resolver",
     "napalm.eos.eos",
-    "tasks.bgp_neighbors",
-    "tasks.bgp_rtt",
+    "dzbgp.tasks.bgp_neighbors",
+    "dzbgp.tasks.bgp_rtt",
 )
 
 

@@ -22,22 +22,22 @@ from napalm.eos import EOSDriver
 from nornir.core.inventory import ConnectionOptions
 from solana.rpc.jsonrpc import JsonRpcRequest
 
-from dzbgp.device_errors import explain
-from dzbgp.eapi import bound_answers
-from dzbgp.lab.encode import Layout, encode_device, encode_tenant, encode_user
-from dzbgp.lab.eos_device import EosDevice, EosPeer
-from dzbgp.lab.eos_shapes import JSON_COMMANDS
-from dzbgp.ledger.accounts import AccountError, decode_device, decode_tenant, decode_user
-from dzbgp.ledger.client import RpcClient
+from dzbgp.decision.policy import Clock, Rules, decide
+from dzbgp.decision.resolver import judge, resolve, users_by_device
+from dzbgp.eos.eapi import bound_answers
+from dzbgp.eos.errors import explain
+from dzbgp.lab.eos.answers import JSON_COMMANDS
+from dzbgp.lab.eos.device import EosDevice, EosPeer
+from dzbgp.lab.world.encode import Layout, encode_device, encode_tenant, encode_user
 from dzbgp.ledger.errors import LedgerError
-from dzbgp.ledger.fetching import fetch
 from dzbgp.ledger.networks import Network
-from dzbgp.ledger.transport import RetryBudget
-from dzbgp.models import Action, BgpStatus, DeviceReading, DeviceResult, Observed, User
-from dzbgp.policy import Clock, Rules, decide
-from dzbgp.resolver import judge, resolve, users_by_device
-from tasks.bgp_neighbors import reduce_neighbors
-from tasks.bgp_rtt import pick_rtts
+from dzbgp.ledger.program.accounts import AccountError, decode_device, decode_tenant, decode_user
+from dzbgp.ledger.program.fetch import fetch
+from dzbgp.ledger.rpc.client import RpcClient
+from dzbgp.ledger.rpc.transport import RetryBudget
+from dzbgp.models.ledger import Action, BgpStatus, DeviceReading, DeviceResult, Observed, User
+from dzbgp.tasks.bgp_neighbors import reduce_neighbors
+from dzbgp.tasks.bgp_rtt import pick_rtts
 
 U64 = 2**64
 DEVICE = make_device()

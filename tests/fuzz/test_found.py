@@ -9,13 +9,13 @@ from pyeapi.eapilib import CommandError
 from solana.rpc.jsonrpc import JsonRpcRequest
 from targets import CONNECTION, eapi_bodies
 
-from dzbgp.device_errors import explain
-from dzbgp.lab.encode import NO_KEY
-from dzbgp.ledger.client import RpcClient
+from dzbgp.eos.errors import explain
+from dzbgp.lab.world.encode import NO_KEY
 from dzbgp.ledger.errors import RpcProtocolError
 from dzbgp.ledger.networks import Network
-from dzbgp.ledger.transport import RetryBudget
-from dzbgp.models import Account
+from dzbgp.ledger.rpc.client import RpcClient
+from dzbgp.ledger.rpc.transport import RetryBudget
+from dzbgp.models.ledger import Account
 
 
 async def told(result: Any, question: str, *args: Any) -> Any:

@@ -13,11 +13,11 @@ import pyeapi
 import pytest
 from nornir.core.inventory import ConnectionOptions
 
-from dzbgp import eapi
-from dzbgp.device_errors import explain
-from dzbgp.ledger import transport
+from dzbgp.eos import eapi
+from dzbgp.eos.errors import explain
 from dzbgp.ledger.errors import RpcSizeError, RpcTransportError
-from dzbgp.ledger.transport import RetryBudget, RpcTransport
+from dzbgp.ledger.rpc import transport
+from dzbgp.ledger.rpc.transport import RetryBudget, RpcTransport
 
 MIB = 1024 * 1024
 LIMIT = 4 * MIB

@@ -9,21 +9,21 @@ from typing import Any, TypeVar
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
-from dzbgp.lab.encode import encode_user
-from dzbgp.lab.faults import Fault, FaultKind
-from dzbgp.lab.ledger import Ledger
-from dzbgp.lab.scenario_big import big_world
-from dzbgp.lab.world import World
-from dzbgp.ledger.accounts import USER_DEVICE_OFFSET, decode_user
-from dzbgp.ledger.client import RpcClient
-from dzbgp.ledger.instruction import Write, grown_len
+from dzbgp.lab.solana.faults import Fault, FaultKind
+from dzbgp.lab.solana.ledger import Ledger
+from dzbgp.lab.world.big import big_world
+from dzbgp.lab.world.encode import encode_user
+from dzbgp.lab.world.world import World
 from dzbgp.ledger.networks import Network
-from dzbgp.ledger.packing import TransactionBuilder
+from dzbgp.ledger.program.accounts import USER_DEVICE_OFFSET, decode_user
+from dzbgp.ledger.program.instruction import Write, grown_len
+from dzbgp.ledger.rpc.client import RpcClient
+from dzbgp.ledger.rpc.transport import RetryBudget
 from dzbgp.ledger.session import LedgerSession, SessionOptions
-from dzbgp.ledger.signers import Signers
-from dzbgp.ledger.submit import SubmitOptions, Submitted, Submitter
-from dzbgp.ledger.transport import RetryBudget
-from dzbgp.models import Outcome, Submission, User
+from dzbgp.ledger.submit.packing import TransactionBuilder
+from dzbgp.ledger.submit.signers import Signers
+from dzbgp.ledger.submit.submitter import SubmitOptions, Submitted, Submitter
+from dzbgp.models.ledger import Outcome, Submission, User
 
 T = TypeVar("T")
 SECRET = "canary-0123456789abcdef"

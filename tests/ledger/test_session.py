@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import pytest
 from stage import SECRET, Stage, fast, outcomes, stage
 
-from dzbgp.lab.faults import FaultKind as Kind
+from dzbgp.lab.solana.faults import FaultKind as Kind
 from dzbgp.ledger.errors import WriteInterruptedError
-from dzbgp.models import Outcome
+from dzbgp.models.ledger import Outcome
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from hashlib import sha256
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
-from dzbgp.models import (
+from dzbgp.models.ledger import (
     Action,
     BgpStatus,
     CyoaType,

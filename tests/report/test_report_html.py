@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from report_builders import AMS, DOWN, NYC, UP, decision, fleet_of_changes, key, mixed, report, signature
 from test_report_markdown import hostile
 
-from dzbgp.models import Report
-from dzbgp.report.html import render
-from dzbgp.report.timeline import MOST_SHOWN
+from dzbgp.models.ledger import Report
+from dzbgp.report.html.page import render
+from dzbgp.report.html.timeline import MOST_SHOWN
 
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 WHOLE_KEY = re.compile(r"<code>([1-9A-HJ-NP-Za-km-z]{32,44})</code>")

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 from report_builders import DOWN, NYC, UP, decision, key, mixed, report, signature
 
-from dzbgp.models import Action, Observed, Outcome, Report, Submission
+from dzbgp.models.ledger import Action, Observed, Outcome, Report, Submission
 from dzbgp.report.json import render
 
 NULL = type(None)

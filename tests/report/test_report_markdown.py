@@ -22,7 +22,7 @@ from report_builders import (
     signature,
 )
 
-from dzbgp.models import Action, DeviceReading, DeviceResult, Report
+from dzbgp.models.ledger import Action, DeviceReading, DeviceResult, Report
 from dzbgp.report.markdown import escaped, render
 
 MARKDOWN = MarkdownIt("commonmark").enable("table")

@@ -23,7 +23,7 @@ from report_builders import (
 from rich.cells import cell_len
 from rich.console import Console
 
-from dzbgp.models import Action, DeviceReading, DeviceResult, Observed, Outcome, Report, Submission
+from dzbgp.models.ledger import Action, DeviceReading, DeviceResult, Observed, Outcome, Report, Submission
 from dzbgp.report.table import render
 
 WIDTHS = [pytest.param(width, id=f"{width} columns") for width in (80, 100, 120, 200)]

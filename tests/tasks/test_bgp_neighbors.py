@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from dzbgp.models import Neighbor, Vrf
-from tasks.bgp_neighbors import reduce_neighbors
+from dzbgp.models.ledger import Neighbor, Vrf
+from dzbgp.tasks.bgp_neighbors import reduce_neighbors
 
 # As NAPALM 5.2 gave it for a device with a unicast VRF; prefix counters shortened.
 RECORDED: dict[str, Any] = {

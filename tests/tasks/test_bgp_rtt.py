@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from tasks.bgp_rtt import pick_rtts
+from dzbgp.tasks.bgp_rtt import pick_rtts
 
 ADDRESS = "169.254.0.1"
 

@@ -15,16 +15,16 @@ from sandbox import missing, until
 from solders.keypair import Keypair
 from switch import Switch, Tunnel, started_switch
 
-from dzbgp.lab.encode import encode_user
-from dzbgp.lab.eos import EosFleet
-from dzbgp.lab.eos_device import LOCAL_ASN
-from dzbgp.lab.ledger import Ledger
-from dzbgp.lab.scenario import IBRL, MULTICAST, NEVER, DeviceRow, Onchain, Session, UserRow, leave
-from dzbgp.lab.scenario_accounts import UserSpec
-from dzbgp.lab.scenario_inventory import write_inventory
-from dzbgp.lab.world import World
-from dzbgp.ledger.accounts import decode_user
-from dzbgp.models import BgpStatus, User
+from dzbgp.lab.eos.device import LOCAL_ASN
+from dzbgp.lab.eos.fleet import EosFleet
+from dzbgp.lab.solana.ledger import Ledger
+from dzbgp.lab.world.accounts import UserSpec
+from dzbgp.lab.world.encode import encode_user
+from dzbgp.lab.world.inventory import write_inventory
+from dzbgp.lab.world.scenario import IBRL, MULTICAST, NEVER, DeviceRow, Onchain, Session, UserRow, leave
+from dzbgp.lab.world.world import World
+from dzbgp.ledger.program.accounts import decode_user
+from dzbgp.models.ledger import BgpStatus, User
 
 SLOT_MS = 20
 REFRESH = "6h"

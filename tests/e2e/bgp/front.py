@@ -12,10 +12,10 @@ from typing import Any
 
 from switch import Live, Switch
 
-from dzbgp.lab.eos import EosFleet, _Served
-from dzbgp.lab.eos_device import ADMIN_DOWN, EosDevice, EosPeer
+from dzbgp.lab.eos.device import ADMIN_DOWN, EosDevice, EosPeer
+from dzbgp.lab.eos.fleet import EosFleet, _Served
+from dzbgp.lab.eos.tls import make_tls
 from dzbgp.lab.http import LoopThread, Request, Response
-from dzbgp.lab.tls import make_tls
 
 
 class _LiveDevice(_Served):

@@ -15,7 +15,7 @@ from typing import Any
 
 from sandbox import Sandbox, until
 
-from dzbgp.lab.eos_device import LOCAL_ASN, USER_ASN
+from dzbgp.lab.eos.device import LOCAL_ASN, USER_ASN
 
 VRFS = ("vrf1", "vrf2")
 LOOPBACK = "10.66.0.1"

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from bgp_lab import FIRST, IBGP, SECOND, WRONG_ASN_USER, BgpLab, Switches, started_lab, two_switches
 
-from dzbgp.lab.eos import FaultKind
-from dzbgp.models import BgpStatus
+from dzbgp.lab.eos.fleet import FaultKind
+from dzbgp.models.ledger import BgpStatus
 
 UP, DOWN, UNKNOWN = BgpStatus.UP, BgpStatus.DOWN, BgpStatus.UNKNOWN
 KILLED, OTHER = 500, 501

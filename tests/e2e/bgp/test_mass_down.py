@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from bgp_lab import FIRST, BgpLab, started_lab, started_switches, user_row
 
-from dzbgp.models import BgpStatus
+from dzbgp.models.ledger import BgpStatus
 
 USERS = range(500, 564)
 KILLED = USERS[:22]

@@ -13,8 +13,8 @@ from bgp_lab import FIRST, SECOND, WRONG_ASN_USER, Bgp, BgpLab, Switches, starte
 from e2e_lab import began
 from sandbox import until
 
-from dzbgp.lab.eos import FaultKind
-from dzbgp.models import BgpStatus
+from dzbgp.lab.eos.fleet import FaultKind
+from dzbgp.models.ledger import BgpStatus
 
 UP, DOWN = BgpStatus.UP, BgpStatus.DOWN
 WRONG = WRONG_ASN_USER[1]

@@ -14,22 +14,22 @@ from rich.console import Console
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
-from dzbgp import run_command
+from dzbgp.decision.policy import Rules
 from dzbgp.errors import ExitCode
-from dzbgp.lab.eos import EosFleet
-from dzbgp.lab.faults import Fault, FaultKind
-from dzbgp.lab.ledger import Ledger
-from dzbgp.lab.scenario_big import big_world
-from dzbgp.lab.scenario_inventory import write_inventory
-from dzbgp.lab.world import World
-from dzbgp.ledger.accounts import decode_user
+from dzbgp.lab.eos.fleet import EosFleet
+from dzbgp.lab.solana.faults import Fault, FaultKind
+from dzbgp.lab.solana.ledger import Ledger
+from dzbgp.lab.world.big import big_world
+from dzbgp.lab.world.inventory import write_inventory
+from dzbgp.lab.world.world import World
 from dzbgp.ledger.errors import LedgerError
+from dzbgp.ledger.program.accounts import decode_user
+from dzbgp.ledger.rpc.transport import RetryBudget
 from dzbgp.ledger.session import SessionOptions
-from dzbgp.ledger.transport import RetryBudget
-from dzbgp.models import Outcome, Report, Submission
-from dzbgp.policy import Rules
-from dzbgp.report.totals import exit_code_of
-from dzbgp.run_command import RunRequest, run_once
+from dzbgp.models.ledger import Outcome, Report, Submission
+from dzbgp.report.summary import exit_code_of
+from dzbgp.run import setup as run_command
+from dzbgp.run.setup import RunRequest, run_once
 
 SLOT_MS = 5
 INTERVAL_S = 54_000 * SLOT_MS / 1000

@@ -13,7 +13,7 @@ from fault_runs import Fault, Site, site
 from fault_runs import FaultKind as Kind
 from solders.pubkey import Pubkey
 
-from dzbgp.lab.ledger import Ledger
+from dzbgp.lab.solana.ledger import Ledger
 
 SLOT_MS = 20
 SECRET = "canary-7f3d9a"

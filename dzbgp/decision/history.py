@@ -1,0 +1,63 @@
+"""How what is remembered of a user follows from what is seen. Pure: no I/O, no clock."""
+
+from dataclasses import replace
+
+from dzbgp.models.ledger import Observation, Observed, UserMemory
+
+TRANSITIONS_KEPT = 200
+"""Of one user: enough for any flap limit that makes sense, and a bound on the state file."""
+
+
+def remember(
+    before: UserMemory | None,
+    observation: Observation,
+    now: float,
+    keep_s: float,
+    seen_at: float | None = None,
+) -> UserMemory | None:
+    """Gives the memory of a user after `observation`; transitions older than `keep_s` are forgotten.
+
+    The device was asked between `now`, when the pass began, and `seen_at` (default: the same).
+    An UNKNOWN observation teaches nothing, but it ends a row of passes that saw the same.
+    A session that is up in two observations and has an uptime shorter than the time between them went down and up
+    in between: two transitions.
+    """
+    seen_at = now if seen_at is None else seen_at
+    if observation.observed is Observed.UNKNOWN:
+        return replace(before, held_passes=0) if before else None
+    up = observation.observed is Observed.ESTABLISHED
+    device = observation.device.pubkey
+    if before is None or before.device != device:
+        # A user that moved to another device begins anew there.
+        return UserMemory(device, seen_at, up, now if up else None, None if up else now)
+    transitions = [at for at in before.transitions if now - at < keep_s]
+    if up != before.up:
+        transitions.append(now)
+    elif up and _bounced(observation, now - before.seen_at):
+        came_up_at = now - _uptime_s(observation)
+        transitions += [came_up_at, came_up_at]
+    return replace(
+        before,
+        seen_at=seen_at,
+        up=up,
+        last_up_at=now if up else before.last_up_at,
+        down_since=None if up else (before.down_since or now),
+        transitions=tuple(transitions[-TRANSITIONS_KEPT:]),
+        held_passes=0 if up else before.held_passes,
+    )
+
+
+def _uptime_s(observation: Observation) -> int:
+    return observation.neighbor.uptime_s if observation.neighbor else -1
+
+
+def _bounced(observation: Observation, since_s: float) -> bool:
+    # Reckoned from the end of the one pass to the beginning of the other, so that a session that came up while
+    # a pass was asking around is not counted twice. Uptimes are whole seconds, rounded by the device as it likes:
+    # a second's difference is none.
+    return 0 <= _uptime_s(observation) < since_s - 1
+
+
+def flaps(memory: UserMemory | None, now: float, window_s: float) -> int:
+    """Counts the transitions of the last `window_s` seconds."""
+    return sum(now - at < window_s for at in memory.transitions) if memory else 0

@@ -1,0 +1,177 @@
+"""One check, the whole story: inventory, ledger, keys, state, devices. What fails ends only what rests on it."""
+
+import contextlib
+import logging
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+
+from rich.console import Console
+from solders.pubkey import Pubkey
+
+from dzbgp.console.logs import silence_retry_logs
+from dzbgp.console.progress import progress_bar
+from dzbgp.decision.resolver import users_by_device
+from dzbgp.diagnostics.check.devices import check_device, check_verification
+from dzbgp.diagnostics.check.findings import CheckReport, Finding, Findings, Section
+from dzbgp.diagnostics.check.keys import check_publishers, load_keys, publishers_of
+from dzbgp.diagnostics.check.ledger import LedgerState, check_ledger
+from dzbgp.diagnostics.check.state import check_state
+from dzbgp.eos.probe import Probe, Step
+from dzbgp.errors import ExitCode, InventoryError, UsageError
+from dzbgp.fleet.fleet import Fleet
+from dzbgp.fleet.load import CONNECTION, load_inventory
+from dzbgp.ledger.errors import LedgerError
+from dzbgp.ledger.networks import Network, network
+from dzbgp.ledger.submit.preflight import LAMPORTS_PER_SOL
+from dzbgp.ledger.submit.signers import Signers
+from dzbgp.models.ledger import Device, ProgramData
+from dzbgp.run.setup import RunRequest, default_state, fleet_options, prepared
+from dzbgp.tasks.probe import probe
+
+_INVENTORY_HINT = "put it right; `dzbgp inventory --output DIR` makes one of the ledger"
+_Matched = Mapping[str, Device | None]
+
+
+def run_check(request: RunRequest, stderr: Console) -> CheckReport:
+    """Looks at everything that a run with this request needs. Raises a DzbgpError for options that make no sense."""
+    silence_retry_logs()
+    started_at, started = datetime.now(UTC), time.monotonic()
+    inventory = Findings(Section.INVENTORY)
+    with contextlib.ExitStack() as stack:
+        request, net = _prepared(request, inventory, stack)
+        fleet = _fleet(request, inventory)
+        if fleet is not None:
+            stack.enter_context(fleet)
+        signers, keys = load_keys(request.keypairs)
+        progress = stack.enter_context(progress_bar(stderr, enabled=request.progress))
+        progress.stage("asking the ledger", 1)
+        with _quiet_ledger():
+            ledger = check_ledger(net, lambda data: _payers(fleet, data, signers))
+        matched = _match(fleet, ledger.data, inventory)
+        keys_of_fleet = _publishers(request, matched, signers, ledger)
+        state = [] if request.lab and request.state is None else _state(request, net)
+        devices = []
+        if fleet is not None:
+            progress.stage("asking devices", len(matched))
+            probes = fleet.ask(
+                probe,
+                list(matched),
+                lambda _: progress.step(),
+                lambda why: Probe(Step.CONNECT, "cluster", why),
+            )
+            connections = {host: fleet.hosts[host].get_connection_parameters(CONNECTION) for host in matched}
+            users = users_by_device(ledger.data) if ledger.data else {}
+            devices = list(check_verification(connections))
+            for host, device in matched.items():
+                devices += check_device(
+                    host,
+                    device,
+                    connections[host],
+                    probes[host],
+                    users.get(device.pubkey, ()) if device else (),
+                    ledger.data.tenants if ledger.data else {},
+                    identity_check=request.identity_check,
+                )
+    findings = (*inventory, *ledger.found, *keys, *keys_of_fleet, *state, *devices)
+    return CheckReport(net.name, str(net.program_id), started_at, time.monotonic() - started, findings)
+
+
+def _prepared(
+    request: RunRequest, found: Findings, stack: contextlib.ExitStack
+) -> tuple[RunRequest, Network]:
+    if request.inventory is not None or request.lab:
+        try:
+            return prepared(request, stack)
+        except InventoryError as error:
+            found.fail(str(request.inventory), "parses", str(error), _INVENTORY_HINT, ExitCode.USAGE)
+            request = replace(request, inventory=None)
+    else:
+        detail = "none was given"
+        hint = (
+            "give a directory with hosts.yaml, a Nornir configuration file, or dz://NETWORK with --inventory"
+        )
+        found.fail("inventory", "parses", detail, hint, ExitCode.USAGE)
+    net = network(request.env or "mainnet-beta", request.rpc_urls, request.program_id, request.genesis_hash)
+    return request, net
+
+
+def _fleet(request: RunRequest, found: Findings) -> Fleet | None:
+    if request.inventory is None:
+        return None
+    subject = str(request.inventory)
+    try:
+        fleet = Fleet(load_inventory(request.inventory, fleet_options(request)), request.shard)
+    except UsageError as error:
+        found.fail(subject, "parses", str(error), _INVENTORY_HINT, ExitCode.USAGE)
+    except LedgerError as error:
+        hint = "it is made of the ledger: see below what is wrong there"
+        found.fail(subject, "parses", str(error), hint, ExitCode.COULD_NOT_RUN)
+    else:
+        if fleet.hosts:
+            found.ok(subject, "parses", f"{len(fleet.hosts)} hosts")
+            return fleet
+        found.fail(subject, "parses", "it has no hosts", _INVENTORY_HINT, ExitCode.USAGE)
+    return None
+
+
+def _match(fleet: Fleet | None, data: ProgramData | None, found: Findings) -> _Matched:
+    """Gives the hosts to ask, and the device of each: as a run those that are one, without a ledger all."""
+    if fleet is None:
+        return {}
+    hint = "name the host as the device's code, or set its data dz_device to the device's code or pubkey"
+    if data is None:
+        detail = "not known, because the ledger could not be read; all hosts are asked"
+        found.warn("hosts", "devices", detail, "see below what is wrong with the ledger")
+        return dict.fromkeys(fleet.hosts)
+    try:
+        matched = fleet.match(data.devices)
+    except InventoryError as error:
+        found.fail("hosts", "devices", str(error), hint, ExitCode.USAGE)
+        return {}
+    for host, device in matched.items():
+        if device is None:
+            detail = "it is none of the program's devices, and is not asked"
+            found.fail(host, "device", detail, hint, ExitCode.PARTIAL)
+    known = {host: device for host, device in matched.items() if device is not None}
+    found.ok("hosts", "devices", f"{len(known)} of {len(matched)} are devices of the ledger")
+    return known
+
+
+def _payers(fleet: Fleet | None, data: ProgramData, signers: Signers | None) -> list[Pubkey]:
+    if fleet is None or signers is None:
+        return []
+    with contextlib.suppress(InventoryError):
+        return [
+            key for key in publishers_of(filter(None, fleet.match(data.devices).values())) if key in signers
+        ]
+    return []
+
+
+def _publishers(
+    request: RunRequest, matched: _Matched, signers: Signers | None, ledger: LedgerState
+) -> Findings:
+    if signers is None:
+        return Findings(Section.KEYS)
+    publishers = publishers_of(device for device in matched.values() if device is not None)
+    low = int(request.low_balance_sol * LAMPORTS_PER_SOL)
+    return check_publishers(publishers, signers, ledger.balances, low, ledger.minimum)
+
+
+def _state(request: RunRequest, net: Network) -> list[Finding]:
+    return list(check_state(request.state or default_state(net, request.shard), net.program_id))
+
+
+@contextmanager
+def _quiet_ledger() -> Iterator[None]:
+    """Keeps what the findings tell out of the log; DEBUG has it all the same."""
+    logger = logging.getLogger("dzbgp.ledger")
+    level = logger.level
+    if logging.getLogger("dzbgp").getEffectiveLevel() > logging.DEBUG:
+        logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,129 @@
+"""Says of one device how far one comes with it, and what to do where that ends."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from nornir.core.inventory import ConnectionOptions
+from solders.pubkey import Pubkey
+
+from dzbgp.decision.resolver import judge, vrf_of
+from dzbgp.diagnostics.check.findings import Findings, Section
+from dzbgp.eos.probe import Probe, Step
+from dzbgp.eos.tls import is_verified, transport_of, unverified
+from dzbgp.errors import ExitCode
+from dzbgp.models.ledger import Device, DeviceReading, DeviceResult, Tenant, User
+
+_SLOW_SHARE = 0.5
+"""A device that takes more of its timeout is slow."""
+
+READ_ONLY_USER = (
+    "a read-only user is enough; in EOS: `aaa authorization commands all default local`, `role dzbgp`, "
+    "`10 permit mode exec command show version|show ip bgp .*|show ipv6 bgp .*`, "
+    "`username dzbgp privilege 1 role dzbgp secret ...`, and here optional_args: force_no_enable: true"
+)
+_NAMED = (
+    "put right the inventory's username and password, or DZBGP_EOS_USERNAME and DZBGP_EOS_PASSWORD (or "
+    "DZBGP_EOS_PASSWORD_FILE, DZBGP_EOS_PASSWORD_COMMAND)"
+)
+HINTS = {
+    "cluster": "look at the Dask cluster: its workers need dzbgp[dask], the inventory's files and a way to the devices",
+    "settings": "put right platform and extras of the host's connection_options: napalm",
+    "reachable": "check hostname and port, the way there, and on the device `management api http-commands` "
+    "(`no shutdown`, and `vrf MGMT` where management has a VRF)",
+    "tls": "name the device's CA (--tls-ca-file), give the device a certificate for this "
+    "hostname, and check that the port is the one of https",
+    "api": "on the device look at `show management api http-commands`; a slow one needs a longer timeout in extras",
+    "credentials": f"{_NAMED}; {READ_ONLY_USER}",
+    "eos": "upgrade EOS: NAPALM reads 4.23.0 and newer",
+    "commands": READ_ONLY_USER,
+    "bgp": "look at `show ip bgp summary vrf all` on the device; where its BGP agent restarts, check again later",
+    "identity": "check the host's hostname and port, and whether dz_device names the right device",
+    "vrf": "look at `show vrf` on the device, and at the tenant's vrf_id onchain",
+    "slow": "raise timeout in the host's extras, or ask fewer devices at once with --workers",
+}
+
+
+def check_device(
+    host: str,
+    device: Device | None,
+    connection: ConnectionOptions,
+    probe: Probe,
+    users: Sequence[User] = (),
+    tenants: Mapping[Pubkey, Tenant] | None = None,
+    *,
+    identity_check: bool = True,
+) -> Findings:
+    """Gives the findings about `host`; `device` and `users`, the activated ones, are those of the ledger.
+
+    Without a device, as when the ledger can't be read, nothing says which device it should be.
+    """
+    found = Findings(Section.DEVICES)
+    if probe.failed_check:
+        _passed(found, host, connection, probe, probe.failed_check)
+        found.fail(host, probe.failed_check, probe.error, HINTS[probe.failed_check], ExitCode.PARTIAL)
+        return found
+    _passed(found, host, connection, probe, "")
+    timeout = (connection.extras or {}).get("timeout")
+    if isinstance(timeout, int | float) and probe.seconds > timeout * _SLOW_SHARE:
+        detail = f"the slowest answer took {probe.seconds:.1f} s, and {timeout:g} s is the limit"
+        found.warn(host, "slow", detail, HINTS["slow"])
+    _check_answer(found, host, device, probe, users, tenants or {}, identity_check=identity_check)
+    return found
+
+
+def check_verification(connections: Mapping[str, ConnectionOptions]) -> Findings:
+    """Says once for the whole fleet which devices need not prove who they are."""
+    found = Findings(Section.DEVICES)
+    for detail, remedy in unverified(connections.values()):
+        found.warn("fleet", "tls", detail, remedy)
+    return found
+
+
+def _passed(found: Findings, host: str, connection: ConnectionOptions, probe: Probe, failed: str) -> None:
+    """Notes what went well before the failure."""
+    step = probe.step
+    transport = transport_of(connection)
+    if (step > Step.CONNECT and failed not in {"reachable", "settings"}) and not (
+        transport == "ssh" and step is Step.OPEN
+    ):
+        port = f":{connection.port}" if connection.port else ""
+        found.ok(host, "reachable", f"{connection.hostname}{port} over {transport}")
+    if step > Step.OPEN or failed in {"credentials", "commands", "eos"}:
+        if transport not in {"http", "ssh"}:
+            found.ok(host, "tls", "verified" if is_verified(connection) else "not verified")
+        if failed != "credentials":
+            found.ok(host, "credentials", f"user {connection.username!r} is accepted")
+    if probe.version:
+        found.ok(host, "eos", f"EOS {probe.version}")
+    if step is Step.DONE:
+        found.ok(host, "commands", "every command of a pass is authorised")
+
+
+def _check_answer(
+    found: Findings,
+    host: str,
+    device: Device | None,
+    probe: Probe,
+    users: Sequence[User],
+    tenants: Mapping[Pubkey, Tenant],
+    *,
+    identity_check: bool,
+) -> None:
+    reading = DeviceReading(host, DeviceResult.OK, device, vrfs=probe.vrfs, neighbors=probe.neighbors)
+    judged = judge(reading, users, identity_check=identity_check)
+    if judged.result is DeviceResult.SUSPECT:
+        check = "identity" if probe.vrfs and probe.neighbors else "bgp"
+        found.fail(host, check, str(judged.error), HINTS[check], ExitCode.PARTIAL)
+        return
+    up = sum(neighbor.is_up for neighbor in probe.neighbors)
+    found.ok(host, "bgp", f"{len(probe.neighbors)} neighbors, {up} established")
+    if device is None:
+        return
+    if identity_check and users:
+        found.ok(host, "identity", f"it is {device.code}: router-id {device.public_ip}")
+    shown = {vrf.name for vrf in probe.vrfs}
+    wanted = Counter(vrf_of(user, tenants) for user in users)
+    for vrf, count in wanted.items():
+        if vrf is not None and vrf not in shown:
+            detail = f"{vrf} is not shown: its {count} users stay as they are onchain"
+            found.warn(host, "vrf", detail, HINTS["vrf"])

@@ -1,0 +1,171 @@
+"""Whether the ledger can be read: each RPC, the cluster, the program, the clock. Only questions are asked."""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+from solders.pubkey import Pubkey
+
+from dzbgp.diagnostics.check.findings import Findings, Section
+from dzbgp.errors import ExitCode
+from dzbgp.ledger.errors import EmptyProgramError, LedgerError, RpcError, RpcStatusError
+from dzbgp.ledger.networks import Network, redact
+from dzbgp.ledger.program.fetch import fetch
+from dzbgp.ledger.rpc.client import RpcClient
+from dzbgp.ledger.rpc.transport import RetryBudget, malformed
+from dzbgp.models.ledger import ProgramData
+
+_BUDGET = RetryBudget(attempts=2, deadline_s=20.0)
+_FETCH_S = 30.0
+_CLOCK_S = 60.0
+"""The validators' own clocks, which block times are made of, are this good."""
+_HTTP_REFUSED = frozenset({401, 403})
+_HTTP_BUSY = 429
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerState:
+    """What was found, and what the other checks need of it."""
+
+    found: Findings
+    data: ProgramData | None = None
+    balances: dict[Pubkey, int] = field(default_factory=dict)
+    minimum: int = 0
+    """Lamports that an account must have to live."""
+
+
+def check_ledger(net: Network, publishers: Callable[[ProgramData], Sequence[Pubkey]]) -> LedgerState:
+    """Asks the network's RPCs; `publishers` says, given the program's data, whose balances are wanted."""
+    return asyncio.run(_check(net, publishers))
+
+
+async def _check(net: Network, publishers: Callable[[ProgramData], Sequence[Pubkey]]) -> LedgerState:
+    found = Findings(Section.LEDGER)
+    answering = await _check_rpcs(net, found)
+    if not answering:
+        return LedgerState(found)
+    async with RpcClient(replace(net, rpc_urls=answering), budget=_BUDGET) as client:
+        data = await _check_program(client, found)
+        await _check_clock(client, found)
+        if data is None:
+            return LedgerState(found)
+        balances, minimum = await _balances(client, publishers(data), found)
+    return LedgerState(found, data, balances, minimum)
+
+
+async def _check_rpcs(net: Network, found: Findings) -> tuple[str, ...]:
+    """Gives the RPCs of the right cluster that answer."""
+    asked = await asyncio.gather(*(_genesis(net, url) for url in net.rpc_urls))
+    hashes = {url: answer for url, answer in zip(net.rpc_urls, asked, strict=True) if isinstance(answer, str)}
+    for url, answer in zip(net.rpc_urls, asked, strict=True):
+        if isinstance(answer, str):
+            found.ok(redact(url), "reachable", "it answers")
+        elif hashes:
+            found.warn(redact(url), "reachable", str(answer), f"{_rpc_hint(answer)}; another RPC answers")
+        else:
+            found.fail(redact(url), "reachable", str(answer), _rpc_hint(answer), ExitCode.COULD_NOT_RUN)
+    if hashes:
+        _check_cluster(net, hashes, found)
+    return tuple(hashes)
+
+
+async def _genesis(net: Network, url: str) -> str | LedgerError:
+    async with RpcClient(replace(net, rpc_urls=(url,)), budget=_BUDGET) as client:
+        try:
+            # Not through `genesis_hashes`, which logs what is told here.
+            answer = await client.transport.call("getGenesisHash", [])
+        except LedgerError as error:
+            return error
+        return answer if isinstance(answer, str) else malformed(redact(url), "getGenesisHash")
+
+
+def _check_cluster(net: Network, hashes: dict[str, str], found: Findings) -> None:
+    expected = net.genesis_hash or next(iter(hashes.values()))
+    wrong = {url: genesis for url, genesis in hashes.items() if genesis != expected}
+    for url, genesis in wrong.items():
+        source = "--genesis-hash" if net.genesis_hash else "the first RPC"
+        found.fail(
+            redact(url),
+            "cluster",
+            f"it serves the cluster with genesis hash {genesis}; {source} says {expected}",
+            f"check --rpc-url against --env {net.name}: a run refuses to write",
+            ExitCode.COULD_NOT_RUN,
+        )
+    if not wrong:
+        agreed = f"{len(hashes)} RPCs agree, " if len(hashes) > 1 else ""
+        pinned = "as given" if net.genesis_hash else "not pinned (--genesis-hash pins it)"
+        found.ok(net.name, "cluster", f"{agreed}genesis hash {expected}, {pinned}")
+
+
+async def _check_program(client: RpcClient, found: Findings) -> ProgramData | None:
+    program = str(client.network.program_id)
+    try:
+        async with asyncio.timeout(_FETCH_S):
+            data = await fetch(client)
+    except TimeoutError:
+        detail = f"RPC {client.transport.where}: no program data in {_FETCH_S:g} s"
+        found.fail(program, "program", detail, "use an RPC that is nearer or faster", ExitCode.COULD_NOT_RUN)
+        return None
+    except EmptyProgramError as error:
+        hint = "check --env, --program-id and --rpc-url: they must belong together"
+        found.fail(program, "program", str(error), hint, ExitCode.COULD_NOT_RUN)
+        return None
+    except LedgerError as error:
+        hint = f"{_rpc_hint(error)}; some RPCs do not serve getProgramAccounts: use one that does"
+        found.fail(program, "program", str(error), hint, ExitCode.COULD_NOT_RUN)
+        return None
+    found.ok(
+        program, "program", f"{len(data.devices):,} devices, {len(data.users):,} users at slot {data.slot}"
+    )
+    for sentence in data.skipped:
+        found.warn(program, "account", sentence, "update dzbgp, or have the account looked at onchain")
+    return data
+
+
+async def _check_clock(client: RpcClient, found: Findings) -> None:
+    where = client.transport.where
+    try:
+        slot, _ = await client.height("confirmed")
+        block_time = await client.transport.call("getBlockTime", [slot])
+    except LedgerError as error:
+        hint = "nothing needs doing: a run needs no block time; compare this host's clock in another way"
+        found.warn(where, "clock", f"the ledger's time is not known: {error}", hint)
+        return
+    if type(block_time) is not int:
+        hint = "nothing needs doing: a run needs no block time"
+        found.warn(where, "clock", f"the ledger has no time for slot {slot}", hint)
+        return
+    ahead = time.time() - block_time
+    if abs(ahead) <= _CLOCK_S:
+        found.ok(where, "clock", f"within {_CLOCK_S:g} s of the ledger's")
+    elif ahead > 0:
+        hint = "check this host's clock (`timedatectl`); if it is right the RPC is behind, or the cluster stands still"
+        found.warn(where, "clock", f"this host's clock is {ahead:.0f} s ahead of the newest block", hint)
+    else:
+        hint = "set this host's clock (`timedatectl`): grace periods and history rely on it"
+        found.warn(where, "clock", f"this host's clock is {-ahead:.0f} s behind the newest block", hint)
+
+
+async def _balances(
+    client: RpcClient, publishers: Sequence[Pubkey], found: Findings
+) -> tuple[dict[Pubkey, int], int]:
+    try:
+        accounts = await client.accounts(publishers)
+        minimum = await client.minimum_balance(0)
+    except LedgerError as error:
+        found.fail(client.transport.where, "balances", str(error), _rpc_hint(error), ExitCode.COULD_NOT_RUN)
+        return {}, 0
+    return {
+        key: account.lamports if account else 0 for key, account in zip(publishers, accounts, strict=True)
+    }, minimum
+
+
+def _rpc_hint(error: LedgerError) -> str:
+    if isinstance(error, RpcStatusError) and error.status in _HTTP_REFUSED:
+        return "check the access token, which is a part of --rpc-url"
+    if isinstance(error, RpcStatusError) and error.status == _HTTP_BUSY:
+        return "it limits requests: ask less often, or use an RPC of your own"
+    if isinstance(error, RpcError):
+        return "the node answers, and can not serve this: try again, or another --rpc-url"
+    return "check --rpc-url, and the way there (a second --rpc-url is asked when the first is down)"

@@ -1,0 +1,128 @@
+"""Whether the state file can be used. It is neither made nor opened for writing, and its lock is not taken."""
+
+import contextlib
+import fcntl
+import json
+import os
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+from solders.pubkey import Pubkey
+
+from dzbgp.diagnostics.check.findings import Findings, Section
+from dzbgp.errors import ExitCode
+from dzbgp.state.schema import MIGRATIONS
+
+_PICK = "choose another file with --state"
+
+
+def check_state(path: Path, program_id: Pubkey) -> Findings:
+    """Looks at the state file at `path`, at its directory and at its lock."""
+    found = Findings(Section.STATE)
+    subject = str(path)
+    try:
+        _check_place(path, subject, found)
+        if path.is_file() and os.access(path, os.R_OK):
+            _check_content(path, subject, program_id, found)
+        _check_lock(path.with_name(path.name + ".lock"), subject, found)
+    except OSError as error:
+        why = f"it can not be looked at: {error.strerror or type(error).__name__}"
+        found.fail(subject, "writable", why, _PICK, ExitCode.USAGE)
+    return found
+
+
+def _check_place(path: Path, subject: str, found: Findings) -> None:
+    if path.is_dir():
+        detail = "it is a directory; expected a file"
+        found.fail(subject, "writable", detail, _PICK, ExitCode.USAGE)
+        return
+    if path.exists() and not (path.is_file() and os.access(path, os.R_OK | os.W_OK)):
+        detail = f"it can not be read and written by this user (uid {os.geteuid()})"
+        found.fail(subject, "writable", detail, f"chown it, or {_PICK}", ExitCode.USAGE)
+        return
+    # SQLite makes files beside it, and the first run makes the directories.
+    place = next(parent for parent in path.absolute().parents if parent.exists())
+    if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
+        detail = f"{place} can not be written by this user (uid {os.geteuid()})"
+        found.fail(subject, "writable", detail, f"chown or chmod the directory, or {_PICK}", ExitCode.USAGE)
+        return
+    there = "it is there and can be written" if path.exists() else f"not there yet; {place} can be written"
+    found.ok(subject, "writable", there)
+
+
+def _check_content(path: Path, subject: str, program_id: Pubkey, found: Findings) -> None:
+    if path.stat().st_size == 0:
+        return
+    if path.with_name(path.name + "-wal").exists():
+        # To read what is in there SQLite would have to write beside it.
+        found.ok(
+            subject, "content", "not looked at: a run has it open, or was killed and the next one sees to it"
+        )
+        return
+    try:
+        version, owner = _read(path)
+    except sqlite3.DatabaseError:
+        hint = "nothing needs doing: a run moves it aside and begins anew, remembering nothing of before"
+        found.warn(subject, "content", "it is corrupt, or no SQLite database", hint)
+        return
+    if version == 0 or owner is None:
+        detail = "it is another application's database; expected a file of dzbgp's own"
+        found.fail(subject, "content", detail, _PICK, ExitCode.USAGE)
+    elif owner != str(program_id):
+        detail = f"it belongs to program {owner}; expected that of {program_id}"
+        found.fail(subject, "content", detail, f"{_PICK}: every network needs its own", ExitCode.USAGE)
+    elif version > len(MIGRATIONS):
+        detail = f"a newer dzbgp wrote it (schema {version}, this one knows {len(MIGRATIONS)})"
+        found.warn(subject, "content", detail, f"update dzbgp, or {_PICK}: this one runs without its memory")
+    else:
+        found.ok(subject, "content", "it belongs to this program")
+
+
+def _read(path: Path) -> tuple[int, str | None]:
+    """Gives the schema's version and the program's key; None for a database without ours."""
+    # Immutable: SQLite makes no lock and no file beside it.
+    uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
+    with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
+        (version,) = database.execute("PRAGMA user_version").fetchone()
+        tables = {name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        if "flight_users" not in tables:
+            return int(version), None
+        row = database.execute("SELECT value FROM meta WHERE key = 'program_id'").fetchone()
+        return int(version), str(row[0]) if row else None
+
+
+def _check_lock(lock: Path, subject: str, found: Findings) -> None:
+    with _opened(lock) as descriptor:
+        if descriptor is None:
+            found.ok(subject, "lock", "no run has it")
+            return
+        try:
+            # Shared, and given back at once: a run that begins meanwhile tries again for some seconds.
+            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            hint = "wait for it to end, or stop it: one run at a time; a second one ends with exit code 1"
+            found.warn(subject, "lock", f"another run has it{_holder(descriptor)}", hint)
+        else:
+            found.ok(subject, "lock", "no run has it")
+
+
+@contextlib.contextmanager
+def _opened(lock: Path) -> Iterator[int | None]:
+    try:
+        descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        yield None
+        return
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _holder(descriptor: int) -> str:
+    try:
+        holder = json.loads(os.pread(descriptor, 1000, 0))
+        return f": pid {int(holder['pid'])}, since {str(holder['since'])[:40]}"
+    except (ValueError, KeyError, TypeError):
+        return ""

@@ -1,0 +1,36 @@
+"""What came of asking one device, step by step."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+
+from dzbgp.models.ledger import Neighbor, Vrf
+
+
+class Step(IntEnum):
+    """How far one came, in the order of the steps."""
+
+    CONNECT = 1
+    """A TCP connection."""
+    OPEN = 2
+    """NAPALM's own opening: TLS, login, `show version`."""
+    VERSION = 3
+    READ = 4
+    """The commands of a pass."""
+    DONE = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """The step that was begun last, and why it ended there; DONE without."""
+
+    step: Step
+    failed_check: str = ""
+    """The name of the check that failed."""
+    error: str = ""
+    """What went wrong, in one line."""
+    seconds: float = 0.0
+    """How long the slowest step took."""
+    version: str = ""
+    """EOS's own, such as 4.31.2F."""
+    vrfs: tuple[Vrf, ...] = ()
+    neighbors: tuple[Neighbor, ...] = ()

@@ -1,0 +1,247 @@
+"""Loads a Nornir inventory so that it is safe to run, and chooses hosts of it."""
+
+import copy
+import logging
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import ruamel.yaml
+from nornir import InitNornir
+from nornir.core import Nornir
+from nornir.core.inventory import ConnectionOptions, Host
+from nornir.core.plugins.inventory import InventoryPluginRegister
+
+from dzbgp.eos import credentials as device_login
+from dzbgp.eos.credentials import Login
+from dzbgp.eos.eapi import bound_answers
+from dzbgp.eos.tls import Verification, Verifier
+from dzbgp.errors import DzbgpError, InventoryError
+from dzbgp.fleet.from_ledger.source import PLUGIN, check_options, is_ledger_url, parse_ledger_url
+from dzbgp.fleet.inventory.filters import choose
+from dzbgp.fleet.inventory.schema import check_simple_inventory
+from dzbgp.fleet.runner import is_on_cluster, ready_cluster, runner_of, tell_workers
+from dzbgp.ledger.networks import Network
+
+log = logging.getLogger(__name__)
+
+CONNECTION = "napalm"
+DEFAULT_TIMEOUT_S = 30
+"""How long a device may take to answer one request where the inventory says nothing (NAPALM: 60 s)."""
+
+_PLATFORM = "eos"
+_MAX_PORT = 65_535
+
+
+@dataclass(frozen=True, slots=True)
+class FleetOptions:
+    """Which hosts to ask, and how many at once. `workers` None: as the inventory's configuration says."""
+
+    limit: tuple[str, ...] = ()
+    filters: tuple[tuple[str, str], ...] = ()
+    workers: int | None = None
+    groups: tuple[str, ...] = ()
+    """Hosts of any of these; empty: all."""
+    network: Network | None = None
+    """The ledger that an inventory made of it is read from, unless the inventory's configuration names one."""
+    verification: Verification = field(default_factory=Verification)
+    """Whether devices must prove who they are."""
+    runner: str | None = None
+    """Nornir's runner; None: as the inventory's configuration says, else threads."""
+    scheduler: str | None = None
+    """Where the Dask cluster's scheduler is; None: as Dask's configuration says."""
+    login: Login = field(default_factory=Login)
+    """For hosts that have none, nor does the environment."""
+
+
+def load_inventory(path: Path, options: FleetOptions | None = None) -> Nornir:
+    """Loads a directory of a SimpleInventory, a Nornir configuration file or a `dz://` URL, and chooses hosts.
+
+    Raises InventoryError, UsageError for options that choose nothing, and LedgerError when the inventory is
+    made of the ledger and that can't be read.
+    """
+    bound_answers()
+    options = options or FleetOptions()
+    verifier = Verifier(options.verification)
+    nornir = _init(path, options)
+    needs_login = False
+    for name, host in nornir.inventory.hosts.items():
+        needs_login |= _own_connection(path, name, host, verifier, options.login)
+    tell_workers(nornir, path, options, needs_login=needs_login)
+    return choose(nornir, options.limit, options.groups, options.filters)
+
+
+def network_of(path: Path) -> str | None:
+    """Gives the name of the network whose ledger an inventory says that it is made of, if it says so.
+
+    Raises InventoryError.
+    """
+    if is_ledger_url(path):
+        return str(parse_ledger_url(path)["env"])
+    if not os.path.isfile(path):  # noqa: PTH113 - Path.is_file raises where a directory may not be searched
+        return None
+    inventory = _config_file(path)["inventory"]
+    env = inventory["options"].get("env") if inventory.get("plugin") == PLUGIN else None
+    return None if env is None else str(env)
+
+
+def _init(path: Path, options: FleetOptions) -> Nornir:
+    settings: dict[str, Any] = {"logging": {"enabled": False}}
+    if is_ledger_url(path):
+        inventory = {"plugin": PLUGIN, "options": parse_ledger_url(path)}
+        settings |= {"inventory": inventory}
+    elif os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a directory may not be searched
+        files = [path / f"{name}.yaml" for name in ("hosts", "groups", "defaults")]
+        check_simple_inventory(*files)
+        names = ("host_file", "group_file", "defaults_file")
+        inventory = {"plugin": "SimpleInventory", "options": dict(zip(names, map(str, files), strict=True))}
+        settings |= {"inventory": inventory}
+    elif os.path.isfile(path):  # noqa: PTH113 - as above
+        settings |= _config_file(path)
+    else:
+        raise InventoryError(
+            f"--inventory {path}: there is no such file or directory; expected a directory with hosts.yaml, "
+            "a Nornir configuration file, or dz://NETWORK"
+        )
+    if settings["inventory"].get("plugin") == PLUGIN:
+        _ready_plugin(settings["inventory"]["options"], options.network)
+    settings["runner"] = runner_of(settings.get("runner"), options.runner, options.workers, options.scheduler)
+    if is_on_cluster(settings["runner"]):
+        ready_cluster()
+    try:
+        return InitNornir(**settings)
+    except DzbgpError:
+        raise
+    except Exception as error:
+        # Whatever plugin the file names may raise whatever it likes; its message may hold secrets.
+        log.debug("inventory", exc_info=True)
+        raise InventoryError(
+            f"--inventory {path}: Nornir could not load it: {type(error).__name__} (--verbose tells more)"
+        ) from error
+
+
+def _ready_plugin(options: dict[str, Any], net: Network | None) -> None:
+    """Points our own plugin at the ledger of this run, where its options say nothing of another."""
+    from dzbgp.fleet.from_ledger.plugin import DoubleZeroInventory  # noqa: PLC0415 - only here
+
+    # Found without its entry point too, as in a checkout that is not installed.
+    InventoryPluginRegister.register(PLUGIN, DoubleZeroInventory)
+    if net is not None and options.get("env") in {None, net.name}:
+        ours = {"env": net.name, "rpc_url": list(net.rpc_urls), "program_id": str(net.program_id)}
+        for key, value in ours.items():
+            if value and options.get(key) is None:
+                options[key] = value
+
+
+def _config_file(path: Path) -> dict[str, Any]:
+    """Reads a Nornir configuration; a SimpleInventory's files are also looked for beside it."""
+    try:
+        config = ruamel.yaml.YAML(typ="safe").load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, ValueError, TypeError, RecursionError, ruamel.yaml.error.YAMLError) as error:
+        raise InventoryError(f"{path}: no readable YAML ({type(error).__name__})") from None
+    if not isinstance(config, dict):
+        raise InventoryError(f"{path}: expected a Nornir configuration, a mapping")
+    config.pop("logging", None)
+    inventory = config.setdefault("inventory", {})
+    if not isinstance(inventory, dict):
+        raise InventoryError(f"{path}: inventory: expected a mapping with plugin and options")
+    if inventory.get("plugin", "SimpleInventory") == "SimpleInventory":
+        _find_files(path, _options_of(path, inventory))
+    elif inventory["plugin"] == PLUGIN:
+        options = _options_of(path, inventory)
+        check_options(f"{path}: inventory: options", options)
+        extra = options.get("extra")
+        if extra is not None:
+            names = [extra] if isinstance(extra, str) else extra
+            options["extra"] = [str(_beside(path, name)) if isinstance(name, str) else name for name in names]
+    return config
+
+
+def _options_of(path: Path, inventory: dict[str, Any]) -> dict[str, Any]:
+    options: Any = inventory.get("options") or {}
+    if not isinstance(options, dict):
+        raise InventoryError(f"{path}: inventory: options: expected a mapping of options to their values")
+    inventory["options"] = options
+    return options
+
+
+def _find_files(path: Path, options: dict[str, Any]) -> None:
+    files = []
+    for name in ("host", "group", "defaults"):
+        key = f"{name}_file"
+        plural = name if name.endswith("s") else f"{name}s"
+        named = options.get(key, f"{plural}.yaml")
+        if not isinstance(named, str):
+            raise InventoryError(f"{path}: inventory: options: {key}: expected a file's name")
+        files.append(_beside(path, named))
+        options[key] = str(files[-1])
+    check_simple_inventory(*files)
+
+
+def _beside(path: Path, named: str) -> Path:
+    """Finds a file that a configuration names: Nornir takes it from the working directory, which is seldom meant."""
+    file = Path(named).expanduser()
+    for other in (file, path.parent / file, path.parent / file.name):
+        if other.exists():
+            return other
+    return file
+
+
+class _OwnOptions(ConnectionOptions):
+    """Connection options whose extras are copied for everybody who asks for them.
+
+    NAPALM's driver takes things out of what it is given: after an attempt that failed, the next one would be
+    made without them.
+    """
+
+    @property
+    def extras(self) -> dict[str, Any] | None:
+        """A copy."""
+        return copy.deepcopy(self._kept)
+
+    @extras.setter
+    def extras(self, extras: dict[str, Any] | None) -> None:
+        self._kept = extras
+
+
+def _own_connection(path: Path, name: str, host: Host, verifier: Verifier, login: Login) -> bool:
+    """Gives `host` a connection of its own making, and says whether its inventory lacks a login.
+
+    nornir-napalm 0.6 writes the port into the dictionary of extras that it was given, and NAPALM's driver
+    takes things out of it; where that is a group's, the next host is asked on the port of the one before.
+    """
+    try:
+        resolved = host.get_connection_parameters(CONNECTION)
+        extras = copy.deepcopy(resolved.extras or {})
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InventoryError(f"--inventory {path}: host {name!r} has malformed connection options") from error
+    if resolved.platform != _PLATFORM:
+        found = (
+            "no platform, nor have its groups or the defaults"
+            if resolved.platform is None
+            else f"platform {resolved.platform!r}"
+        )
+        raise InventoryError(f"--inventory {path}: host {name!r} has {found}; expected platform: {_PLATFORM}")
+    if resolved.port is not None and not (isinstance(resolved.port, int) and 0 < resolved.port <= _MAX_PORT):
+        # The socket library would take it modulo 65536.
+        raise InventoryError(
+            f"--inventory {path}: host {name!r} has port {resolved.port!r}; expected 1 to {_MAX_PORT}"
+        )
+    for key, default in (("timeout", DEFAULT_TIMEOUT_S), ("optional_args", {})):
+        if extras.get(key) is None:
+            extras[key] = default
+    verifier.apply(host, f"--inventory {path}: host {name!r}", extras["optional_args"], path)
+    needs_login = not (resolved.username and resolved.password)
+    # As a pair: of two environments each may know another user.
+    here = device_login.here() if needs_login else Login()
+    spare = here if here.username or here.password else login
+    host.connection_options[CONNECTION] = _OwnOptions(
+        hostname=resolved.hostname or name,
+        port=resolved.port,
+        username=resolved.username or spare.username,
+        password=resolved.password or spare.password,
+        platform=resolved.platform,
+        extras=extras,
+    )
+    return needs_login

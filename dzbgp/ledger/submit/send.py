@@ -1,0 +1,35 @@
+"""The first send of a transaction: what the node's answer says about its fate, which is seldom much."""
+
+import logging
+
+from dzbgp.ledger.errors import LedgerError, RpcError
+from dzbgp.ledger.rpc.client import RpcClient
+from dzbgp.ledger.submit.confirm import InFlight
+from dzbgp.ledger.submit.rejection import ALREADY_PROCESSED, BLOCKHASH_NOT_FOUND, Rejection, read_rejection
+
+log = logging.getLogger(__name__)
+
+# The node says that it has not taken the transaction: a malformed or unknown request, a failed preflight, a bad
+# signature. After any other error (an internal one, a rate limit) a proxy may have passed it on all the same.
+_NOT_TAKEN = frozenset({-32700, -32600, -32601, -32602, -32002, -32003})
+
+
+async def first_send(client: RpcClient, flight: InFlight, program_id: str) -> Rejection | None:
+    """Sends `flight`, once; gives why the node refused it, None when it may land."""
+    try:
+        await client.send(flight.raw)
+    except RpcError as error:
+        if error.code not in _NOT_TAKEN:
+            log.warning("send: signature=%s: %s; it is sent again", flight.signature, error)
+            return None
+        data = error.data if isinstance(error.data, dict) else {}
+        err = data.get("err")
+        if err is None:
+            return Rejection(None, f"the node refused it: {error}")
+        if err in (ALREADY_PROCESSED, BLOCKHASH_NOT_FOUND):
+            # Either it has landed, or this node has not heard of the blockhash yet: time will tell.
+            return None
+        return read_rejection(err, data.get("logs") or (), program_id)
+    except LedgerError as error:
+        log.warning("send: signature=%s: %s; its fate is looked for", flight.signature, error)
+    return None

@@ -1,0 +1,47 @@
+"""A listing for machines: schema_version 1."""
+
+import json
+from dataclasses import asdict
+from datetime import UTC
+from typing import Any
+
+from dzbgp.listing.model import Listing, Source
+
+SCHEMA_VERSION = 1
+
+
+def render(listing: Listing[Any]) -> str:
+    """Gives the listing as indented JSON in plain ASCII, without a final newline.
+
+    Every key is always there, whatever columns were chosen for tables; what has nothing to say is null. Keys
+    never disappear within a schema_version. Ages are seconds before `slot`, by the cluster's own slot rate.
+    `summary` counts the activated users of the rows; `total` is the number of rows without any filter.
+    """
+    document = origin(listing.source)
+    document["stale_after_s"] = listing.source.stale_after_s
+    document[f"{listing.noun}s"] = [
+        {item.name: item.value(row) for item in listing.fields} for row in listing.rows
+    ]
+    if listing.devices is not None:
+        document["devices"] = [
+            {"device": one.device, "device_pk": one.pubkey, **asdict(one.counts)} for one in listing.devices
+        ]
+    document["summary"] = {
+        "total": listing.total,
+        "shown": len(listing.rows),
+        **asdict(listing.counts),
+    }
+    document["notes"] = list(listing.source.notes)
+    return json.dumps(document, indent=2, allow_nan=False)
+
+
+def origin(source: Source) -> dict[str, Any]:
+    """Gives the keys that every document begins with."""
+    return {
+        "schema_version": SCHEMA_VERSION,
+        "env": source.env,
+        "program_id": source.program_id,
+        "slot": source.slot,
+        "seconds_per_slot": source.seconds_per_slot,
+        "fetched_at": source.fetched_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+    }

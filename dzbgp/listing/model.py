@@ -1,0 +1,153 @@
+"""The model that every format prints: rows, what a field of a row is, and what was counted."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from dzbgp.decision.policy import Clock
+from dzbgp.models.ledger import BgpStatus, User, UserStatus
+from dzbgp.report.digest import abbreviated
+
+R = TypeVar("R")
+
+Value = str | int | float | bool | list[str] | None
+"""What JSON and CSV hold."""
+Styled = tuple[str, str]
+"""Text for a terminal, and the name of its style."""
+
+NOTHING = "-"
+
+
+@dataclass(frozen=True, slots=True)
+class Field(Generic[R]):
+    """One thing that is known of a row. Without a `title` it is in JSON and CSV only."""
+
+    name: str
+    """As JSON, CSV, --sort and --columns call it."""
+    value: Callable[[R], Value]
+    title: str = ""
+    text: Callable[[R], Styled] | None = None
+    """What a terminal shows; None: the value."""
+    short: Callable[[R], str] | None = None
+    """The same where space is scarce."""
+    rank: int = 0
+    """When it goes to the second line of a row on a narrow terminal: 1 goes first, 0 stays."""
+    right: bool = False
+    order: Callable[[R], Any] | None = None
+    """What rows are sorted by; None: the value. What is None itself comes last."""
+
+    def shown(self, row: R) -> Styled:
+        """Gives the text for a terminal."""
+        if self.text is not None:
+            return self.text(row)
+        value = self.value(row)
+        return (NOTHING if value is None or value == "" else str(value)), ""
+
+    def key(self, row: R) -> Any:
+        """Gives what to sort by."""
+        key = self.order(row) if self.order else self.value(row)
+        return key.casefold() if isinstance(key, str) else key
+
+
+@dataclass(frozen=True, slots=True)
+class BgpCounts:
+    """Activated users by what the ledger says of their sessions. `stale` ones are in `up` or `down` too."""
+
+    users: int = 0
+    up: int = 0
+    down: int = 0
+    unknown: int = 0
+    stale: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceCounts:
+    """The counts of one device. `pubkey` is that of the account, which may be gone."""
+
+    device: str
+    pubkey: str
+    counts: BgpCounts
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where and when rows were read."""
+
+    env: str
+    program_id: str
+    slot: int
+    seconds_per_slot: float
+    fetched_at: datetime
+    stale_after_s: float
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[R]):
+    """Everything that one reading command found."""
+
+    noun: str
+    """What a row is: `user` or `device`."""
+    source: Source
+    fields: tuple[Field[R], ...]
+    rows: tuple[R, ...]
+    total: int
+    """How many there are without the filters."""
+    counts: BgpCounts
+    devices: tuple[DeviceCounts, ...] | None = None
+    """The rows' users by device; None where each row is a device."""
+    columns: tuple[str, ...] = ()
+    """The fields that were asked for; none: all."""
+
+    @property
+    def chosen(self) -> tuple[Field[R], ...]:
+        """The fields to show in tables and CSV, in the order they were asked for."""
+        by_name = {item.name: item for item in self.fields}
+        return tuple(by_name[name] for name in self.columns) or self.fields
+
+    @property
+    def titled(self) -> tuple[tuple[str, Field[R]], ...]:
+        """What a table shows: titles and fields. One without a title is shown only when it was asked for."""
+        return tuple((item.title or item.name, item) for item in self.chosen if item.title or self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Ages:
+    """Slots as ages, by the cluster's own rate. `stale_after_s`: seconds after which a report is stale."""
+
+    clock: Clock
+    stale_after_s: float
+
+    def since(self, slot: int) -> float | None:
+        """Gives the seconds since `slot`, None for a slot that never was (0)."""
+        return round(self.clock.age_s(slot), 1) if slot else None
+
+    def is_stale(self, user: User) -> bool:
+        """Tells whether an activated user's report is overdue; who was never reported is not stale."""
+        if user.status is not UserStatus.ACTIVATED or not user.last_bgp_reported_at:
+            return False
+        return self.clock.age_s(user.last_bgp_reported_at) > self.stale_after_s
+
+    def count(self, users: Iterable[User]) -> BgpCounts:
+        """Counts the activated ones of `users`."""
+        active = [user for user in users if user.status is UserStatus.ACTIVATED]
+        up, down = (sum(user.bgp_status is one for user in active) for one in (BgpStatus.UP, BgpStatus.DOWN))
+        stale = sum(map(self.is_stale, active))
+        return BgpCounts(len(active), up, down, len(active) - up - down, stale)
+
+
+def arranged(rows: Iterable[R], fields: Sequence[Field[R]], wanted: Sequence[tuple[str, bool]]) -> list[R]:
+    """Sorts by (field, descending), the first counts most. What has no value comes last either way."""
+    by_name = {item.name: item for item in fields}
+    found = list(rows)
+    for name, descending in reversed(wanted):
+        known = [row for row in found if by_name[name].key(row) is not None]
+        missing = [row for row in found if by_name[name].key(row) is None]
+        found = sorted(known, key=by_name[name].key, reverse=descending) + missing
+    return found
+
+
+def name_or_key(text: str) -> str:
+    """Gives a name as it is; where a key stands for it, the key's two ends."""
+    return abbreviated(text) if len(text) > 32 else text  # noqa: PLR2004 - keys have 43 or 44 characters

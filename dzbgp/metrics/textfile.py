@@ -1,0 +1,97 @@
+"""The metrics of a program that cron starts: a file that node_exporter's textfile collector reads."""
+
+import contextlib
+import logging
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from dzbgp.errors import ExitCode, UsageError
+from dzbgp.metrics.gauges import BALANCE, LAST_COMPLETE, LAST_SUCCESS, DeviceLabels, Snapshot
+from dzbgp.metrics.registry import Metrics
+from dzbgp.models.ledger import Report
+
+log = logging.getLogger(__name__)
+
+
+class MetricsTextfile:
+    """The metrics of one run, and the file that they go to at its end. Without a file it does nothing.
+
+    What must be remembered from run to run is read back from the file: since when a device is silent, when a pass
+    last came to a report, and balances. Any other gauge is of this run alone, and every counter starts at 0.
+    """
+
+    def __init__(self, file: Path | None) -> None:
+        """Raises UsageError when the file could not be written at the end."""
+        self._file = file
+        self.metrics: Metrics | None = None
+        if file is not None:
+            _check(file)
+            self.metrics = Metrics()
+            self.metrics.resume(read_back(file))
+
+    @contextlib.contextmanager
+    def recording_failure(self) -> Iterator[None]:
+        """Writes the file too when the pass inside fails as a whole; the error goes on its way."""
+        started = time.monotonic()
+        try:
+            yield
+        except (Exception, KeyboardInterrupt) as error:
+            if self.metrics is not None:
+                self.metrics.observe_failed_pass(error, time.monotonic() - started)
+                self._write()
+            raise
+
+    def finish(self, report: Report, result: ExitCode) -> bool:
+        """Writes the file after a pass that came to a report; says whether that went well."""
+        if self.metrics is None:
+            return True
+        self.metrics.observe_pass(report, result)
+        return self._write()
+
+    def _write(self) -> bool:
+        if self.metrics is None or self._file is None:
+            return True
+        try:
+            self.metrics.write_textfile(self._file)
+        except OSError as error:
+            log.error("--metrics-textfile %s: %s", self._file, error.strerror)  # noqa: TRY400 - one line
+            return False
+        return True
+
+
+def read_back(file: Path) -> Snapshot:
+    """Gives what an earlier run left in `file`; nothing when there is none or it is not of this program."""
+    last_success_at: dict[DeviceLabels, float] = {}
+    balances: dict[str, float] = {}
+    last_complete_at = 0.0
+    try:
+        text = file.read_text(encoding="utf-8")
+        for family in text_string_to_metric_families(text):
+            for sample in family.samples:
+                if family.name == LAST_SUCCESS:
+                    labels = DeviceLabels(sample.labels["device"], sample.labels["host"])
+                    last_success_at[labels] = sample.value
+                elif family.name == BALANCE:
+                    balances[sample.labels["publisher"]] = sample.value
+                elif family.name == LAST_COMPLETE:
+                    last_complete_at = sample.value
+    except FileNotFoundError:
+        return Snapshot()
+    except (OSError, ValueError, KeyError, IndexError) as error:
+        log.warning("--metrics-textfile %s: begun anew, it can't be read: %s", file, error)
+        return Snapshot()
+    return Snapshot(last_complete_at=last_complete_at, last_success_at=last_success_at, balances=balances)
+
+
+def _check(file: Path) -> None:
+    """Finds out before anything is written onchain that the metrics would have nowhere to go."""
+    if file.suffix != ".prom":
+        raise UsageError(
+            f"--metrics-textfile {file}: expected a name that ends in .prom, node_exporter reads no other"
+        )
+    if file.is_dir() or not file.parent.is_dir() or not os.access(file.parent, os.W_OK):
+        raise UsageError(f"--metrics-textfile {file}: expected a file in a directory that can be written to")

@@ -1,0 +1,127 @@
+"""The timelines of a day as positions in percent and words, ready to be drawn."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from dzbgp.report.digest import abbreviated, device_name, one_line
+from dzbgp.report.html.timeline import Day, Span, Timeline
+from dzbgp.report.summary import amount
+
+_HOUR_S = 3600
+_TICKS_EVERY_S = 6 * _HOUR_S
+_NARROW = 0.35
+"""Percent: a span narrower than this would be hard to see and is drawn as a mark."""
+_TOLD = 6
+"""How many of a user's transitions are read out, the latest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A span: where it stands, in percent, what it looks like and what it says."""
+
+    kind: str
+    x: float
+    width: float
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A moment that is too short for a bar."""
+
+    x: float
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One user's timeline."""
+
+    user: str
+    whole_key: str
+    device: str
+    tunnel: str
+    bars: tuple[Bar, ...]
+    marks: tuple[Mark, ...]
+    transitions: int
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class DayView:
+    """All of it, with the hours above."""
+
+    lines: tuple[Line, ...]
+    left_out: int
+    ticks: tuple[tuple[float, str], ...]
+    """Place in percent and UTC time of the hours that are named."""
+
+
+def day_view(day: Day) -> DayView:
+    """Gives what the template draws."""
+    scale = _Scale(day)
+    return DayView(tuple(scale.line(timeline) for timeline in day.shown), day.left_out, tuple(scale.ticks()))
+
+
+class _Scale:
+    def __init__(self, day: Day) -> None:
+        self._day = day
+
+    def at(self, moment: float) -> float:
+        """Gives the place of a moment in percent."""
+        share = (moment - self._day.start) / (self._day.end - self._day.start)
+        return round(100 * min(max(share, 0.0), 1.0), 3)
+
+    def ticks(self) -> Iterator[tuple[float, str]]:
+        moment = self._day.start - self._day.start % _TICKS_EVERY_S + _TICKS_EVERY_S
+        while moment < self._day.end:
+            yield self.at(moment), _clock(moment)
+            moment += _TICKS_EVERY_S
+
+    def line(self, timeline: Timeline) -> Line:
+        seen = timeline.decision.observation
+        key = str(seen.user.pubkey)
+        drawn = [(span, self._bar(span)) for span in timeline.spans]
+        short = (self._mark(span) for span, bar in drawn if bar.width < _NARROW and not span.up)
+        bounces = (Mark(self.at(at), f"down and up again before {_clock(at)} UTC") for at in timeline.bounces)
+        return Line(
+            user=abbreviated(key),
+            whole_key=key,
+            device=one_line(device_name(timeline.decision)),
+            tunnel=str(seen.user.tunnel_net),
+            bars=tuple(bar for _, bar in drawn),
+            marks=(*short, *bounces),
+            transitions=timeline.transitions,
+            words=_words(timeline),
+        )
+
+    def _bar(self, span: Span) -> Bar:
+        x = self.at(span.start)
+        state = "up" if span.up else "down"
+        if not span.certain:
+            return Bar(
+                f"{state} inferred",
+                x,
+                round(self.at(span.end) - x, 3),
+                f"{state} before {_clock(span.end)} UTC",
+            )
+        return Bar(state, x, round(self.at(span.end) - x, 3), f"{state} {_from_to(span)}")
+
+    def _mark(self, span: Span) -> Mark:
+        return Mark(self.at((span.start + span.end) / 2), f"down {_from_to(span)}")
+
+
+def _words(timeline: Timeline) -> str:
+    """The timeline for who does not see it."""
+    certain = [span for span in timeline.spans if span.certain]
+    latest = [f"{'up' if span.up else 'down'} from {_clock(span.start)}" for span in certain[-_TOLD:]]
+    return f"{amount(timeline.transitions, 'transition')}; {', '.join(latest) or 'nothing is known for certain'} UTC"
+
+
+def _from_to(span: Span) -> str:
+    return f"{_clock(span.start)} to {_clock(span.end)} UTC"
+
+
+def _clock(moment: float) -> str:
+    return f"{datetime.fromtimestamp(moment, UTC):%H:%M}"

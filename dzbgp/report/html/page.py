@@ -1,0 +1,240 @@
+"""The report as one HTML file that needs nothing else: no network, no script, no font.
+
+The template escapes whatever it is given. The file's own policy (CSP) lets a browser load nothing and run nothing,
+and applies no style but the one below, by its hash.
+"""
+
+from base64 import b64encode
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC
+from functools import cache
+from hashlib import sha256
+from pathlib import Path
+from typing import Generic, TypeVar
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
+from markupsafe import Markup
+
+from dzbgp.models.ledger import Action, BgpStatus, Decision, DeviceReading, DeviceResult, Observed, Report
+from dzbgp.report.digest import Digest, Tone, device_name, host_name, one_line
+from dzbgp.report.html.day import day_view
+from dzbgp.report.html.timeline import day
+from dzbgp.report.summary import amount, rtt_text
+
+Item = TypeVar("Item")
+
+_TEMPLATES = Path(__file__).with_name("templates")
+_SHOWN_AT_ONCE = 100
+"""Rows of a list that stand there unfolded."""
+_RESULT_ORDER = (DeviceResult.FAILED, DeviceResult.SUSPECT, DeviceResult.UNMATCHED, DeviceResult.OK)
+
+
+def render(report: Report, *, show_all: bool = False) -> str:
+    """Gives the report as HTML; users that nothing is done about only with `show_all`."""
+    digest = Digest(report)
+    css = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
+    return _template().render(
+        css=Markup(css),  # noqa: S704 - a file of our own
+        css_hash=b64encode(sha256(css.encode()).digest()).decode(),
+        report=report,
+        digest=digest,
+        moment=report.started_at.astimezone(UTC),
+        tiles=_tiles(digest),
+        fleet=Share.of("The fleet", report.decisions),
+        changes=_folded([_row(item, digest) for item in digest.changes]),
+        held=_folded([_row(item, digest) for item in digest.held]),
+        others=_folded([_row(item, digest) for item in digest.others] if show_all else []),
+        left_out=[tuple(map(one_line, item)) for item in digest.left_out()],
+        failed_writes=[
+            (str(user), one_line(name), one_line(why)) for user, name, why in digest.failed_writes()
+        ],
+        unknown=digest.unknown(),
+        devices=_folded(_devices(report)),
+        day=day_view(day(report)),
+    )
+
+
+@cache
+def _template() -> Template:
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["line"] = one_line
+    environment.filters["amount"] = amount
+    return environment.get_template("report.html.j2")
+
+
+@dataclass(frozen=True, slots=True)
+class Folded(Generic[Item]):
+    """A list of which only the first part is shown at once."""
+
+    first: Sequence[Item]
+    rest: Sequence[Item]
+
+
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """One number of the totals."""
+
+    name: str
+    value: str
+    tone: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A user of a table, as text."""
+
+    user: str
+    device: str
+    client_ip: str
+    tunnel: str
+    vrf: str
+    onchain: str
+    status: str
+    direction: str
+    """`up` or `down` for a change, else `same`."""
+    rtt: str
+    result: str
+    tone: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """How many users of a device, or of all, belong where; drawn as a bar."""
+
+    name: str
+    up: int
+    down: int
+    absent: int
+    """Without a neighbor, and not Up onchain: nothing is to be reported."""
+    unknown: int
+
+    @classmethod
+    def of(cls, name: str, decisions: Iterable[Decision]) -> "Share":
+        """Counts the verdicts."""
+        found = Counter(map(_verdict, decisions))
+        return cls(name, found["up"], found["down"], found["absent"], found["unknown"])
+
+    @property
+    def parts(self) -> list[tuple[str, str, int, float, float]]:
+        """Gives kind, word, number, and start and width in percent, of each part that there is."""
+        counts = (
+            ("up", "up", self.up),
+            ("down", "down", self.down),
+            ("absent", "without a session", self.absent),
+            ("unknown", "unknown", self.unknown),
+        )
+        whole = sum(number for _, _, number in counts)
+        found, start = [], 0.0
+        for kind, word, number in counts:
+            if number:
+                width = 100 * number / whole
+                found.append((kind, word, number, round(start, 3), round(width, 3)))
+                start += width
+        return found
+
+    @property
+    def legend(self) -> list[tuple[str, str]]:
+        """Gives kind and word of each part that there is."""
+        return [(kind, word.capitalize()) for kind, word, *_ in self.parts]
+
+    @property
+    def words(self) -> str:
+        """What the bar shows, for who does not see it."""
+        return ", ".join(f"{number:,} {word}" for _, word, number, _, _ in self.parts) or "no users"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRow:
+    """A device of the table, as text."""
+
+    name: str
+    result: str
+    sessions: str
+    share: Share
+
+
+def _verdict(decision: Decision) -> str:
+    if decision.status is BgpStatus.UP:
+        return "up"
+    if decision.status is BgpStatus.DOWN:
+        return "down"
+    return "unknown" if decision.observation.observed is Observed.UNKNOWN else "absent"
+
+
+def _folded(rows: Sequence[Item]) -> Folded[Item]:
+    return Folded(rows[:_SHOWN_AT_ONCE], rows[_SHOWN_AT_ONCE:])
+
+
+def _tiles(digest: Digest) -> list[Tile]:
+    counted = digest.totals
+    answered = counted.devices - counted.devices_failed - counted.devices_unmatched
+    tiles = [
+        Tile("Devices answered", f"{answered:,} of {counted.devices:,}", _bad(counted.devices - answered)),
+        Tile("Users", f"{counted.users:,}"),
+        Tile("Up", f"{counted.up:,}", "up"),
+        Tile("Down", f"{counted.down:,}", "down" if counted.down else ""),
+    ]
+    if counted.undecided:
+        tiles.append(Tile("No verdict", f"{counted.undecided:,}"))
+    if digest.report.dry_run:
+        tiles.append(Tile("To be written", f"{counted.to_submit:,}"))
+    else:
+        tiles.append(Tile("Written", f"{counted.submitted:,} of {counted.to_submit:,}"))
+    more = (
+        ("Failed", counted.failed, "bad"),
+        ("Pending", counted.pending, ""),
+        ("Held", counted.held, "bad"),
+    )
+    return [*tiles, *(Tile(name, f"{number:,}", tone) for name, number, tone in more if number)]
+
+
+def _bad(number: int) -> str:
+    return "bad" if number else ""
+
+
+def _row(decision: Decision, digest: Digest) -> Row:
+    seen = decision.observation
+    onchain = seen.user.bgp_status
+    status = onchain if decision.status is None else decision.status
+    result, tone = "", Tone.GOOD
+    if decision.action is Action.SUBMIT and not digest.report.dry_run:
+        result, tone = digest.result(decision)
+    return Row(
+        user=str(seen.user.pubkey),
+        device=one_line(device_name(decision)),
+        client_ip=seen.user.client_ip,
+        tunnel=str(seen.user.tunnel_net),
+        vrf=one_line(seen.vrf or ""),
+        onchain=onchain.label,
+        status=status.label,
+        direction="same" if status is onchain else "down" if status is BgpStatus.DOWN else "up",
+        rtt=rtt_text(decision.rtt_ns),
+        result=result,
+        tone=tone.value,
+        why=one_line(decision.detail or decision.reason),
+    )
+
+
+def _devices(report: Report) -> list[DeviceRow]:
+    """Gives the devices, those with trouble first."""
+    users: dict[str, list[Decision]] = {}
+    for decision in report.decisions:
+        users.setdefault(decision.observation.host, []).append(decision)
+    readings = sorted(report.devices, key=lambda item: (_RESULT_ORDER.index(item.result), item.host))
+    return [_device(item, users.get(item.host, ())) for item in readings]
+
+
+def _device(reading: DeviceReading, decisions: Iterable[Decision]) -> DeviceRow:
+    name = one_line(host_name(reading))
+    established = sum(neighbor.is_up for neighbor in reading.neighbors)
+    sessions = f"{established:,} of {len(reading.neighbors):,}" if reading.result is DeviceResult.OK else "-"
+    return DeviceRow(name, reading.result.value, sessions, Share.of(name, decisions))

@@ -1,0 +1,97 @@
+"""What `dzbgp watch` does between its options and its end."""
+
+import contextlib
+import logging
+import signal
+import threading
+
+from dzbgp.console.logs import silence_retry_logs
+from dzbgp.errors import ExitCode, UsageError
+from dzbgp.ledger.session import LedgerSession
+from dzbgp.ledger.submit.signers import Signers
+from dzbgp.metrics.registry import Metrics
+from dzbgp.models.ledger import Report
+from dzbgp.run.job import Setup
+from dzbgp.run.setup import (
+    RunRequest,
+    load_setup,
+    measure_balances,
+    measure_requests,
+    open_history,
+    open_ledger,
+    prepared,
+)
+from dzbgp.run.watch import Observer, Watch, WatchOptions
+from dzbgp.state.memory import Recall
+
+log = logging.getLogger(__name__)
+
+
+class _Measure(Observer):
+    """Keeps the metrics."""
+
+    def __init__(self, metrics: Metrics, ledger: LedgerSession) -> None:
+        self._metrics = metrics
+        self._ledger = ledger
+        self.signers: Signers | None = None
+        """Whose balances are ours to watch; None: those of all the fleet's publishers."""
+
+    def passed(self, report: Report, result: ExitCode) -> None:
+        measure_balances(self._metrics, self._ledger, report, self.signers)
+        self._metrics.observe_pass(report, result)
+        measure_requests(self._metrics, self._ledger)
+
+    def failed(self, error: BaseException, duration_s: float) -> None:
+        self._metrics.observe_failed_pass(error, duration_s)
+        measure_requests(self._metrics, self._ledger)
+
+
+class _Ended(Exception):  # noqa: N818 - no error
+    """Leaves the context of the ledger so that what still runs there is cancelled instead of waited for."""
+
+
+def watch_fleet(request: RunRequest, interval_s: float, metrics_addr: str | None) -> None:
+    """Watches until SIGTERM or SIGINT. Raises a DzbgpError when it can not even start."""
+    if interval_s <= 0:
+        raise UsageError("--interval: expected more than 0 s")
+    # From the first moment on: without a handler this signal ends a process.
+    asked = threading.Event()
+    signal.signal(signal.SIGHUP, lambda *_: asked.set())
+    silence_retry_logs()
+    with contextlib.suppress(_Ended), contextlib.ExitStack() as stack:
+        request, net = prepared(request, stack)
+        setup = load_setup(request)
+        metrics = Metrics()
+        if metrics_addr is not None:
+            stack.callback(metrics.serve(metrics_addr).close)
+        # A reload may bring hosts whose users nobody has asked for before: so it asks for those of all devices.
+        ledger = stack.enter_context(
+            open_ledger(request, net, lambda: watch.fleet, metrics.observe_fetch, is_fixed=False)
+        )
+        recall = Recall(open_history(request, net, stack), dry_run=request.dry_run)
+        measure = _Measure(metrics, ledger)
+        first = [setup]
+
+        def load() -> Setup:
+            fresh = first.pop() if first else load_setup(request)
+            measure.signers = fresh.options.signers
+            return fresh
+
+        watch = Watch(ledger, recall, load, WatchOptions(interval_s=interval_s), measure)
+        _heed_signals(watch)
+        if asked.is_set():
+            watch.reload()
+        watch.run()
+        raise _Ended
+
+
+def _heed_signals(watch: Watch) -> None:
+    def end(*_: object) -> None:
+        # The end is bounded; whoever asks again can not make it shorter, only untidy.
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, signal.SIG_IGN)
+        watch.interrupt()
+
+    signal.signal(signal.SIGHUP, lambda *_: watch.reload())
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, end)

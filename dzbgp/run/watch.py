@@ -1,0 +1,312 @@
+"""The long-running form: a pass every interval, until it is told to end.
+
+One bad pass never ends it. What a pass wants written goes to a worker (submit_worker.py), whose results the next
+pass takes in; so a slow ledger delays no look at the devices.
+"""
+
+import logging
+import math
+import queue
+import random
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from dzbgp.errors import DzbgpError, ExitCode
+from dzbgp.fleet.fleet import Fleet
+from dzbgp.ledger.session import LedgerSession, WriteResult
+from dzbgp.ledger.submit.signers import Signers
+from dzbgp.models.ledger import Action, DeviceResult, Report
+from dzbgp.report.summary import exit_code_of, summary
+from dzbgp.run.decider import write_of
+from dzbgp.run.job import Plan, Setup, plan_pass
+from dzbgp.run.submit_queue import Job, SubmitWorker
+from dzbgp.run.systemd import Notifier
+from dzbgp.state.memory import Recall
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class WatchOptions:
+    """Durations in seconds."""
+
+    interval_s: float = 60.0
+    jitter: float = 0.1
+    """The first pass begins within this share of the interval, so that many watchers started at once spread out."""
+    stop_wait_s: float = 35.0
+    """How long, when told to end, it waits for writes that are under way: a little longer than these wait
+    themselves (SubmitOptions.interrupt_wait_s)."""
+    passes: int | None = None
+    """Ends after so many passes; None: never."""
+
+
+class Observer:
+    """Is told of passes, for metrics; does nothing by itself."""
+
+    def passed(self, report: Report, result: ExitCode) -> None:
+        """A pass has ended."""
+
+    def failed(self, error: BaseException, duration_s: float) -> None:
+        """A pass could not be done."""
+
+
+class _Beat:
+    """A pass's progress feeds the watchdog: it bites only when nothing moves any more."""
+
+    def __init__(self, notifier: Notifier) -> None:
+        self._notifier = notifier
+
+    def stage(self, name: str, total: int) -> None:
+        log.debug("stage=%s total=%d", name, total)
+        self._notifier.alive()
+
+    def step(self, count: int = 1) -> None:  # noqa: ARG002 - Progress's own signature
+        self._notifier.alive()
+
+
+class Watch:
+    """Runs passes in the calling thread until it is told to end."""
+
+    def __init__(
+        self,
+        ledger: LedgerSession,
+        recall: Recall,
+        load: Callable[[], Setup],
+        options: WatchOptions,
+        observer: Observer | None = None,
+        notifier: Notifier | None = None,
+    ) -> None:
+        """Loads the first setup; `load` is called again for every reload. Raises a DzbgpError."""
+        self._ledger = ledger
+        self._recall = recall
+        self._load = load
+        self._setup = load()
+        self._options = options
+        self._observer = observer or Observer()
+        self._notifier = notifier or Notifier()
+        # Plain flags, and a queue whose `put` may interrupt its own `get`: an Event's lock is no place for a
+        # signal handler, which runs in the very thread that may hold it.
+        self._stopping = False
+        self._reloading = False
+        self._interruptible = False
+        self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()
+        self._rpc_requests = 0
+        self._finished = WriteResult({})
+        self._noted: frozenset[str] = frozenset()
+        self._worker = SubmitWorker(ledger, self._signers, recall.history)
+
+    @property
+    def fleet(self) -> Fleet:
+        """The fleet that is watched at the moment."""
+        return self._setup.fleet
+
+    def stop(self) -> None:
+        """Ends it after the pass under way; for any thread, and safe in a signal handler."""
+        self._stopping = True
+        self._woken.put(None)
+
+    def interrupt(self) -> None:
+        """Ends it, and cuts short what waits for devices or for the ledger; for a handler in the thread of `run`.
+
+        Raises KeyboardInterrupt where that is safe, and only there.
+        """
+        self.stop()
+        if self._interruptible:
+            raise KeyboardInterrupt
+
+    def reload(self) -> None:
+        """Reads inventory and keypairs anew before the next pass; safe in a signal handler."""
+        self._reloading = True
+        self._woken.put(None)
+
+    def run(self) -> None:
+        """Does passes. Returns when told to end, within about the time that WatchOptions allows for that."""
+        log.info("watching %d hosts, a pass every %g s", len(self.fleet.hosts), self._options.interval_s)
+        self._notifier.ready()
+        try:
+            self._passes()
+        except KeyboardInterrupt:
+            self._stopping = True
+        finally:
+            self._interruptible = False
+            log.info("told to end" if self._stopping else "ending")
+            self._end()
+
+    def _passes(self) -> None:
+        interval_s = self._options.interval_s
+        due = time.monotonic() + random.uniform(0, interval_s * self._options.jitter)  # noqa: S311
+        done = 0
+        while done != self._options.passes and self._waited(due):
+            self._pass()
+            done += 1
+            due += interval_s
+            late_s = time.monotonic() - due
+            if late_s > 0:
+                missed = math.floor(late_s / interval_s) + 1
+                log.warning(
+                    "the pass took longer than the interval of %g s: %d tick%s skipped",
+                    interval_s,
+                    missed,
+                    "" if missed == 1 else "s",
+                )
+                due += missed * interval_s
+
+    def _waited(self, due: float) -> bool:
+        """Waits until `due`, reloading meanwhile what shall be; False when it is to end instead."""
+        while not self._stopping:
+            if self._reloading:
+                self._reloading = False
+                self._load_anew()
+            if time.monotonic() >= due:
+                return True
+            self._rest(due)
+        return False
+
+    def _rest(self, until: float) -> None:
+        """Waits at most until then, but not longer than the watchdog does; less when it is told something."""
+        self._notifier.alive()
+        left_s = min(until - time.monotonic(), self._notifier.feed_s, 1.0)
+        try:
+            self._woken.get(timeout=max(left_s, 0))
+        except queue.Empty:
+            return
+
+    def _pass(self) -> None:
+        started = time.monotonic()
+        try:
+            self._take_in_results()
+            plan = self._planned()
+            self._hand_over(plan)
+            self._tell(plan)
+        except DzbgpError as error:
+            log.error("pass failed: %s", error)  # noqa: TRY400 - one line
+            self._failed(error, started)
+        except Exception as error:
+            log.exception("pass failed: a fault of dzbgp's own")
+            self._failed(error, started)
+
+    def _planned(self) -> Plan:
+        self._interruptible = True
+        try:
+            self._recall.submitting |= self._worker.flights.unsettled(self._ledger, self._recall.submitting)
+            plan = plan_pass(
+                self.fleet,
+                self._ledger,
+                self._setup.options,
+                _Beat(self._notifier),
+                self._recall,
+                self._pause,
+            )
+        finally:
+            self._interruptible = False
+        self._worker.flights.read(plan.slot)
+        # Of a device that did not answer nothing is kept: a dead SSH session would fail for ever.
+        failed = [reading.host for reading in plan.readings if reading.result is DeviceResult.FAILED]
+        self.fleet.forget(failed)
+        return plan
+
+    def _signers(self) -> Signers:
+        """Gives the keypairs as last loaded; without any, nothing is ever handed to the worker."""
+        return self._setup.options.signers or Signers({})
+
+    def _pause(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if self._stopping:
+                raise KeyboardInterrupt
+            self._rest(until)
+
+    def _hand_over(self, plan: Plan) -> None:
+        if plan.dry_run:
+            return
+        due = [decision for decision in plan.guarded.decisions if decision.action is Action.SUBMIT]
+        jobs = [
+            Job(write_of(decision), decision, decision.observation.user.pubkey in plan.guarded.acknowledged)
+            for decision in due
+        ]
+        # What waits and is no longer wanted (the session came back, the user or the host is gone) must not be
+        # written later.
+        self._worker.retract(self._worker.waiting() - {job.write.user for job in jobs})
+        dropped = self._worker.offer(jobs)
+        if dropped:
+            log.warning("%d writes did not fit the queue; they are due again in the next pass", dropped)
+
+    def _tell(self, plan: Plan) -> None:
+        finished, self._finished = self._finished, WriteResult({})
+        requests = self._ledger.rpc_requests
+        report = plan.report(finished, requests - self._rpc_requests)
+        self._rpc_requests = requests
+        self._recall.end(report, summary(report))
+        result = exit_code_of(report, changes_count=False)
+        line = " ".join(f"{name}={number}" for name, number in summary(report).items())
+        log.info("pass result=%s seconds=%.2f %s", result.name.lower(), report.duration_s, line)
+        for note in report.notes:
+            # What holds for long is said once, not every minute.
+            if note not in self._noted:
+                log.warning("%s", note)
+        self._noted = frozenset(report.notes)
+        self._notifier.status(f"last pass {result.name.lower()}: {line}")
+        self._interruptible = True
+        try:
+            self._observer.passed(report, result)
+        finally:
+            self._interruptible = False
+
+    def _failed(self, error: Exception, started: float) -> None:
+        self._notifier.status(f"last pass failed: {error}")
+        try:
+            self._observer.failed(error, time.monotonic() - started)
+        except Exception:
+            log.exception("metrics: a fault of dzbgp's own")
+
+    def _take_in_results(self) -> None:
+        """Remembers what the worker has written since the last pass, and which users it is about."""
+        standing = self._worker.begin_pass()
+        self._recall.submitting = standing.busy
+        for finished in standing.finished:
+            acknowledged = {job.write.user for job in finished.jobs if job.acknowledged}
+            self._recall.keep_written(
+                [job.decision for job in finished.jobs],
+                finished.result.submissions,
+                acknowledged,
+                time.time(),
+            )
+            self._finished = replace(
+                self._finished,
+                submissions=self._finished.submissions | finished.result.submissions,
+                transactions=self._finished.transactions + finished.result.transactions,
+                notes=[*self._finished.notes, *finished.result.notes],
+            )
+
+    def _load_anew(self) -> None:
+        self._notifier.reloading()
+        # An inventory that is made of the ledger may wait for it.
+        self._interruptible = True
+        try:
+            fresh = self._load()
+        except DzbgpError as error:
+            log.error("reload: %s; going on as before", error)  # noqa: TRY400 - one line
+        except Exception:
+            log.exception("reload: a fault of dzbgp's own; going on as before")
+        else:
+            self._interruptible = False
+            before, self._setup = self._setup, fresh
+            before.fleet.close()
+            log.info("reloaded: %d hosts", len(fresh.fleet.hosts))
+        finally:
+            self._interruptible = False
+        self._notifier.ready()
+
+    def _end(self) -> None:
+        self._notifier.stopping()
+        if not self._worker.stop(self._options.stop_wait_s):
+            log.warning("a write was still under way at the end; its fate is looked for at the next start")
+        self._take_in_results()
+        outcomes = Counter(one.outcome.value for one in self._finished.submissions.values())
+        if outcomes:
+            line = " ".join(f"{outcome}={count}" for outcome, count in outcomes.items())
+            log.info("writes that were under way: %s", line)
+        self.fleet.close()
+        log.info("ended")

@@ -1,0 +1,160 @@
+"""The state file as SQLite has it: its schema, how it is opened, and its rows."""
+
+import json
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+from solders.pubkey import Pubkey
+
+from dzbgp.errors import UsageError
+from dzbgp.models.ledger import BgpStatus, UserMemory
+
+T = TypeVar("T")
+
+MIGRATIONS = (
+    """
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE users (
+        user TEXT PRIMARY KEY,
+        device TEXT NOT NULL,
+        seen_at REAL NOT NULL,
+        up INTEGER NOT NULL,
+        last_up_at REAL,
+        down_since REAL,
+        transitions TEXT NOT NULL,
+        held_passes INTEGER NOT NULL,
+        written_at REAL,
+        written_slot INTEGER,
+        written_status INTEGER,
+        written_acknowledged INTEGER NOT NULL
+    ) WITHOUT ROWID;
+    CREATE TABLE flights (
+        signature TEXT PRIMARY KEY,
+        last_valid_block_height INTEGER NOT NULL,
+        sent_at REAL NOT NULL,
+        outcome TEXT,
+        ended_at REAL
+    ) WITHOUT ROWID;
+    CREATE TABLE flight_users (
+        signature TEXT NOT NULL REFERENCES flights ON DELETE CASCADE,
+        user TEXT NOT NULL,
+        status INTEGER NOT NULL,
+        PRIMARY KEY (signature, user)
+    ) WITHOUT ROWID;
+    CREATE INDEX flight_users_user ON flight_users (user);
+    CREATE TABLE runs (
+        id INTEGER PRIMARY KEY,
+        started_at REAL NOT NULL,
+        duration_s REAL NOT NULL,
+        totals TEXT NOT NULL
+    );
+    """,
+)
+"""The schema, one step a version: PRAGMA user_version says how many of them a file has."""
+
+USER_COLUMNS = (
+    "user, device, seen_at, up, last_up_at, down_since, transitions, held_passes, written_at, written_slot, "
+    "written_status, written_acknowledged"
+)
+READ_USERS = f"SELECT {USER_COLUMNS} FROM users"  # noqa: S608 - a constant
+READ_FLIGHTS = (
+    "SELECT signature, last_valid_block_height, user, status FROM flights JOIN flight_users USING (signature) "
+    "WHERE outcome IS NULL ORDER BY signature"
+)
+
+
+def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
+    """Opens and, if need be, brings the schema up to date.
+
+    Raises sqlite3.DatabaseError or OSError, and UsageError for another application's file.
+    """
+    if not read_only:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    is_new = not path.exists()
+    uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
+    connection = sqlite3.connect(uri, uri=True, timeout=5, isolation_level=None, check_same_thread=False)
+    # Bytes that are no text are for the reader of the row to refuse.
+    connection.text_factory = lambda text: text.decode(errors="replace")
+    try:
+        _check(path, connection)
+        connection.execute("PRAGMA foreign_keys = ON")
+        if not read_only:
+            if is_new:
+                path.chmod(0o600)
+            connection.execute("PRAGMA journal_mode = WAL")
+            # A power cut may cost the newest transactions, never the file: the chain knows what landed.
+            connection.execute("PRAGMA synchronous = NORMAL")
+            _migrate(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _check(path: Path, connection: sqlite3.Connection) -> None:
+    found = connection.execute("PRAGMA quick_check(1)").fetchone()
+    if found != ("ok",):
+        raise sqlite3.DatabaseError(str(found[0]) if found else "no answer to quick_check")
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    if tables and (version == 0 or "flight_users" not in tables):
+        raise UsageError(
+            f"--state {path}: it is another application's database; expected a file of dzbgp's own"
+        )
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if version > len(MIGRATIONS):
+        raise sqlite3.OperationalError(
+            f"its schema is version {version}, this dzbgp knows {len(MIGRATIONS)}: a newer one wrote it"
+        )
+    for number, script in enumerate(MIGRATIONS[version:], version + 1):
+        connection.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
+
+
+def flight_user(row: tuple[Any, ...]) -> tuple[str, int, Pubkey, BgpStatus]:
+    """Gives signature, last valid block height, user and status. Raises ValueError or TypeError as `memory_of`."""
+    return str(row[0]), int(row[1]), Pubkey.from_string(row[2]), BgpStatus(row[3])
+
+
+def memory_of(row: tuple[Any, ...]) -> UserMemory:
+    """Gives what a row of READ_USERS says. Raises ValueError or TypeError for one that was not written so."""
+    Pubkey.from_string(row[0])
+    return UserMemory(
+        device=Pubkey.from_string(row[1]),
+        seen_at=float(row[2]),
+        up=bool(row[3]),
+        last_up_at=_optional(float, row[4]),
+        down_since=_optional(float, row[5]),
+        transitions=tuple(map(float, json.loads(row[6]))),
+        held_passes=int(row[7]),
+        written_at=_optional(float, row[8]),
+        written_slot=_optional(int, row[9]),
+        written_status=None if row[10] is None else BgpStatus(row[10]),
+        written_acknowledged=bool(row[11]),
+    )
+
+
+def _optional(kind: Callable[[Any], T], value: Any) -> T | None:
+    return None if value is None else kind(value)
+
+
+def row_of(user: Pubkey, memory: UserMemory) -> tuple[Any, ...]:
+    """Gives the values of USER_COLUMNS."""
+    return (
+        str(user),
+        str(memory.device),
+        memory.seen_at,
+        int(memory.up),
+        memory.last_up_at,
+        memory.down_since,
+        json.dumps(memory.transitions),
+        memory.held_passes,
+        memory.written_at,
+        memory.written_slot,
+        None if memory.written_status is None else int(memory.written_status),
+        int(memory.written_acknowledged),
+    )

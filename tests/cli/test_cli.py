@@ -1,0 +1,243 @@
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from itertools import product
+from typing import Any
+
+import pytest
+import typer
+from core_builders import make_device, make_reading, make_user
+from typer.testing import CliRunner
+
+from dzbgp import __version__
+from dzbgp.cli import app as cli
+from dzbgp.cli.options import names, pairs
+from dzbgp.console.words import parse_duration
+from dzbgp.errors import ExitCode, InventoryError, KeypairError, LabError, UsageError
+from dzbgp.ledger.errors import ClusterMismatchError, EmptyProgramError, RpcError, WriteInterruptedError
+from dzbgp.models.ledger import (
+    Action,
+    BgpStatus,
+    Decision,
+    DeviceReading,
+    DeviceResult,
+    Observation,
+    Observed,
+    Outcome,
+    Report,
+    Submission,
+)
+from dzbgp.report.summary import exit_code_of
+
+CONTRACT = (
+    "--inventory",
+    "--env",
+    "--rpc-url",
+    "--program-id",
+    "--keypair",
+    "--dry-run",
+    "--limit",
+    "--filter",
+    "--workers",
+    "--refresh-interval",
+    "--output",
+    "--report-file",
+    "--commitment",
+    "--lab",
+    "--verbose",
+    "--quiet",
+    "--all",
+    "--exit-code",
+)
+
+
+def decision(action: Action = Action.SUBMIT, reason: str = "changed") -> Decision:
+    seen = Observation(make_user(), make_device(), "ams-1", Observed.ESTABLISHED)
+    return Decision(seen, action, BgpStatus.UP, reason, "It is.")
+
+
+def report(
+    *decisions: Decision,
+    dry_run: bool = False,
+    devices: Sequence[DeviceReading] = (),
+    outcome: Outcome | None = None,
+) -> Report:
+    user = make_user().pubkey
+    return Report(
+        dry_run=dry_run,
+        env="localnet",
+        program_id="x",
+        slot=1,
+        started_at=datetime(2026, 3, 1, tzinfo=UTC),
+        duration_s=0.0,
+        devices=tuple(devices) or (make_reading(),),
+        decisions=decisions,
+        submissions={user: Submission(user, outcome)} if outcome else {},
+    )
+
+
+def bad(result: DeviceResult) -> DeviceReading:
+    return make_reading(result=result, error="why")
+
+
+@pytest.mark.parametrize(
+    ("passed", "options", "code"),
+    [
+        (report(), {}, ExitCode.OK),
+        (report(decision(), outcome=Outcome.CONFIRMED), {}, ExitCode.OK),
+        (report(decision(), outcome=Outcome.FINALIZED), {"changes_count": True}, ExitCode.OK),
+        (report(decision(), outcome=Outcome.FAILED), {}, ExitCode.PARTIAL),
+        (report(decision(), outcome=Outcome.PENDING), {}, ExitCode.PARTIAL),
+        (report(devices=[bad(DeviceResult.FAILED)]), {}, ExitCode.PARTIAL),
+        (report(devices=[bad(DeviceResult.SUSPECT)]), {}, ExitCode.PARTIAL),
+        (report(devices=[bad(DeviceResult.UNMATCHED)]), {}, ExitCode.PARTIAL),
+        (report(decision(Action.SKIP, "no-signer")), {}, ExitCode.PARTIAL),
+        (report(decision(Action.SKIP, "stale-ledger")), {}, ExitCode.PARTIAL),
+        (report(decision(Action.SKIP, "unchanged")), {"changes_count": True}, ExitCode.OK),
+        (report(), {"delivered": False}, ExitCode.PARTIAL),
+        (report(decision(Action.HOLD)), {}, ExitCode.HELD),
+        (report(decision(), dry_run=True), {}, ExitCode.OK),
+        (report(decision(), dry_run=True), {"changes_count": True}, ExitCode.CHANGES_PENDING),
+        (report(decision(), decision(Action.HOLD), dry_run=True), {"changes_count": True}, ExitCode.HELD),
+        (
+            report(decision(), decision(Action.HOLD), dry_run=True, devices=[bad(DeviceResult.FAILED)]),
+            {"changes_count": True},
+            ExitCode.PARTIAL,
+        ),
+    ],
+)
+def test_the_exit_code_of_a_pass(passed: Report, options: dict[str, bool], code: ExitCode) -> None:
+    assert exit_code_of(passed, **({"changes_count": False} | options)) is code
+
+
+def test_partial_beats_held_beats_pending() -> None:
+    for failed, held, pending in product((False, True), repeat=3):
+        decisions = [decision(Action.HOLD)] * held + [decision()] * pending
+        devices = [bad(DeviceResult.FAILED)] if failed else []
+        code = exit_code_of(report(*decisions, dry_run=True, devices=devices), changes_count=True)
+        wanted = [number for number, is_so in ((3, failed), (4, held), (5, pending)) if is_so]
+        assert code == min(wanted, default=0)
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (UsageError, 2),
+        (InventoryError, 2),
+        (KeypairError, 2),
+        (LabError, 1),
+        (EmptyProgramError, 1),
+        (ClusterMismatchError, 1),
+        (RpcError, 1),
+        (WriteInterruptedError, 3),
+    ],
+)
+def test_what_ends_a_run_has_its_exit_code(error: Any, code: int) -> None:
+    assert error.exit_code == code
+
+
+def test_run_help_names_every_option_of_the_contract_with_its_variable() -> None:
+    shown = CliRunner().invoke(cli.app, ["run", "--help"], env={"COLUMNS": "250", "TERM": "dumb"})
+    assert shown.exit_code == 0
+    for option in CONTRACT:
+        assert f"{option} " in shown.output
+        variable = "DZBGP_" + option.removeprefix("--").upper().replace("-", "_")
+        assert f"[env var: {variable}]" in shown.output
+    for code in ("0 done", "1 could not run", "2 usage", "3 done in part", "4 the guard", "5 a dry run"):
+        assert code in shown.output
+
+
+COMMANDS = getattr(typer.main.get_command(cli.app), "commands")  # noqa: B009 - a group's own
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_option_of_every_command_has_a_variable_and_help_shows_it(name: str) -> None:
+    shown = CliRunner().invoke(cli.app, [name, "-h"], env={"COLUMNS": "250", "TERM": "dumb"})
+    assert shown.exit_code == 0
+    options = [option for option in COMMANDS[name].params if option.name != "help"]
+    assert options
+    for option in options:
+        named = "DZBGP_" + option.opts[0].removeprefix("--").upper().replace("-", "_")
+        # DZBGP_OUTPUT is the format of a report, and no directory.
+        assert option.envvar == (
+            "DZBGP_INVENTORY_DIR" if name == "inventory" and "--output" in option.opts else named
+        )
+        assert f"[env var: {option.envvar}]" in shown.output
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_the_shell_can_complete_commands_and_options(shell: str) -> None:
+    env = {"_DZBGP_COMPLETE": f"complete_{shell}", "COMP_WORDS": "dzbgp run --tls-v", "COMP_CWORD": "2"}
+    env |= {"_TYPER_COMPLETE_ARGS": "dzbgp run --tls-v", "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    shown = CliRunner().invoke(cli.app, [], prog_name="dzbgp", env=env)
+    assert "--tls-verify" in shown.output
+
+
+@pytest.mark.parametrize("command", [["-h"], ["run", "-h"], ["lab", "-h"]])
+@pytest.mark.parametrize("columns", ["60", "80", "200"])
+def test_help_fits_the_terminal(command: list[str], columns: str) -> None:
+    shown = CliRunner().invoke(cli.app, command, env={"COLUMNS": columns, "TERM": "dumb"})
+    assert shown.exit_code == 0
+    assert max(map(len, shown.output.splitlines())) <= int(columns)
+
+
+def test_without_arguments_the_help_is_shown() -> None:
+    shown = CliRunner().invoke(cli.app, [])
+    assert "Usage" in shown.output
+    assert "run" in shown.output
+
+
+def test_the_version_is_told_before_anything_else_is_looked_at(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(cli, "app", None)
+    monkeypatch.setattr("sys.argv", ["dzbgp", "--version"])
+    monkeypatch.setattr(cli, "_leave", sys.exit)
+    with pytest.raises(SystemExit) as left:
+        cli.main()
+    assert (left.value.code, capsys.readouterr().out) == (0, f"dzbgp {__version__}\n")
+
+
+def test_the_version_is_told() -> None:
+    shown = CliRunner().invoke(cli.app, ["--version"])
+    assert (shown.exit_code, shown.output) == (0, f"dzbgp {__version__}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("0", 0),
+        ("0s", 0),
+        ("90s", 90),
+        ("5m", 300),
+        ("6h", 21_600),
+        ("1h30m", 5_400),
+        ("2d", 172_800),
+        ("250ms", 0.25),
+    ],
+)
+def test_a_duration_is_read_as_people_write_it(text: str, seconds: float) -> None:
+    assert parse_duration(text) == pytest.approx(seconds)
+
+
+@pytest.mark.parametrize("text", ["", "6", "6 hours", "-5m", "5m ago", "h", "1e3s", "inf", "٣s"])
+def test_anything_else_is_no_duration(text: str) -> None:
+    with pytest.raises(ValueError, match="is no duration"):
+        parse_duration(text)
+
+
+def test_names_are_separated_by_commas_and_blanks_around_them_do_not_count() -> None:
+    assert names("") == ()
+    assert names("a") == ("a",)
+    assert names(" a, b ,,c ") == ("a", "b", "c")
+
+
+def test_a_filter_is_cut_at_its_first_equals_sign() -> None:
+    assert pairs(None) == ()
+    assert pairs(["metro=ams", "note=a=b", "empty="]) == (("metro", "ams"), ("note", "a=b"), ("empty", ""))
+
+
+@pytest.mark.parametrize("text", ["metro", "=ams", ""])
+def test_a_filter_without_key_or_equals_sign_is_a_usage_error(text: str) -> None:
+    with pytest.raises(UsageError, match=r"--filter: .* is no filter; expected KEY=VALUE"):
+        pairs([text])

@@ -1,0 +1,339 @@
+"""Loading an inventory: what hosts get of it, which are chosen, and how what is wrong is told."""
+
+from pathlib import Path
+from typing import Any
+from unittest.mock import ANY
+
+import pytest
+
+from dzbgp.errors import ExitCode, InventoryError, UsageError
+from dzbgp.fleet.load import CONNECTION, DEFAULT_TIMEOUT_S, FleetOptions, load_inventory
+
+HOSTS = """
+ams-1:
+  hostname: 127.0.0.1
+  port: 8443
+  groups: [north]
+  data: {site: {metro: ams, floor: 3}, roles: [edge, lab], live: true}
+fra-1:
+  hostname: 127.0.0.2
+  groups: [north]
+  username: own
+  password: own-secret
+  data: {site: {metro: fra}, live: false}
+nyc-1:
+  groups: [tide]
+"""
+GROUPS = """
+all: {data: {owner: everybody}}
+north:
+  groups: [all]
+  data: {owner: northlight}
+  connection_options: {napalm: {extras: {timeout: 7, optional_args: {transport: http}}}}
+tide:
+  groups: [all]
+  port: 9443
+"""
+DEFAULTS = "platform: eos\n"
+
+
+def put(
+    directory: Path,
+    hosts: str | None = HOSTS,
+    groups: str | None = GROUPS,
+    defaults: str | None = DEFAULTS,
+    **files: str,
+) -> Path:
+    texts = {"hosts": hosts, "groups": groups, "defaults": defaults, **files}
+    for name, text in texts.items():
+        if text is not None:
+            (directory / f"{name}.yaml").write_text(text)
+    return directory
+
+
+def connections(path: Path, **options: Any) -> dict[str, Any]:
+    nornir = load_inventory(path, FleetOptions(**options))
+    return {
+        name: host.get_connection_parameters(CONNECTION).dict()
+        for name, host in nornir.inventory.hosts.items()
+    }
+
+
+@pytest.fixture(autouse=True)
+def no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("DZBGP_EOS_USERNAME", raising=False)
+    monkeypatch.delenv("DZBGP_EOS_PASSWORD", raising=False)
+
+
+def test_a_host_takes_what_it_lacks_from_its_groups_and_the_defaults(tmp_path: Path) -> None:
+    found = connections(put(tmp_path))
+    assert found["ams-1"] == {
+        "hostname": "127.0.0.1",
+        "port": 8443,
+        "username": None,
+        "password": None,
+        "platform": "eos",
+        "extras": {"timeout": 7, "optional_args": {"transport": "http"}},
+    }
+    assert (found["nyc-1"]["hostname"], found["nyc-1"]["port"]) == ("nyc-1", 9443)
+    assert found["nyc-1"]["extras"] == {"timeout": DEFAULT_TIMEOUT_S, "optional_args": {"context": ANY}}
+
+
+def test_a_directory_needs_nothing_but_hosts(tmp_path: Path) -> None:
+    assert list(connections(put(tmp_path, "r1: {platform: eos}", None, None))) == ["r1"]
+
+
+@pytest.mark.parametrize("extras", ["{timeout: , optional_args: }", "", "{}"])
+def test_settings_left_empty_are_settings_left_out(tmp_path: Path, extras: str) -> None:
+    hosts = f"r1: {{platform: eos, connection_options: {{napalm: {{extras: {extras}}}}}}}"
+    assert connections(put(tmp_path, hosts, None, None))["r1"]["extras"] == {
+        "timeout": DEFAULT_TIMEOUT_S,
+        "optional_args": {"context": ANY},
+    }
+
+
+def test_hosts_of_a_group_share_no_dictionary(tmp_path: Path) -> None:
+    nornir = load_inventory(put(tmp_path))
+    one, other = (
+        nornir.inventory.hosts[name].get_connection_parameters(CONNECTION) for name in ("ams-1", "fra-1")
+    )
+    assert one.extras == other.extras
+    assert one.extras is not None
+    one.extras["optional_args"]["port"] = 1
+    assert other.extras is not None
+    assert "port" not in other.extras["optional_args"]
+    assert nornir.inventory.groups["north"].connection_options[CONNECTION].extras == {
+        "timeout": 7,
+        "optional_args": {"transport": "http"},
+    }
+
+
+def test_what_a_host_gets_by_default_is_not_written_into_its_group(tmp_path: Path) -> None:
+    groups = "g: {connection_options: {napalm: {extras: {optional_args: }}}}"
+    nornir = load_inventory(put(tmp_path, "r1: {platform: eos, groups: [g]}", groups, None))
+    assert nornir.inventory.groups["g"].connection_options[CONNECTION].extras == {"optional_args": None}
+
+
+def test_what_a_driver_takes_out_of_its_extras_is_there_again_for_the_next_attempt(tmp_path: Path) -> None:
+    host = load_inventory(put(tmp_path)).inventory.hosts["ams-1"]
+    first = host.get_connection_parameters(CONNECTION).extras
+    assert first is not None
+    first["optional_args"].clear()
+    assert host.get_connection_parameters(CONNECTION).extras == {
+        "timeout": 7,
+        "optional_args": {"transport": "http"},
+    }
+
+
+def test_credentials_of_the_environment_fill_in_and_do_not_override(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DZBGP_EOS_USERNAME", "reader")
+    monkeypatch.setenv("DZBGP_EOS_PASSWORD", "from-environment")
+    found = connections(put(tmp_path))
+    assert (found["ams-1"]["username"], found["ams-1"]["password"]) == ("reader", "from-environment")
+    assert (found["fra-1"]["username"], found["fra-1"]["password"]) == ("own", "own-secret")
+
+
+def test_a_username_of_the_inventory_goes_with_a_password_of_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DZBGP_EOS_USERNAME", "other")
+    monkeypatch.setenv("DZBGP_EOS_PASSWORD", "from-environment")
+    found = connections(put(tmp_path, defaults="platform: eos\nusername: reader\n"))
+    assert (found["ams-1"]["username"], found["ams-1"]["password"]) == ("reader", "from-environment")
+
+
+# A Nornir configuration file.
+
+
+def test_a_configuration_finds_its_files_beside_itself_from_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "inventory").mkdir()
+    (tmp_path / "elsewhere").mkdir()
+    put(tmp_path / "inventory", config="inventory: {options: {host_file: hosts.yaml}}\n")
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert list(connections(tmp_path / "inventory" / "config.yaml")) == ["ams-1", "fra-1", "nyc-1"]
+
+
+def test_a_configuration_names_its_files_relative_to_the_working_directory_as_nornir_does(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here").mkdir()
+    names = "host_file: here/hosts.yaml, group_file: here/groups.yaml, defaults_file: here/defaults.yaml"
+    put(tmp_path / "here", config=f"inventory: {{plugin: SimpleInventory, options: {{{names}}}}}\n")
+    monkeypatch.chdir(tmp_path)
+    assert len(connections(Path("here/config.yaml"))) == 3
+
+
+def test_a_port_in_text_is_refused_whatever_plugin_it_comes_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unchecked(*_: Path) -> None:
+        """As for a plugin other than SimpleInventory."""
+
+    monkeypatch.setattr("dzbgp.fleet.load.check_simple_inventory", unchecked)
+    with pytest.raises(InventoryError, match="host 'r1' has port '8443'; expected 1 to 65535"):
+        load_inventory(put(tmp_path, "r1: {platform: eos, port: '8443'}", None, None))
+
+
+@pytest.mark.parametrize("config", ["", "# nothing\n", "inventory: {options: }\n", "inventory: {}\n"])
+def test_what_a_configuration_leaves_out_is_as_in_a_directory(tmp_path: Path, config: str) -> None:
+    assert len(connections(put(tmp_path, config=config) / "config.yaml")) == 3
+
+
+def workers_of(path: Path, workers: int | None) -> Any:
+    return load_inventory(path, FleetOptions(workers=workers)).config.runner.options.get("num_workers")
+
+
+def test_workers_are_the_options_else_the_configurations_else_twenty(tmp_path: Path) -> None:
+    config = "runner: {plugin: threaded, options: {num_workers: 5}}\n"
+    put(tmp_path, config=config)
+    assert workers_of(tmp_path, None) == 20
+    assert workers_of(tmp_path, 3) == 3
+    assert workers_of(tmp_path / "config.yaml", None) == 5
+    assert workers_of(tmp_path / "config.yaml", 3) == 3
+
+
+def test_nornir_writes_no_log_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put(tmp_path, config="logging: {enabled: true}\n")
+    monkeypatch.chdir(tmp_path)
+    load_inventory(tmp_path / "config.yaml")
+    assert not (tmp_path / "nornir.log").exists()
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ("- a\n", "config.yaml: expected a Nornir configuration, a mapping"),
+        ("text", "config.yaml: expected a Nornir configuration, a mapping"),
+        ("a: b: c", "config.yaml: no readable YAML (ScannerError)"),
+        ("a: !!int b", "config.yaml: no readable YAML (ValueError)"),
+        ("a: " + "[" * 500, "config.yaml: no readable YAML (RecursionError)"),
+        ("a: \0", "config.yaml: no readable YAML (ReaderError)"),
+        ("inventory:\n", "config.yaml: inventory: expected a mapping"),
+        ("inventory: [a]\n", "config.yaml: inventory: expected a mapping"),
+        ("inventory: {options: [a]}\n", "config.yaml: inventory: options: expected a mapping"),
+        (
+            "inventory: {options: {host_file: 5}}\n",
+            "config.yaml: inventory: options: host_file: expected a file's name",
+        ),
+        ("inventory: {options: {group_file: }}\n", "group_file: expected a file's name"),
+        ("inventory: {options: {host_file: nowhere.yaml}}\n", "nowhere.yaml: No such file or directory"),
+        ("inventory: {plugin: Nowhere}\n", "Nornir could not load it: PluginNotRegistered"),
+        ("inventory: {options: {bogus: 5}}\n", "Nornir could not load it: TypeError"),
+        ("runner: {plugin: nowhere}\n", "Nornir could not load it: PluginNotRegistered"),
+        ("bogus: 1\n", "Nornir could not load it: "),
+    ],
+)
+def test_a_malformed_configuration_is_told_by_file_and_key(tmp_path: Path, config: str, message: str) -> None:
+    put(tmp_path, config=config)
+    with pytest.raises(InventoryError) as caught:
+        load_inventory(tmp_path / "config.yaml")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+    assert caught.value.exit_code is ExitCode.USAGE
+
+
+def test_a_configuration_that_is_no_utf8_is_told_so(tmp_path: Path) -> None:
+    (tmp_path / "config.yaml").write_bytes(b"\xff\xfe\xfa")
+    with pytest.raises(InventoryError, match=r"config\.yaml: no readable YAML \(UnicodeDecodeError\)"):
+        load_inventory(tmp_path / "config.yaml")
+
+
+def test_a_plugins_own_words_are_not_repeated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(**_: Any) -> None:
+        raise RuntimeError("https://user:hunter2@netbox/")
+
+    monkeypatch.setattr("dzbgp.fleet.load.InitNornir", fail)
+    with pytest.raises(InventoryError, match="RuntimeError") as caught:
+        load_inventory(put(tmp_path))
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_path_that_is_not_there_is_told_with_what_was_expected(tmp_path: Path) -> None:
+    with pytest.raises(InventoryError, match="no such file or directory; expected a directory with hosts"):
+        load_inventory(tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("hosts", "message"),
+    [
+        ("r1: {}", "host 'r1' has no platform, nor have its groups or the defaults; expected platform: eos"),
+        ("r1: {platform: ios}", "host 'r1' has platform 'ios'"),
+        ("r1: {platform: EOS}", "host 'r1' has platform 'EOS'"),
+        ("r1: {platform: eos, connection_options: {napalm: {platform: junos}}}", "has platform 'junos'"),
+        ("r1: {platform: eos, port: 0}", "host 'r1' has port 0; expected 1 to 65535"),
+        ("r1: {platform: eos, port: 65536}", "host 'r1' has port 65536; expected 1 to 65535"),
+        ("r1: {platform: eos, port: -1}", "host 'r1' has port -1; expected 1 to 65535"),
+        ("r1: {platform: eos}\nr2: {hostname: a}", "host 'r2' has no platform"),
+    ],
+)
+def test_a_host_that_can_not_be_asked_is_refused_by_name(tmp_path: Path, hosts: str, message: str) -> None:
+    with pytest.raises(InventoryError) as caught:
+        load_inventory(put(tmp_path, hosts, None, None))
+    assert message in str(caught.value)
+
+
+def test_a_platform_of_the_connection_alone_is_enough(tmp_path: Path) -> None:
+    hosts = "r1: {connection_options: {napalm: {platform: eos}}}"
+    assert connections(put(tmp_path, hosts, None, None))["r1"]["platform"] == "eos"
+
+
+# Which hosts are chosen.
+
+
+@pytest.mark.parametrize(
+    ("limit", "filters", "chosen"),
+    [
+        ((), (), ["ams-1", "fra-1", "nyc-1"]),
+        (("fra-1",), (), ["fra-1"]),
+        (("nyc-1", "ams-1"), (), ["ams-1", "nyc-1"]),
+        ((), (("site__metro", "ams"),), ["ams-1"]),
+        ((), (("site__floor", "3"),), ["ams-1"]),
+        ((), (("group", "north"),), ["ams-1", "fra-1"]),
+        ((), (("groups", "tide"),), ["nyc-1"]),
+        ((), (("group", "all"),), ["ams-1", "fra-1", "nyc-1"]),
+        ((), (("owner", "northlight"),), ["ams-1", "fra-1"]),
+        ((), (("owner", "everybody"),), ["nyc-1"]),
+        ((), (("roles", "lab"),), ["ams-1"]),
+        ((), (("live", "true"),), ["ams-1"]),
+        ((), (("live", "false"),), ["fra-1"]),
+        ((), (("name", "nyc-1"),), ["nyc-1"]),
+        ((), (("hostname", "127.0.0.2"),), ["fra-1"]),
+        ((), (("port", "9443"),), ["nyc-1"]),
+        ((), (("platform", "eos"),), ["ams-1", "fra-1", "nyc-1"]),
+        ((), (("group", "north"), ("site__metro", "fra")), ["fra-1"]),
+        (("ams-1", "nyc-1"), (("group", "north"),), ["ams-1"]),
+    ],
+)
+def test_hosts_are_chosen_by_name_and_by_what_they_are(
+    tmp_path: Path, limit: tuple[str, ...], filters: tuple[tuple[str, str], ...], chosen: list[str]
+) -> None:
+    assert list(connections(put(tmp_path), limit=limit, filters=filters)) == chosen
+
+
+@pytest.mark.parametrize(
+    "filters",
+    [
+        (("site__metro", "tyo"),),
+        (("site__metro__street", "x"),),
+        (("nothing", "None"),),
+        (("nothing", ""),),
+        (("site", "ams"),),
+        (("group", "nort"),),
+        (("group", "north"), ("group", "tide")),
+    ],
+)
+def test_a_filter_that_leaves_nothing_is_refused_by_name(
+    tmp_path: Path, filters: tuple[tuple[str, str], ...]
+) -> None:
+    key, value = filters[-1]
+    with pytest.raises(UsageError, match=f"--filter {key}={value}: no host is left"):
+        load_inventory(put(tmp_path), FleetOptions(filters=filters))
+
+
+def test_a_limit_to_hosts_that_are_not_there_names_them(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="no host of the inventory is called 'x', 'y'"):
+        load_inventory(put(tmp_path), FleetOptions(limit=("ams-1", "x", "y")))

@@ -1,0 +1,401 @@
+"""What is asked again and what is not, how long, of whom; and that no word of it holds the URL's secret."""
+
+import asyncio
+import http.server
+import logging
+import socket
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from solana.exceptions import SolanaRpcException
+from solana.rpc import async_http_provider
+from stage import FAST, SECRET, Stage, stage
+
+from dzbgp.lab.solana.faults import FaultKind as Kind
+from dzbgp.ledger.errors import (
+    LedgerError,
+    RpcError,
+    RpcProtocolError,
+    RpcStatusError,
+    RpcTransportError,
+)
+from dzbgp.ledger.rpc.transport import RETRIED_CODES, RETRIED_STATUS, RetryBudget, RpcTransport
+
+METHOD = "getGenesisHash"
+
+
+@pytest.fixture
+def one() -> Iterator[Stage]:
+    with stage(users=1) as made:
+        yield made
+
+
+def ask(
+    *urls: str, budget: RetryBudget = FAST, times: int = 1, method: str = METHOD, **how: Any
+) -> tuple[Any, RpcTransport]:
+    async def run() -> tuple[Any, RpcTransport]:
+        transport = RpcTransport(urls, budget)
+        try:
+            for _ in range(times):
+                result = await transport.call(method, [], **how)
+            return result, transport
+        finally:
+            await transport.close()
+
+    return asyncio.run(run())
+
+
+def failing(*urls: str, **how: Any) -> LedgerError:
+    with pytest.raises(LedgerError) as raised:
+        ask(*urls, **how)
+    return raised.value
+
+
+def asked(made: Stage, method: str = METHOD) -> int:
+    return made.ledger.stats().requests.get(method, 0)
+
+
+@pytest.fixture
+def closed_port() -> str:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return f"http://127.0.0.1:{listener.getsockname()[1]}/{SECRET}"
+
+
+# Which failures are asked again
+
+
+@pytest.mark.parametrize("status", sorted(RETRIED_STATUS))
+def test_a_passing_status_is_asked_again_until_the_attempts_are_over(one: Stage, status: int) -> None:
+    one.inject(Kind.HTTP_STATUS, status=status, times=3)
+    _, transport = ask(one.url)
+    assert (asked(one), transport.requests[METHOD], transport.retries[METHOD]) == (4, 4, 3)
+    one.inject(Kind.HTTP_STATUS, status=status, times=None)
+    error = failing(one.url)
+    assert isinstance(error, RpcStatusError)
+    assert error.status == status
+    assert asked(one) == 8
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 501, 529])
+def test_another_status_fails_at_once(one: Stage, status: int) -> None:
+    one.inject(Kind.HTTP_STATUS, status=status)
+    assert str(failing(one.url)).startswith(f"RPC {one.ledger.url}: {METHOD}: HTTP {status}")
+    assert asked(one) == 1
+
+
+@pytest.mark.parametrize("code", sorted(RETRIED_CODES))
+def test_a_passing_error_is_asked_again(one: Stage, code: int) -> None:
+    one.inject(Kind.RPC_ERROR, code=code, message="later", times=2)
+    ask(one.url)
+    assert asked(one) == 3
+
+
+@pytest.mark.parametrize("code", [-32003, -32600, -32601, -32602, -32603, -32002, -32007, -32015])
+def test_another_error_fails_at_once_and_is_told(one: Stage, code: int) -> None:
+    one.inject(Kind.RPC_ERROR, code=code, message="no such thing", data={"a": 1})
+    error = failing(one.url)
+    assert isinstance(error, RpcError)
+    assert (error.code, error.data) == (code, {"a": 1})
+    assert str(error) == f"RPC {one.ledger.url}: {METHOD}: error {code}: no such thing"
+    assert asked(one) == 1
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [Kind.HANGUP_BEFORE, Kind.HANGUP_AFTER, Kind.TRUNCATED, Kind.GARBAGE, Kind.WRONG_ID, Kind.NODE_BEHIND],
+)
+def test_no_answer_or_a_broken_one_is_asked_again(one: Stage, kind: Kind) -> None:
+    one.inject(kind, times=2)
+    result, _ = ask(one.url)
+    assert len(result) > 40
+    assert asked(one) == 3
+
+
+def test_the_answer_to_another_request_is_no_answer(one: Stage) -> None:
+    one.inject(Kind.WRONG_ID, times=None)
+    assert isinstance(failing(one.url), RpcProtocolError)
+
+
+def test_what_is_refused_is_asked_again_and_told(closed_port: str) -> None:
+    error = failing(closed_port)
+    assert isinstance(error, RpcTransportError)
+    assert "connection refused" in str(error)
+
+
+def test_a_host_that_does_not_exist_is_told() -> None:
+    assert "the host is unknown" in str(failing(f"http://no-such-host.invalid/{SECRET}"))
+
+
+# How long
+
+
+def test_the_waits_grow_and_are_never_the_same_twice(one: Stage) -> None:
+    one.inject(Kind.HTTP_STATUS, times=None)
+    budget = replace(FAST, base_s=0.02, cap_s=9, deadline_s=9)
+    durations = []
+    for _ in range(3):
+        started = time.monotonic()
+        failing(one.url, budget=budget)
+        durations.append(time.monotonic() - started)
+    assert all(0.02 + 0.04 + 0.08 <= duration < 3 for duration in durations)
+    assert max(durations) - min(durations) > 0.0005
+
+
+def test_the_budget_is_the_one_that_upstream_settled_on() -> None:
+    budget = RetryBudget()
+    assert (budget.attempts, budget.base_s, budget.cap_s, budget.request_s) == (4, 0.5, 5.0, 10.0)
+
+
+def test_retry_after_is_waited_for(one: Stage) -> None:
+    one.inject(Kind.HTTP_STATUS, status=429, retry_after_s=0.2)
+    started = time.monotonic()
+    ask(one.url)
+    assert 0.2 <= time.monotonic() - started < 3
+
+
+def test_a_retry_after_beyond_the_deadline_is_not_waited_for_and_not_shortened(one: Stage) -> None:
+    one.inject(Kind.HTTP_STATUS, status=429, retry_after_s=60, times=None)
+    started = time.monotonic()
+    assert str(failing(one.url)).endswith("HTTP 429 Too Many Requests (it asks to wait 60 s)")
+    assert time.monotonic() - started < 2
+    assert asked(one) == 1
+
+
+def test_a_retry_after_that_is_a_date_is_left_to_the_ordinary_backoff() -> None:
+    with scripted(503, {"retry-after": "Wed, 21 Oct 2026 07:28:00 GMT"}) as (url, paths):
+        failing(url)
+        assert len(paths) == 4
+
+
+def test_one_request_takes_no_longer_than_it_may(one: Stage) -> None:
+    one.inject(Kind.DELAY, delay_s=5, times=1)
+    started = time.monotonic()
+    ask(one.url, budget=replace(FAST, request_s=0.2))
+    assert 0.2 <= time.monotonic() - started < 3
+
+
+def test_the_deadline_bounds_everything_in_the_middle_of_a_request_too(one: Stage) -> None:
+    one.inject(Kind.DELAY, delay_s=5, times=None)
+    started = time.monotonic()
+    error = failing(one.url, budget=replace(FAST, request_s=0.4, deadline_s=0.6))
+    assert 0.55 <= time.monotonic() - started < 3
+    assert "no answer in" in str(error)
+
+
+def test_a_caller_who_goes_away_takes_the_question_along(one: Stage) -> None:
+    one.inject(Kind.HTTP_STATUS, times=None)
+
+    async def run() -> None:
+        transport = RpcTransport((one.url,), replace(FAST, base_s=5, cap_s=5))
+        asking = asyncio.ensure_future(transport.call(METHOD, []))
+        await asyncio.sleep(0.2)
+        asking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asking
+        await transport.close()
+
+    asyncio.run(run())
+    assert asked(one) == 1
+
+
+# A send
+
+
+@pytest.mark.parametrize("kind", [Kind.HANGUP_AFTER, Kind.HANGUP_BEFORE, Kind.TRUNCATED, Kind.HTTP_STATUS])
+def test_a_send_is_never_sent_again_by_the_transport(one: Stage, kind: Kind) -> None:
+    one.inject(kind, times=None)
+    failing(one.url, method="sendTransaction", retry=False)
+    assert asked(one, "sendTransaction") == 1
+
+
+def test_left_to_itself_the_library_would_send_it_again(one: Stage) -> None:
+    """Why the option matters: this is what its default does, with the same request."""
+    assert async_http_provider.DEFAULT_MAX_TRANSPORT_RETRIES >= 1
+    one.inject(Kind.HANGUP_AFTER, times=None)
+
+    async def run() -> None:
+        async with async_http_provider.AsyncHTTPProvider(one.url) as provider:
+            request = RpcTransport((one.url,), FAST)._request("sendTransaction", [])
+            await provider.make_request_unparsed(request)
+
+    with pytest.raises(SolanaRpcException):
+        asyncio.run(run())
+    assert asked(one, "sendTransaction") == 2
+
+
+def test_after_a_send_that_failed_the_next_one_goes_to_another_rpc(one: Stage, closed_port: str) -> None:
+    async def run() -> None:
+        transport = RpcTransport((closed_port, one.url), FAST)
+        with pytest.raises(RpcTransportError):
+            await transport.call("sendTransaction", [], retry=False)
+        with pytest.raises(RpcError):  # without a transaction it is refused, by a node that answers
+            await transport.call("sendTransaction", [], retry=False)
+        await transport.close()
+
+    asyncio.run(run())
+    assert asked(one, "sendTransaction") == 1
+
+
+# Several RPCs
+
+
+def test_the_next_rpc_is_asked_when_one_is_down_and_stays_the_first(one: Stage, closed_port: str) -> None:
+    _, transport = ask(closed_port, one.url, times=3)
+    assert transport.requests[METHOD] == 4
+    assert transport.retries[METHOD] == 0
+    assert transport.where == one.ledger.url
+
+
+@pytest.mark.parametrize("kind", [Kind.HTTP_STATUS, Kind.NODE_BEHIND, Kind.GARBAGE, Kind.HANGUP_BEFORE])
+def test_the_next_rpc_is_asked_when_one_has_a_passing_failure(one: Stage, kind: Kind) -> None:
+    with stage(users=1) as other:
+        other.inject(kind, times=None)
+        ask(other.url, one.url)
+        assert (asked(other), asked(one)) == (1, 1)
+
+
+def test_what_fails_for_good_is_not_asked_of_the_next_one(one: Stage) -> None:
+    with stage(users=1) as other:
+        other.inject(Kind.RPC_ERROR, code=-32602)
+        failing(other.url, one.url)
+        assert (asked(other), asked(one)) == (1, 0)
+
+
+def test_when_all_are_down_each_attempt_asks_all(closed_port: str) -> None:
+    async def run() -> int:
+        transport = RpcTransport((closed_port, closed_port), FAST)
+        with pytest.raises(RpcTransportError):
+            await transport.call(METHOD, [])
+        await transport.close()
+        return transport.requests[METHOD]
+
+    assert asyncio.run(run()) == 8
+
+
+def test_an_rpc_left_out_is_asked_again_once_it_is_readmitted(one: Stage) -> None:
+    with stage(users=1) as other:
+
+        async def run() -> list[int]:
+            transport = RpcTransport((one.url, other.url), FAST)
+            one.inject(Kind.HTTP_STATUS, status=403)
+            assert len(await transport.call_all(METHOD, [])) == 1
+            counts = [len(transport._rpcs)]
+            assert len(await transport.call_all(METHOD, [])) == 2
+            one.inject(Kind.HTTP_STATUS, status=403)
+            await transport.call_all(METHOD, [])
+            transport.readmit()
+            counts.append(len(transport._rpcs))
+            await transport.close()
+            return counts
+
+        assert asyncio.run(run()) == [1, 2]
+
+
+def test_when_no_rpc_answers_the_question_to_all_the_error_is_raised(closed_port: str) -> None:
+    async def run() -> None:
+        transport = RpcTransport((closed_port,), FAST)
+        with pytest.raises(RpcTransportError):
+            await transport.call_all(METHOD, [])
+        assert len(transport._rpcs) == 1
+        await transport.close()
+
+    asyncio.run(run())
+
+
+# The secret
+
+
+class scripted:  # noqa: N801 - used as a function
+    """A server that gives every request the same answer; a context manager: (URL, the paths asked)."""
+
+    def __init__(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
+        paths: list[str] = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["content-length"]))
+                paths.append(self.path)
+                self.send_response(status)
+                for name, value in (headers | {"content-length": str(len(body))}).items():
+                    self.send_header(name, value)
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True)
+        self.paths = paths
+
+    def __enter__(self) -> tuple[str, list[str]]:
+        self._thread.start()
+        return f"http://127.0.0.1:{self._server.server_port}/{SECRET}?key={SECRET}", self.paths
+
+    def __exit__(self, *_: object) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def words_of(error: BaseException | None) -> Iterator[str]:
+    """Everything that an exception and those behind it would ever print."""
+    seen: set[int] = set()
+    waiting = [error]
+    while waiting:
+        one = waiting.pop()
+        if one is None or id(one) in seen:
+            continue
+        seen.add(id(one))
+        yield from (str(one), repr(one), repr(one.args), repr(vars(one)))
+        waiting += [one.__cause__, one.__context__]
+    yield "".join(traceback.format_exception(error))
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "body"),
+    [
+        (200, {}, b""),
+        (200, {}, b"{}"),
+        (200, {}, SECRET.encode() + b"{"),
+        (200, {}, b'{"jsonrpc":"2.0","id":1}'),
+        (200, {}, b'{"jsonrpc":"2.0","id":1,"result":1,"error":{"code":1,"message":"x"}}'),
+        (200, {"content-encoding": "gzip"}, b"no gzip at all"),
+        (200, {}, b"\xff\xfe\x00"),
+        (301, {"location": f"http://127.0.0.1:1/{SECRET}"}, b""),
+        (204, {}, b""),
+        (404, {}, SECRET.encode()),
+        (503, {}, SECRET.encode()),
+        (429, {"retry-after": SECRET}, b""),
+    ],
+)
+def test_whatever_is_answered_is_one_of_our_errors_without_the_urls_secret(
+    status: int, headers: dict[str, str], body: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.DEBUG, logger="dzbgp"), scripted(status, headers, body) as (url, paths):
+        error = failing(url)
+    assert paths
+    assert SECRET in paths[0]
+    assert SECRET not in "".join(words_of(error))
+    assert SECRET not in "".join(
+        record.getMessage() for record in caplog.records if record.name.startswith("dzbgp")
+    )
+
+
+@pytest.mark.parametrize(
+    "kind", [Kind.HANGUP_BEFORE, Kind.TRUNCATED, Kind.DELAY, Kind.WRONG_ID, Kind.RPC_ERROR]
+)
+def test_no_failure_of_the_transport_shows_the_urls_secret(one: Stage, kind: Kind) -> None:
+    one.inject(kind, times=None, delay_s=3)
+    error = failing(one.url, budget=replace(FAST, request_s=0.1))
+    assert SECRET not in "".join(words_of(error))
+    assert error.__cause__ is None
+
+
+def test_an_rpc_that_refuses_connections_does_not_show_the_urls_secret(closed_port: str) -> None:
+    assert SECRET not in "".join(words_of(failing(closed_port, closed_port)))

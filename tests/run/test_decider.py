@@ -1,0 +1,410 @@
+"""Rules 2 to 5 of the decision with memory and time in play, and what must hold whatever happens."""
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from core_builders import key, make_device, make_user
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from small_world import DOWN, FAIL, FIRST_SLOT, LAND, NEVER, SECONDS_PER_SLOT, UP, Passes, SmallWorld
+from solders.pubkey import Pubkey
+
+from dzbgp.decision.policy import Clock, Rules, decide, refresh_due_s
+from dzbgp.models.ledger import Action, BgpStatus, Observation, Observed, UserMemory
+
+NOW = 1_000_000.0
+CLOCK = Clock(FIRST_SLOT, SECONDS_PER_SLOT, NOW)
+ESTABLISHED, NOT_ESTABLISHED, ABSENT, UNKNOWN = Observed
+SUBMIT, SKIP = Action.SUBMIT, Action.SKIP
+
+
+def seen(observed: Observed, onchain: BgpStatus, age_s: float = 60, number: int = 1) -> Observation:
+    reported = 0 if onchain is NEVER else FIRST_SLOT - round(age_s / SECONDS_PER_SLOT)
+    user = make_user(number, bgp_status=onchain, last_bgp_reported_at=reported)
+    return Observation(user, make_device(), "ams-1", observed, why="it is not up")
+
+
+def memory(up_ago_s: float | None = None, *transitions_ago_s: float, **changes: Any) -> UserMemory:
+    values: dict[str, Any] = {
+        "device": make_device().pubkey,
+        "seen_at": NOW,
+        "up": False,
+        "last_up_at": None if up_ago_s is None else NOW - up_ago_s,
+        "transitions": tuple(NOW - ago for ago in transitions_ago_s),
+    }
+    return UserMemory(**(values | changes))
+
+
+GRACE = Rules(down_grace_period_s=120)
+NO_GRACE = Rules()
+DAMPING = Rules(flap_limit=3, flap_window_s=3600, cooldown_s=1800)
+OFTEN = (10.0, 20.0, 30.0, 40.0)
+Row = tuple[Rules, Observation, UserMemory | None, bool, Action, BgpStatus | None, str]
+TABLE: dict[str, Row] = {
+    # Rule 2: the grace period.
+    "grace, no history": (GRACE, seen(NOT_ESTABLISHED, UP), None, False, SUBMIT, DOWN, "changed"),
+    "grace, never seen up": (GRACE, seen(NOT_ESTABLISHED, UP), memory(), False, SUBMIT, DOWN, "changed"),
+    "grace, within": (GRACE, seen(NOT_ESTABLISHED, UP), memory(60), False, SKIP, UP, "grace"),
+    "grace, absent within": (GRACE, seen(ABSENT, UP), memory(60), False, SKIP, UP, "grace"),
+    "grace, the last moment": (GRACE, seen(NOT_ESTABLISHED, UP), memory(119.9), False, SKIP, UP, "grace"),
+    "grace, at its end": (GRACE, seen(NOT_ESTABLISHED, UP), memory(120), False, SUBMIT, DOWN, "changed"),
+    "grace, after": (GRACE, seen(NOT_ESTABLISHED, UP), memory(500), False, SUBMIT, DOWN, "changed"),
+    "grace of zero": (NO_GRACE, seen(NOT_ESTABLISHED, UP), memory(0), False, SUBMIT, DOWN, "changed"),
+    "grace, the clock was set back": (
+        GRACE,
+        seen(NOT_ESTABLISHED, UP),
+        memory(-9),
+        False,
+        SUBMIT,
+        DOWN,
+        "changed",
+    ),
+    "no grace, the clock was set back": (
+        NO_GRACE,
+        seen(NOT_ESTABLISHED, UP),
+        memory(-9),
+        False,
+        SUBMIT,
+        DOWN,
+        "changed",
+    ),
+    "grace, up on another device": (
+        GRACE,
+        seen(NOT_ESTABLISHED, UP),
+        memory(60, device=key(99)),
+        False,
+        SUBMIT,
+        DOWN,
+        "changed",
+    ),
+    "grace, onchain Down": (GRACE, seen(NOT_ESTABLISHED, DOWN), memory(60), False, SUBMIT, UP, "changed"),
+    "grace, never reported": (
+        GRACE,
+        seen(NOT_ESTABLISHED, NEVER),
+        memory(60),
+        False,
+        SUBMIT,
+        UP,
+        "first-report",
+    ),
+    "grace, refresh due": (
+        GRACE,
+        seen(NOT_ESTABLISHED, UP, 22_000),
+        memory(60),
+        False,
+        SUBMIT,
+        UP,
+        "refresh",
+    ),
+    "grace, unknown": (GRACE, seen(UNKNOWN, UP), memory(60), False, SKIP, None, "unknown"),
+    # Rule 4: in flight.
+    "in flight, changed": (NO_GRACE, seen(NOT_ESTABLISHED, UP), memory(), True, SKIP, DOWN, "in-flight"),
+    "in flight, first report": (NO_GRACE, seen(ESTABLISHED, NEVER), None, True, SKIP, UP, "in-flight"),
+    "in flight, refresh": (NO_GRACE, seen(ESTABLISHED, UP, 22_000), None, True, SKIP, UP, "in-flight"),
+    "in flight, nothing to write": (NO_GRACE, seen(ESTABLISHED, UP), None, True, SKIP, UP, "unchanged"),
+    "in flight, unknown": (NO_GRACE, seen(UNKNOWN, UP), None, True, SKIP, None, "unknown"),
+    # Rule 5: damping.
+    "flaps, damped": (
+        DAMPING,
+        seen(NOT_ESTABLISHED, UP, 60),
+        memory(None, *OFTEN),
+        False,
+        SKIP,
+        DOWN,
+        "damped",
+    ),
+    "flaps up, damped": (
+        DAMPING,
+        seen(ESTABLISHED, DOWN, 60),
+        memory(None, *OFTEN),
+        False,
+        SKIP,
+        UP,
+        "damped",
+    ),
+    "flaps, cooled down": (
+        DAMPING,
+        seen(NOT_ESTABLISHED, UP, 1800),
+        memory(None, *OFTEN),
+        False,
+        SUBMIT,
+        DOWN,
+        "changed",
+    ),
+    "flaps, at the limit": (
+        DAMPING,
+        seen(NOT_ESTABLISHED, UP, 60),
+        memory(None, *OFTEN[:3]),
+        False,
+        SUBMIT,
+        DOWN,
+        "changed",
+    ),
+    "flaps, before the window": (
+        DAMPING,
+        seen(NOT_ESTABLISHED, UP, 60),
+        memory(None, *OFTEN[:3], 3600.0),
+        False,
+        SUBMIT,
+        DOWN,
+        "changed",
+    ),
+    "flaps, no limit": (
+        NO_GRACE,
+        seen(NOT_ESTABLISHED, UP, 60),
+        memory(None, *OFTEN),
+        False,
+        SUBMIT,
+        DOWN,
+        "changed",
+    ),
+    "flaps, no history": (DAMPING, seen(NOT_ESTABLISHED, UP, 60), None, False, SUBMIT, DOWN, "changed"),
+    "flaps, never reported": (
+        DAMPING,
+        seen(ESTABLISHED, NEVER),
+        memory(None, *OFTEN),
+        False,
+        SUBMIT,
+        UP,
+        "first-report",
+    ),
+    "flaps, unchanged": (DAMPING, seen(ESTABLISHED, UP), memory(None, *OFTEN), False, SKIP, UP, "unchanged"),
+    "flaps and in flight": (
+        DAMPING,
+        seen(NOT_ESTABLISHED, UP),
+        memory(None, *OFTEN),
+        True,
+        SKIP,
+        DOWN,
+        "in-flight",
+    ),
+}
+
+
+@pytest.mark.parametrize("row", TABLE.values(), ids=TABLE.keys())
+def test_a_user_is_decided_by_memory_and_time_too(row: Row) -> None:
+    rules, observation, of, in_flight, action, status, reason = row
+    decision = decide(observation, CLOCK, rules, of, in_flight=in_flight)
+    assert (decision.action, decision.status, decision.reason) == (action, status, reason)
+
+
+def test_flaps_are_told_even_when_nothing_is_damped() -> None:
+    decision = decide(seen(ESTABLISHED, UP), CLOCK, NO_GRACE, memory(None, *OFTEN))
+    assert "It flaps: 4 transitions in 60 min." in decision.detail
+    once = decide(seen(ESTABLISHED, UP), CLOCK, NO_GRACE, memory(None, 10.0))
+    assert "flaps" not in once.detail
+
+
+def test_a_damped_decision_says_when_the_next_write_may_come() -> None:
+    decision = decide(seen(ESTABLISHED, DOWN, 600), CLOCK, DAMPING, memory(None, *OFTEN))
+    assert decision.detail.endswith("Not written: it was reported 10 min ago, the next may come in 20 min.")
+
+
+# Rule 3: refreshes
+
+
+@given(st.binary(min_size=32, max_size=32), st.floats(0, 1), st.floats(1, 1e6))
+def test_a_refresh_is_never_due_later_than_the_interval_nor_earlier_than_the_spread(
+    pubkey: bytes, spread: float, interval_s: float
+) -> None:
+    rules = Rules(refresh_interval_s=interval_s, refresh_spread=spread)
+    observation = seen(ESTABLISHED, UP)
+    observation = replace(observation, user=replace(observation.user, pubkey=Pubkey(pubkey)))
+    due_s = refresh_due_s(observation, rules)
+    assert interval_s * (1 - spread) <= due_s <= interval_s
+
+
+def test_users_that_were_reported_together_come_due_at_different_times() -> None:
+    world = SmallWorld(1, 1)
+    for number in range(99):
+        world.add_user(world.device(), pubkey=Pubkey(bytes([number * 2]) + bytes(30) + b"\2"))
+    passes = Passes(world, refresh_spread=0.25)
+    world.wait(0.75 * 21_600 - 120)
+    refreshed = []
+    for _ in range(100):
+        refreshed += [len(passes.run(asked_rtts={}).submissions)]
+        world.wait(60)
+    assert sum(refreshed) == 100
+    assert max(refreshed) <= 20  # a transaction's worth: who is nearly due rides along
+    assert sum(count > 0 for count in refreshed) >= 5
+
+
+# Rule 4: own writes that are not to be seen yet
+
+
+def test_a_write_of_our_own_that_an_older_slot_does_not_show_yet_is_not_made_again() -> None:
+    world = SmallWorld(1, 1)
+    passes = Passes(world)
+    before = dict(world.users)
+    world.goes_down()
+    passes.run()
+    world.wait(4)
+    assert passes.reason(users=before, seen_slots_ago=20) == "in-flight"
+    assert world.writes == []
+    assert passes.reason() == "unchanged"
+
+
+def test_a_ledger_that_began_anew_does_not_block_for_good() -> None:
+    world = SmallWorld(1, 1)
+    passes = Passes(world)
+    world.goes_down()
+    passes.run()
+    world.goes_up()
+    world.slot = 1000
+    world.change(world.user().pubkey, last_bgp_reported_at=10)
+    assert passes.reason() == "in-flight"
+    world.wait(301)
+    assert passes.reason() == "changed"
+
+
+def test_who_reports_freshly_besides_us_is_not_overwritten_without_need() -> None:
+    world = SmallWorld(1, 1, age_s=21_000)
+    world.wait(1000)
+    world.reported_by_another(world.user().pubkey, UP)
+    assert Passes(world).reason() == "unchanged"
+
+
+def test_what_another_reports_while_the_users_are_read_is_not_overwritten_with_what_was_seen_before() -> None:
+    world = SmallWorld(1, 1, DOWN, age_s=600)
+    world.goes_up()
+
+    def another_sees_it_go_down() -> None:
+        world.slot += 3
+        world.reported_by_another(world.user().pubkey, DOWN)
+
+    world.while_users_are_read = another_sees_it_go_down
+    passes = Passes(world)
+    assert passes.reason() == "newer-report"
+    world.while_users_are_read = lambda: None
+    assert passes.reason() == "changed"
+
+
+# What must hold whatever happens
+
+
+STEPS = st.one_of(
+    st.tuples(st.just("wait"), st.sampled_from([1, 30, 61, 400, 4000])),
+    st.tuples(st.just("up"), st.integers(0, 7)),
+    st.tuples(st.just("down"), st.integers(0, 7)),
+    st.tuples(st.just("away"), st.integers(0, 7)),
+    st.tuples(st.just("device down"), st.integers(0, 1)),
+    st.tuples(st.just("silent"), st.integers(0, 1)),
+    st.tuples(st.just("answers"), st.integers(0, 1)),
+    st.tuples(st.just("foreign"), st.integers(0, 7)),
+    st.tuples(st.just("pass"), st.sampled_from([LAND, LAND, LAND, FAIL])),
+    st.tuples(st.just("limited pass"), st.integers(0, 1)),
+)
+RULES = st.fixed_dictionaries(
+    {
+        "down_grace_period_s": st.sampled_from([0.0, 0.0, 60.0]),
+        "max_down_min": st.sampled_from([2, 3, 1000]),
+        "guard_passes": st.sampled_from([1, 2, 3]),
+        "flap_limit": st.sampled_from([0, 2]),
+        "cooldown_s": st.just(300.0),
+        "refresh_interval_s": st.sampled_from([900.0, 21_600.0]),
+        "refresh_spread": st.sampled_from([0.0, 0.5]),
+    }
+)
+
+
+class Story:
+    """A world that things happen to, the passes over it, and a memory of its own to check them by."""
+
+    def __init__(self, rules: dict[str, Any], onchain: BgpStatus, *, confirm: bool) -> None:
+        self.world = SmallWorld(2, 4, onchain)
+        self.passes = Passes(self.world, confirm_down_s=5.0 if confirm else 0.0, **rules)
+        self.grace_s: float = rules["down_grace_period_s"]
+        self.last_up: dict[Pubkey, float] = defaultdict(lambda: float("-inf"))
+        self.before: dict[Pubkey, BgpStatus] = {}
+
+    def happens(self, what: str, value: Any) -> None:
+        world = self.world
+        if what == "wait":
+            world.wait(value)
+        elif what in {"up", "down", "away"}:
+            change: Callable[[Pubkey], None] = {
+                "up": world.goes_up,
+                "down": world.goes_down,
+                "away": world.goes_away,
+            }[what]
+            change(world.user(value).pubkey)
+        elif what == "device down":
+            world.goes_down(
+                *(one for one, user in world.users.items() if user.device_pk == world.device(value).pubkey)
+            )
+        elif what == "silent":
+            world.silent.add(world.device(value).pubkey)
+        elif what == "answers":
+            world.silent.discard(world.device(value).pubkey)
+        elif what == "foreign":
+            world.reported_by_another(world.user(value).pubkey, UP)
+        elif what == "limited pass":
+            self.does_a_pass(hosts=[world.device(value).pubkey])
+        else:
+            self.does_a_pass(write_mode=value)
+
+    def does_a_pass(self, **how: Any) -> None:
+        world = self.world
+        began = world.now
+        report = self.passes.run(**how)
+        decisions = {one.observation.user.pubkey: one for one in report.decisions}
+        for one, decision in decisions.items():
+            if decision.observation.observed is ESTABLISHED:
+                self.last_up[one] = began
+        for write in world.writes:
+            decision = decisions[write.user]
+            observed = decision.observation.observed
+            assert observed is not UNKNOWN
+            assert world.user_device(write.user) not in world.silent
+            if write.status is UP:
+                assert observed is ESTABLISHED or began - self.last_up[write.user] < self.grace_s
+            else:
+                assert write.status is DOWN
+                assert write.rtt_ns == 0
+                assert not world.is_established(write.user)
+        if how.get("write_mode", LAND) == LAND:
+            held = {one for one, decision in decisions.items() if decision.action is Action.HOLD}
+            self.again(held, how)
+
+    def again(self, held: set[Pubkey], how: dict[str, Any]) -> None:
+        """A second pass at once may only let through what the guard has held."""
+        kept = self.passes.recall.users.copy()
+        before, now, slot = dict(self.world.users), self.world.now, self.world.slot
+        self.passes.run(**how)
+        assert {write.user for write in self.world.writes} <= held
+        self.passes.recall.users = kept
+        self.world.users, self.world.now, self.world.slot = before, now, slot
+
+
+@settings(deadline=None, max_examples=150, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(STEPS, min_size=5, max_size=40), RULES, st.sampled_from([UP, DOWN, NEVER]), st.booleans())
+def test_whatever_happens_nothing_is_written_that_was_not_seen_and_nothing_twice(
+    steps: list[tuple[str, Any]], rules: dict[str, Any], onchain: BgpStatus, confirm: bool
+) -> None:
+    story = Story(rules, onchain, confirm=confirm)
+    for what, value in steps:
+        story.happens(what, value)
+
+
+@settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(STEPS, min_size=5, max_size=25), RULES, st.sampled_from([UP, DOWN, NEVER]))
+def test_whatever_happened_the_chain_says_the_truth_once_things_stay_as_they_are(
+    steps: list[tuple[str, Any]], rules: dict[str, Any], onchain: BgpStatus
+) -> None:
+    story = Story(rules, onchain, confirm=False)
+    for what, value in steps:
+        story.happens(what, value)
+    story.world.silent.clear()
+    for _ in range(8):
+        story.world.wait(1000)
+        story.passes.run()
+    for one, user in story.world.users.items():
+        if story.world.is_established(one):
+            assert user.bgp_status is UP
+        elif one in story.world.down:
+            assert user.bgp_status is DOWN
+        else:
+            assert user.bgp_status is not UP

@@ -1,0 +1,291 @@
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, cast
+
+import pytest
+from core_builders import key, make_device, make_user
+from solders.pubkey import Pubkey
+
+from dzbgp.ledger.errors import LedgerError, RpcTransportError
+from dzbgp.ledger.program.instruction import Write
+from dzbgp.ledger.session import LedgerSession, WriteResult
+from dzbgp.ledger.submit.fates import EXPIRED, FlightFate
+from dzbgp.ledger.submit.journal import Journal
+from dzbgp.ledger.submit.signers import Signers
+from dzbgp.models.ledger import Action, BgpStatus, Decision, Observation, Observed, Outcome, Submission
+from dzbgp.run.submit_queue import CAPACITY, Job, SubmitWorker
+from dzbgp.state.in_flight import FlightLog
+from dzbgp.state.store import Flight
+
+DEADLINE_S = 10
+UP, DOWN = BgpStatus.UP, BgpStatus.DOWN
+
+
+class FakeLedger:
+    """Notes each round of writes, and ends it when it is let go."""
+
+    def __init__(self) -> None:
+        self.rounds: list[dict[Pubkey, BgpStatus]] = []
+        self.began = threading.Semaphore(0)
+        self.go = threading.Semaphore(0)
+        self.stopped = ""
+        self.heeds_stop = True
+        self.error: Exception | None = None
+        self.journal: Journal | None = None
+        self.fate = FlightFate(None)
+        self.asked: list[str] = []
+
+    def write(
+        self, writes: Sequence[Write], signers: Signers, *, journal: Journal | None = None
+    ) -> WriteResult:
+        self.rounds.append({write.user: write.status for write in writes})
+        self.journal = journal
+        self.began.release()
+        self.go.acquire()
+        if self.error is not None:
+            raise self.error
+        return WriteResult(
+            {
+                write.user: Submission(write.user, Outcome.CONFIRMED, slot=9, status=write.status)
+                for write in writes
+            }
+        )
+
+    def stop_writing(self, why: str) -> None:
+        self.stopped = why
+        if self.heeds_stop:
+            self.go.release()
+
+    def fates(self, flights: Sequence[Flight]) -> list[FlightFate]:
+        self.asked += [flight.signature for flight in flights]
+        return [self.fate] * len(flights)
+
+    def wait_begun(self) -> None:
+        assert self.began.acquire(timeout=DEADLINE_S)
+
+
+@contextmanager
+def working(**more: Any) -> Iterator[tuple[SubmitWorker, FakeLedger]]:
+    ledger = FakeLedger()
+    worker = SubmitWorker(cast("LedgerSession", ledger), lambda: Signers({}), None, **more)
+    try:
+        yield worker, ledger
+    finally:
+        for _ in range(20):
+            ledger.go.release()
+        assert worker.stop(DEADLINE_S)
+
+
+def job(number: int, status: BgpStatus = UP) -> Job:
+    user = make_user(number)
+    observation = Observation(user, make_device(), "host", Observed.ESTABLISHED)
+    decision = Decision(observation, Action.SUBMIT, status, "changed", "")
+    return Job(Write(user.pubkey, key(1), key(2), status, 0, 0, 0), decision, acknowledged=False)
+
+
+def user_of(number: int) -> Pubkey:
+    return make_user(number).pubkey
+
+
+def until(condition: Callable[[], bool]) -> None:
+    ends = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < ends
+        time.sleep(0.001)
+
+
+def test_what_is_offered_is_written_and_its_result_is_told_once() -> None:
+    with working() as (worker, ledger):
+        ledger.go.release()
+        worker.begin_pass()
+        assert worker.offer([job(1), job(2, DOWN)]) == 0
+        assert worker.wait_idle(DEADLINE_S)
+        assert ledger.rounds == [{user_of(1): UP, user_of(2): DOWN}]
+        (finished,) = worker.begin_pass().finished
+        assert {one.write.user for one in finished.jobs} == finished.result.submissions.keys()
+        assert worker.begin_pass().finished == ()
+
+
+def test_the_oldest_status_of_a_user_that_waits_is_replaced_by_its_newest() -> None:
+    with working() as (worker, ledger):
+        worker.offer([job(1)])
+        ledger.wait_begun()
+        worker.begin_pass()
+        worker.offer([job(2, UP), job(3, UP)])
+        worker.offer([job(2, DOWN)])
+        assert worker.waiting() == {user_of(2), user_of(3)}
+        ledger.go.release()
+        ledger.wait_begun()
+        assert ledger.rounds[1] == {user_of(2): DOWN, user_of(3): UP}
+
+
+def test_the_queue_holds_256_users_and_says_how_many_more_there_were() -> None:
+    assert CAPACITY == 256
+    with working() as (worker, ledger):
+        worker.offer([job(1)])
+        ledger.wait_begun()
+        assert worker.offer([job(number) for number in range(2, 302)]) == 300 - 256
+        assert worker.offer([job(2, DOWN), job(400)]) == 1
+        assert len(worker.waiting()) == 256
+
+
+def test_a_user_whose_write_is_under_way_is_refused_and_does_not_count_as_dropped() -> None:
+    with working() as (worker, ledger):
+        worker.offer([job(1)])
+        ledger.wait_begun()
+        assert worker.begin_pass().busy == worker.busy() == {user_of(1)}
+        assert worker.offer([job(1, DOWN)]) == 0
+        assert worker.waiting() == frozenset()
+
+
+def test_a_user_whose_write_has_ended_since_the_pass_began_is_refused_until_the_next_pass() -> None:
+    with working() as (worker, ledger):
+        worker.offer([job(1)])
+        ledger.wait_begun()
+        worker.begin_pass()
+        ledger.go.release()
+        assert worker.wait_idle(DEADLINE_S)
+        worker.offer([job(1)])
+        assert worker.waiting() == frozenset()
+        worker.begin_pass()
+        worker.offer([job(1)])
+        ledger.wait_begun()
+        assert len(ledger.rounds) == 2
+
+
+def test_a_user_that_waited_when_the_pass_began_and_was_written_since_is_refused() -> None:
+    with working() as (worker, ledger):
+        worker.offer([job(1)])
+        ledger.wait_begun()
+        worker.offer([job(2)])
+        assert worker.begin_pass().busy == {user_of(1)}
+        ledger.go.release()
+        ledger.go.release()
+        assert worker.wait_idle(DEADLINE_S)
+        worker.offer([job(2), job(3)])
+        ledger.wait_begun()
+        ledger.wait_begun()
+        assert [set(one) for one in ledger.rounds] == [{user_of(1)}, {user_of(2)}, {user_of(3)}]
+
+
+def test_what_is_retracted_is_not_written() -> None:
+    with working() as (worker, ledger):
+        worker.offer([job(1)])
+        ledger.wait_begun()
+        worker.offer([job(2), job(3)])
+        worker.retract([user_of(2), user_of(9)])
+        ledger.go.release()
+        ledger.wait_begun()
+        assert set(ledger.rounds[1]) == {user_of(3)}
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (RpcTransportError("no answer"), "no answer"),
+        (ZeroDivisionError(), "a fault of dzbgp's own (ZeroDivisionError); it may have been sent"),
+    ],
+)
+def test_an_exception_fails_its_round_and_the_next_one_is_written(error: Exception, told: str) -> None:
+    with working() as (worker, ledger):
+        ledger.error = error
+        ledger.go.release()
+        worker.offer([job(1)])
+        assert worker.wait_idle(DEADLINE_S)
+        ((failed,),) = (one.result.submissions.values() for one in worker.begin_pass().finished)
+        assert (failed.outcome, failed.error, failed.status) == (Outcome.FAILED, told, UP)
+        ledger.error = None
+        ledger.go.release()
+        worker.offer([job(1)])
+        assert worker.wait_idle(DEADLINE_S)
+        ((landed,),) = (one.result.submissions.values() for one in worker.begin_pass().finished)
+        assert landed.outcome is Outcome.CONFIRMED
+
+
+def test_the_end_begins_nothing_more_and_waits_for_what_is_under_way(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with working() as (worker, ledger):
+        worker.offer([job(1)])
+        ledger.wait_begun()
+        worker.offer([job(2)])
+        assert worker.stop(DEADLINE_S)
+        assert ledger.stopped == "stopping"
+        assert "1 writes had not begun" in caplog.text
+        assert len(ledger.rounds) == 1
+        assert len(worker.begin_pass().finished) == 1
+        worker.offer([job(3)])
+        assert worker.waiting() == frozenset()
+
+
+def test_the_end_of_a_worker_that_is_stuck_is_bounded() -> None:
+    with working() as (worker, ledger):
+        ledger.heeds_stop = False
+        worker.offer([job(1)])
+        ledger.wait_begun()
+        began = time.monotonic()
+        assert not worker.stop(0.05)
+        assert time.monotonic() - began < 2
+
+
+def test_stopping_twice_does_no_harm() -> None:
+    with working() as (worker, _):
+        assert worker.stop(DEADLINE_S)
+        assert worker.stop(DEADLINE_S)
+
+
+def flying(*numbers: int) -> tuple[FlightLog, FakeLedger]:
+    flights = FlightLog()
+    for number in numbers:
+        flights.sent(f"signature-{number}", 500, {user_of(number): UP})
+    return flights, FakeLedger()
+
+
+def unsettled(flights: FlightLog, ledger: FakeLedger, *busy: int) -> frozenset[Pubkey]:
+    return flights.unsettled(cast("LedgerSession", ledger), {user_of(number) for number in busy})
+
+
+def test_a_write_whose_fate_is_not_known_withholds_its_user_without_any_state_file() -> None:
+    flights, ledger = flying(1, 2)
+    flights.ended("signature-2", "confirmed")
+    assert unsettled(flights, ledger) == {user_of(1)}
+    assert ledger.asked == ["signature-1"]
+
+
+def test_a_write_that_the_worker_still_follows_is_not_asked_for() -> None:
+    flights, ledger = flying(1)
+    assert unsettled(flights, ledger, 1) == frozenset()
+    assert ledger.asked == []
+
+
+def test_a_write_that_has_expired_withholds_nobody_any_more() -> None:
+    flights, ledger = flying(1)
+    ledger.fate = FlightFate(EXPIRED)
+    assert unsettled(flights, ledger) == frozenset()
+    assert unsettled(flights, ledger) == frozenset()
+    assert ledger.asked == ["signature-1"]
+
+
+def test_a_write_that_landed_late_withholds_its_user_until_a_pass_has_read_it() -> None:
+    flights, ledger = flying(1)
+    ledger.fate = FlightFate("confirmed", slot=40)
+    assert unsettled(flights, ledger) == {user_of(1)}
+    flights.read(39)
+    assert unsettled(flights, ledger) == {user_of(1)}
+    flights.read(40)
+    assert unsettled(flights, ledger) == frozenset()
+
+
+def test_a_ledger_that_does_not_say_forgets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    flights, ledger = flying(1)
+
+    def refuses(_: object) -> list[FlightFate]:
+        raise RpcTransportError("no answer")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ledger, "fates", refuses)
+        with pytest.raises(LedgerError):
+            unsettled(flights, ledger)
+    assert unsettled(flights, ledger) == {user_of(1)}

@@ -1,0 +1,281 @@
+"""What a pass recalls of earlier ones: flights, other writers, flaps, and what a new process still knows."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from small_world import DOWN, LOSE, NEVER, PROGRAM, UP, Passes, SmallWorld
+
+from dzbgp.models.ledger import Report
+from dzbgp.state.store import History
+
+
+def opened(file: Path, world: SmallWorld) -> History:
+    return History.open(file / "state", PROGRAM, clock=lambda: world.now)
+
+
+def foreign(report: Report) -> list[str]:
+    return [note for note in report.notes if note.startswith("Another writer")]
+
+
+# In flight, from one run to the next
+
+
+def test_a_write_that_was_left_in_flight_is_let_be_until_its_fate_is_known(tmp_path: Path) -> None:
+    world = SmallWorld(1, 2)
+    world.goes_down(world.user(0).pubkey)
+    with opened(tmp_path, world) as history:
+        Passes(world, history).run(write_mode=LOSE)
+    with opened(tmp_path, world) as history:
+        passes = Passes(world, history)
+        assert [one.reason for one in passes.run().decisions] == ["in-flight", "unchanged"]
+        world.land("signature-1")
+        assert [one.reason for one in passes.run().decisions] == ["unchanged", "unchanged"]
+    with opened(tmp_path, world) as history:
+        assert history.flights() == []
+        memory = history.users()[world.user(0).pubkey]
+        assert (memory.written_status, memory.written_slot) == (DOWN, world.user(0).last_bgp_reported_at)
+
+
+def test_a_write_that_expired_is_made_again_by_a_later_run(tmp_path: Path) -> None:
+    world = SmallWorld(1, 1)
+    world.goes_down()
+    with opened(tmp_path, world) as history:
+        Passes(world, history).run(write_mode=LOSE)
+    world.wait(59)
+    with opened(tmp_path, world) as history:
+        assert Passes(world, history).reason() == "in-flight"
+    world.wait(1)
+    with opened(tmp_path, world) as history:
+        assert Passes(world, history).reason() == "changed"
+        assert history.flights() == []
+    assert world.user().bgp_status is DOWN
+
+
+def test_a_late_landing_never_overwrites_a_newer_truth(tmp_path: Path) -> None:
+    world = SmallWorld(1, 1)
+    world.goes_down()
+    with opened(tmp_path, world) as history:
+        passes = Passes(world, history)
+        passes.run(write_mode=LOSE)
+        world.goes_up()
+        # Onchain it is Up still, as it should be; but a Down is under way.
+        assert passes.reason() == "unchanged"
+        world.land("signature-1")
+        assert passes.reason() == "changed"
+    assert world.user().bgp_status is UP
+
+
+def test_a_dry_run_knows_what_is_in_flight_and_settles_nothing(tmp_path: Path) -> None:
+    world = SmallWorld(1, 1)
+    world.goes_down()
+    with opened(tmp_path, world) as history:
+        Passes(world, history).run(write_mode=LOSE)
+    with History.open(tmp_path / "state", PROGRAM, read_only=True, clock=lambda: world.now) as history:
+        assert Passes(world, history, dry_run=True).reason() == "in-flight"
+        world.wait(100)
+        assert Passes(world, history, dry_run=True).reason() == "changed"
+        assert len(history.flights()) == 1
+
+
+def test_a_landing_is_remembered_of_users_that_this_pass_does_not_ask_for(tmp_path: Path) -> None:
+    world = SmallWorld(2, 1)
+    world.goes_down(world.user(0).pubkey)
+    with opened(tmp_path, world) as history:
+        Passes(world, history).run(write_mode=LOSE)
+        world.land("signature-1")
+    with opened(tmp_path, world) as history:
+        Passes(world, history).run(hosts=[world.device(1).pubkey])
+    with opened(tmp_path, world) as history:
+        assert history.users()[world.user(0).pubkey].written_slot == world.user(0).last_bgp_reported_at
+        assert foreign(Passes(world, history).run()) == []
+
+
+# Another writer
+
+
+def test_another_writer_is_noticed_and_named() -> None:
+    world = SmallWorld(2, 3, DOWN)
+    world.goes_up()
+    passes = Passes(world)
+    assert foreign(passes.run()) == []
+    world.wait(30)
+    for number in (0, 1):
+        world.reported_by_another(world.user(number).pubkey, UP)
+    (note,) = foreign(passes.run())
+    publisher = world.device().metrics_publisher_pk
+    assert note == (
+        f"Another writer reports on {world.device().code}: 2 users were reported since our last write there, "
+        f"with the key of {publisher} (an agent on the device?)."
+    )
+
+
+def test_another_writer_is_noticed_by_a_new_process(tmp_path: Path) -> None:
+    world = SmallWorld(1, 1, DOWN)
+    world.goes_up()
+    with opened(tmp_path, world) as history:
+        Passes(world, history).run()
+    world.wait(30)
+    world.reported_by_another(world.user().pubkey, UP)
+    with opened(tmp_path, world) as history:
+        assert len(foreign(Passes(world, history).run())) == 1
+
+
+@pytest.mark.parametrize("ends", ["lands", "lands and is settled later", "expires"])
+def test_our_own_writes_are_nobody_elses_however_they_end(tmp_path: Path, ends: str) -> None:
+    world = SmallWorld(1, 1, DOWN)
+    world.goes_up()
+    with opened(tmp_path, world) as history:
+        passes = Passes(world, history)
+        passes.run()
+        world.wait(30)
+        world.goes_down()
+        passes.run(write_mode=LOSE)
+        if ends.startswith("lands"):
+            world.land("signature-2")
+        if ends != "lands":
+            world.wait(100)
+        for _ in range(3):
+            assert foreign(passes.run()) == []
+            passes.restart()
+
+
+def test_a_write_that_was_confirmed_as_its_run_was_killed_is_our_own(tmp_path: Path) -> None:
+    world = SmallWorld(1, 1, DOWN)
+    world.goes_up()
+    with opened(tmp_path, world) as history:
+        passes = Passes(world, history)
+        passes.run()
+        world.wait(30)
+        world.goes_down()
+        # Killed after the confirmation was noted, before the pass took it in.
+        passes.recall.keep_written = lambda *_: None  # type: ignore[method-assign]
+        passes.run()
+    with opened(tmp_path, world) as history:
+        assert foreign(Passes(world, history).run()) == []
+
+
+def test_who_never_wrote_a_user_says_nothing_of_other_writers() -> None:
+    world = SmallWorld(1, 1)
+    passes = Passes(world)
+    passes.run()
+    world.wait(30)
+    world.reported_by_another(world.user().pubkey, UP)
+    assert foreign(passes.run()) == []
+
+
+def test_a_user_whose_write_is_under_way_in_this_process_is_nobody_elses() -> None:
+    world = SmallWorld(1, 1, DOWN)
+    world.goes_up()
+    passes = Passes(world)
+    passes.run()
+    world.wait(30)
+    world.reported_by_another(world.user().pubkey, UP)
+    passes.recall.submitting = frozenset(world.users)
+    assert foreign(passes.run()) == []
+
+
+# Flaps
+
+
+def test_flaps_are_counted_over_processes_and_surfaced_in_the_report(tmp_path: Path) -> None:
+    world = SmallWorld(1, 2)
+    report = None
+    for number in range(5):
+        (world.goes_down if number % 2 else world.goes_up)(world.user(0).pubkey)
+        with opened(tmp_path, world) as history:
+            report = Passes(world, history).run()
+        world.wait(60)
+    assert report is not None
+    assert report.transitions[world.user(0).pubkey] == 4
+    assert world.user(1).pubkey not in report.transitions
+    (note,) = [note for note in report.notes if note.startswith("Flapping")]
+    assert f"{world.user(0).pubkey} (4)" in note
+    assert "It flaps: 4 transitions in 60 min." in report.decisions[0].detail
+
+
+def test_a_bounce_between_two_passes_is_two_transitions() -> None:
+    world = SmallWorld(1, 1)
+    passes = Passes(world)
+    passes.run()
+    world.wait(40)
+    world.goes_up()
+    world.wait(20)
+    assert passes.run().transitions[world.user().pubkey] == 2
+
+
+def test_flaps_are_forgotten_after_the_window() -> None:
+    world = SmallWorld(1, 1)
+    passes = Passes(world, flap_window_s=600)
+    passes.run()
+    world.goes_down()
+    assert passes.run().transitions[world.user().pubkey] == 1
+    world.wait(600)
+    assert passes.run().transitions == {}
+
+
+def test_a_flapping_user_is_written_at_most_once_a_cooldown() -> None:
+    world = SmallWorld(1, 1)
+    passes = Passes(world, flap_limit=2, flap_window_s=3600, cooldown_s=900)
+    passes.run()
+    written_at = []
+    for number in range(120):
+        world.wait(60)
+        (world.goes_up if number % 2 else world.goes_down)()
+        passes.run()
+        if world.writes:
+            written_at.append(world.now)
+    gaps = [b - a for a, b in pairwise(written_at)]
+    assert len(written_at) <= 12
+    assert all(gap >= 900 for gap in gaps[2:])
+
+
+def test_the_most_restless_users_are_named_and_the_others_counted() -> None:
+    world = SmallWorld(1, 8)
+    passes = Passes(world)
+    passes.run()
+    for change in (world.goes_down, world.goes_up):
+        change()
+        report = passes.run()
+    (note,) = [note for note in report.notes if note.startswith("Flapping")]
+    assert note.count("(2)") == 5
+    assert note.endswith(" and 3 more.")
+
+
+# Moving and leaving
+
+
+def test_a_user_that_moved_to_another_device_gets_its_second_look_there() -> None:
+    world = SmallWorld(2, 1)
+    passes = Passes(world, down_grace_period_s=600, confirm_down_s=5)
+    passes.run()
+    world.change(world.user(0).pubkey, device_pk=world.device(1).pubkey)
+    world.goes_down(world.user(0).pubkey)
+    assert passes.reason() == "changed"
+    assert passes.slept == [5]
+
+
+def test_users_of_devices_that_were_not_asked_for_are_not_forgotten() -> None:
+    world = SmallWorld(2, 1)
+    passes = Passes(world)
+    passes.run()
+    passes.run(hosts=[world.device(1).pubkey])
+    assert set(passes.recall.users) == set(world.users)
+
+
+def test_what_was_seen_is_kept_before_anything_is_sent(tmp_path: Path) -> None:
+    world = SmallWorld(1, 1, NEVER)
+    world.goes_up()
+    with opened(tmp_path, world) as history:
+        passes = Passes(world, history)
+        kept = []
+        write = type(world.ledger).write
+
+        def spied(*args: object, **named: object) -> object:
+            kept.append(set(history.users()))
+            return write(*args, **named)  # type: ignore[arg-type]
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(type(world.ledger), "write", spied)
+            passes.run()
+    assert kept == [set(world.users)]
