@@ -4,7 +4,7 @@ from typing import Any
 
 from nornir.core.task import Result, Task
 
-from dzbgp.models.ledger import Neighbor, Vrf
+from dzbgp.models.session import Neighbor, Vrf
 
 # NAPALM's EOS driver gives EOS's default VRF this name.
 _NAPALM_DEFAULT_VRF = "global"

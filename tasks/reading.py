@@ -12,7 +12,7 @@ from nornir.core.task import Result, Task
 
 from dzbgp.eos.errors import explain
 from dzbgp.fleet.dask.pickling import PerHost
-from dzbgp.models.ledger import Neighbor, Vrf
+from dzbgp.models.session import Neighbor, Vrf
 from dzbgp.tasks.bgp_neighbors import bgp_neighbors
 from dzbgp.tasks.bgp_rtt import bgp_rtt
 

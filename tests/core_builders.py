@@ -8,18 +8,15 @@ from dzbgp.models.ledger import (
     BgpStatus,
     CyoaType,
     Device,
-    DeviceReading,
-    DeviceResult,
     DeviceStatus,
     DeviceType,
-    Neighbor,
     Net,
     Tenant,
     User,
     UserStatus,
     UserType,
-    Vrf,
 )
+from dzbgp.models.session import DeviceReading, DeviceResult, Neighbor, Vrf
 
 NO_KEY = Pubkey.default()
 PUBLIC_IP = "203.0.113.10"

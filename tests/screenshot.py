@@ -11,7 +11,8 @@ from rich.console import Console
 
 from dzbgp.console import logs
 from dzbgp.report import table
-from dzbgp.run.setup import RunRequest, run_once
+from dzbgp.run.once import run_once
+from dzbgp.run.request import RunRequest
 
 COMMAND = "dzbgp run --inventory inventory --lab --limit ams-dz-001,nyc-dz-001,tyo-dz-001"
 WIDTH = 160

@@ -12,6 +12,7 @@ from core_builders import key, make_device, make_tenant, make_user
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
+from dzbgp.console.progress import NoProgress
 from dzbgp.decision.policy import Rules
 from dzbgp.ledger.networks import Network
 from dzbgp.ledger.program.cache import Fetched
@@ -21,28 +22,13 @@ from dzbgp.ledger.submit.fates import EXPIRED, FlightFate
 from dzbgp.ledger.submit.journal import NoJournal
 from dzbgp.ledger.submit.packing import TransactionBuilder
 from dzbgp.ledger.submit.signers import Signers
-from dzbgp.models.ledger import (
-    BgpStatus,
-    Decision,
-    Device,
-    DeviceReading,
-    DeviceResult,
-    DeviceStatus,
-    Neighbor,
-    Net,
-    Outcome,
-    ProgramData,
-    Report,
-    Submission,
-    User,
-    UserStatus,
-    Vrf,
-    dotted,
-)
-from dzbgp.run import job
-from dzbgp.run.decider import PassOptions
+from dzbgp.models.decision import Decision
+from dzbgp.models.ledger import BgpStatus, Device, DeviceStatus, Net, ProgramData, User, UserStatus, dotted
+from dzbgp.models.report import Outcome, Report, Submission
+from dzbgp.models.session import DeviceReading, DeviceResult, Neighbor, Vrf
+from dzbgp.run import job, plan
 from dzbgp.run.job import run_pass
-from dzbgp.run.recheck import NoProgress
+from dzbgp.run.request import PassOptions
 from dzbgp.state.memory import Recall
 from dzbgp.state.store import Flight, History
 
@@ -335,6 +321,7 @@ class Passes:
         clock = FakeTime(self.world)
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(job, "time", clock)
+            patch.setattr(plan, "time", clock)
             try:
                 return run_pass(
                     cast("Any", self.world),

@@ -45,10 +45,10 @@ def register(app: typer.Typer, reporting_errors: Reporting) -> None:
         2 usage or configuration; 3 some devices can not be read, or not be written for. The lowest one wins.
         """
         with reporting_errors(verbose=verbose, quiet=quiet, log_format=log_format) as stderr:
+            from dzbgp.console.stdout import printed, written  # noqa: PLC0415 - slow
             from dzbgp.diagnostics.check.checks import run_check  # noqa: PLC0415 - slow
             from dzbgp.diagnostics.check.render import render_json, render_table  # noqa: PLC0415
-            from dzbgp.listing.output import printed, written  # noqa: PLC0415
-            from dzbgp.run.setup import RunRequest  # noqa: PLC0415 - slow
+            from dzbgp.run.request import RunRequest  # noqa: PLC0415 - slow
 
             request = RunRequest(
                 inventory=inventory,

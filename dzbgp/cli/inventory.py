@@ -133,10 +133,10 @@ def sync(
     """
     import logging  # noqa: PLC0415
 
+    from dzbgp.console.stdout import printed  # noqa: PLC0415
     from dzbgp.fleet.from_ledger.directory import plan_update  # noqa: PLC0415 - slow
     from dzbgp.fleet.from_ledger.facts import facts_of  # noqa: PLC0415
-    from dzbgp.ledger.program.device_book import read_device_book  # noqa: PLC0415
-    from dzbgp.listing.output import printed  # noqa: PLC0415
+    from dzbgp.ledger.program.snapshot import read_device_book  # noqa: PLC0415
 
     selection.check()
     book = read_device_book(net)

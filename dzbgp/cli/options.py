@@ -9,17 +9,9 @@ from typing import Annotated, Any
 
 import typer
 
+from dzbgp.console.formats import Output
 from dzbgp.console.words import parse_duration
 from dzbgp.errors import UsageError
-
-
-class Output(StrEnum):
-    """A format of the report."""
-
-    TABLE = "table"
-    JSON = "json"
-    MARKDOWN = "markdown"
-    HTML = "html"
 
 
 class LogFormat(StrEnum):

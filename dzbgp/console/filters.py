@@ -7,7 +7,6 @@ from ipaddress import AddressValueError, IPv4Address
 from typing import Generic, TypeVar
 
 from dzbgp.errors import UsageError
-from dzbgp.listing.model import Field
 from dzbgp.models.ledger import OpenEnum
 
 R = TypeVar("R")
@@ -66,17 +65,3 @@ def addresses(option: str, wanted: Sequence[str]) -> list[str]:
         return [str(IPv4Address(text)) for text in wanted]
     except AddressValueError as error:
         raise UsageError(f"{option}: {error}; expected an IPv4 address such as 198.51.100.7") from None
-
-
-def sorting(text: Sequence[str], fields: Sequence[Field[R]]) -> list[tuple[str, bool]]:
-    """Gives (field, descending) of `NAME` and `-NAME`. Raises UsageError."""
-    return [(field_name("--sort", name.removeprefix("-"), fields), name.startswith("-")) for name in text]
-
-
-def field_name(option: str, text: str, fields: Sequence[Field[R]]) -> str:
-    """Gives the name of the field that is called so, by name or by its title in the table. Raises UsageError."""
-    for item in fields:
-        if loose(text) in {loose(item.name), loose(item.title)} - {""}:
-            return item.name
-    names = ", ".join(item.name for item in fields)
-    raise UsageError(f"{option}: {text!r} is no column; expected one of {names}")

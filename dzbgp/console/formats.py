@@ -16,3 +16,12 @@ class AuditFormat(StrEnum):
 
     TABLE = "table"
     JSON = "json"
+
+
+class Output(StrEnum):
+    """A format of the report."""
+
+    TABLE = "table"
+    JSON = "json"
+    MARKDOWN = "markdown"
+    HTML = "html"

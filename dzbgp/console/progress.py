@@ -2,23 +2,26 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from rich.console import Console
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
-    Progress,
     SpinnerColumn,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
+)
+from rich.progress import (
+    Progress as RichProgress,
 )
 
 
 class BarProgress:
     """One bar, for one stage after another."""
 
-    def __init__(self, bars: Progress) -> None:
+    def __init__(self, bars: RichProgress) -> None:
         self._bars = bars
         self._task: TaskID | None = None
 
@@ -37,7 +40,7 @@ class BarProgress:
 @contextmanager
 def progress_bar(console: Console, *, enabled: bool) -> Iterator[BarProgress]:
     """Shows a bar while inside; it leaves nothing behind. Without a terminal it shows nothing."""
-    bars = Progress(
+    bars = RichProgress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
         BarColumn(),
@@ -49,3 +52,23 @@ def progress_bar(console: Console, *, enabled: bool) -> Iterator[BarProgress]:
     )
     with bars:
         yield BarProgress(bars)
+
+
+class Progress(Protocol):
+    """Is told how far a pass has come."""
+
+    def stage(self, name: str, total: int) -> None:
+        """A stage of `total` steps begins."""
+
+    def step(self, count: int = 1) -> None:
+        """That many steps of the stage are done."""
+
+
+class NoProgress:
+    """Tells nobody."""
+
+    def stage(self, name: str, total: int) -> None:
+        """Tells nobody."""
+
+    def step(self, count: int = 1) -> None:
+        """Tells nobody."""

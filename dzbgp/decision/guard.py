@@ -13,14 +13,9 @@ from dataclasses import dataclass, replace
 from solders.pubkey import Pubkey
 
 from dzbgp.decision.policy import Clock, Rules
-from dzbgp.models.ledger import (
-    Action,
-    BgpStatus,
-    Decision,
-    DeviceStatus,
-    Observed,
-    UserMemory,
-)
+from dzbgp.models.decision import Action, Decision, UserMemory
+from dzbgp.models.ledger import BgpStatus, DeviceStatus
+from dzbgp.models.session import Observed
 
 
 @dataclass(frozen=True, slots=True)

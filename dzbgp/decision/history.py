@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from dzbgp.models.ledger import Observation, Observed, UserMemory
+from dzbgp.models.decision import UserMemory
+from dzbgp.models.session import Observation, Observed
 
 TRANSITIONS_KEPT = 200
 """Of one user: enough for any flap limit that makes sense, and a bound on the state file."""

@@ -7,16 +7,11 @@ pass together, is in guard.py.
 import sys
 from dataclasses import dataclass, replace
 
+from dzbgp.console.words import duration
 from dzbgp.decision.history import flaps
-from dzbgp.models.ledger import (
-    NOMINAL_SECONDS_PER_SLOT,
-    Action,
-    BgpStatus,
-    Decision,
-    Observation,
-    Observed,
-    UserMemory,
-)
+from dzbgp.models.decision import Action, Decision, UserMemory
+from dzbgp.models.ledger import NOMINAL_SECONDS_PER_SLOT, BgpStatus
+from dzbgp.models.session import Observation, Observed
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,12 +149,3 @@ def _withhold(decision: Decision, reason: str, why: str) -> Decision:
     return replace(
         decision, action=Action.SKIP, reason=reason, detail=f"{decision.detail} Not written: {why}."
     )
-
-
-def duration(seconds: float) -> str:
-    """Gives a duration as people say it: `45 s`, `12 min`, `7.3 h`, `4 d`."""
-    for limit, unit, size in ((90, "s", 1), (90 * 60, "min", 60), (48 * 3600, "h", 3600)):
-        if seconds < limit:
-            amount = seconds / size
-            return f"{amount:.1f} {unit}" if unit == "h" else f"{amount:.0f} {unit}"
-    return f"{seconds / 86400:.0f} d"

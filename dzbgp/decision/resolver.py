@@ -16,12 +16,7 @@ from solders.pubkey import Pubkey
 from dzbgp.models.ledger import (
     BgpStatus,
     Device,
-    DeviceReading,
-    DeviceResult,
-    Neighbor,
     Net,
-    Observation,
-    Observed,
     ProgramData,
     Tenant,
     User,
@@ -29,6 +24,7 @@ from dzbgp.models.ledger import (
     UserType,
     dotted,
 )
+from dzbgp.models.session import DeviceReading, DeviceResult, Neighbor, Observation, Observed
 
 # The controller names a unicast VRF after the tenant's vrf_id.
 _UNICAST_VRF = re.compile(r"vrf\d+")

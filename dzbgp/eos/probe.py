@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from enum import IntEnum
 
-from dzbgp.models.ledger import Neighbor, Vrf
+from dzbgp.models.session import Neighbor, Vrf
 
 
 class Step(IntEnum):

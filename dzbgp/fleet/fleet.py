@@ -21,9 +21,10 @@ from dzbgp.errors import ClusterError, InventoryError
 from dzbgp.fleet.dask.pickling import PerHost
 from dzbgp.fleet.dask.recipe import is_encrypted
 from dzbgp.fleet.dask.runner import DaskRunner
-from dzbgp.fleet.load import CONNECTION
+from dzbgp.fleet.inventory.connection import CONNECTION
 from dzbgp.fleet.shard import Shard
-from dzbgp.models.ledger import Device, DeviceReading, DeviceResult
+from dzbgp.models.ledger import Device
+from dzbgp.models.session import DeviceReading, DeviceResult
 from dzbgp.tasks.reading import Seen, first_look, second_look
 
 log = logging.getLogger(__name__)

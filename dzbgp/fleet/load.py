@@ -1,58 +1,28 @@
 """Loads a Nornir inventory so that it is safe to run, and chooses hosts of it."""
 
-import copy
 import logging
 import os
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import ruamel.yaml
 from nornir import InitNornir
 from nornir.core import Nornir
-from nornir.core.inventory import ConnectionOptions, Host
 from nornir.core.plugins.inventory import InventoryPluginRegister
 
-from dzbgp.eos import credentials as device_login
-from dzbgp.eos.credentials import Login
 from dzbgp.eos.eapi import bound_answers
-from dzbgp.eos.tls import Verification, Verifier
+from dzbgp.eos.tls import Verifier
 from dzbgp.errors import DzbgpError, InventoryError
 from dzbgp.fleet.from_ledger.source import PLUGIN, check_options, is_ledger_url, parse_ledger_url
+from dzbgp.fleet.inventory.connection import _own_connection
 from dzbgp.fleet.inventory.filters import choose
 from dzbgp.fleet.inventory.schema import check_simple_inventory
-from dzbgp.fleet.runner import is_on_cluster, ready_cluster, runner_of, tell_workers
+from dzbgp.fleet.options import FleetOptions
+from dzbgp.fleet.runner import is_on_cluster, ready_cluster, runner_of
+from dzbgp.fleet.workers import tell_workers
 from dzbgp.ledger.networks import Network
 
 log = logging.getLogger(__name__)
-
-CONNECTION = "napalm"
-DEFAULT_TIMEOUT_S = 30
-"""How long a device may take to answer one request where the inventory says nothing (NAPALM: 60 s)."""
-
-_PLATFORM = "eos"
-_MAX_PORT = 65_535
-
-
-@dataclass(frozen=True, slots=True)
-class FleetOptions:
-    """Which hosts to ask, and how many at once. `workers` None: as the inventory's configuration says."""
-
-    limit: tuple[str, ...] = ()
-    filters: tuple[tuple[str, str], ...] = ()
-    workers: int | None = None
-    groups: tuple[str, ...] = ()
-    """Hosts of any of these; empty: all."""
-    network: Network | None = None
-    """The ledger that an inventory made of it is read from, unless the inventory's configuration names one."""
-    verification: Verification = field(default_factory=Verification)
-    """Whether devices must prove who they are."""
-    runner: str | None = None
-    """Nornir's runner; None: as the inventory's configuration says, else threads."""
-    scheduler: str | None = None
-    """Where the Dask cluster's scheduler is; None: as Dask's configuration says."""
-    login: Login = field(default_factory=Login)
-    """For hosts that have none, nor does the environment."""
 
 
 def load_inventory(path: Path, options: FleetOptions | None = None) -> Nornir:
@@ -186,62 +156,3 @@ def _beside(path: Path, named: str) -> Path:
         if other.exists():
             return other
     return file
-
-
-class _OwnOptions(ConnectionOptions):
-    """Connection options whose extras are copied for everybody who asks for them.
-
-    NAPALM's driver takes things out of what it is given: after an attempt that failed, the next one would be
-    made without them.
-    """
-
-    @property
-    def extras(self) -> dict[str, Any] | None:
-        """A copy."""
-        return copy.deepcopy(self._kept)
-
-    @extras.setter
-    def extras(self, extras: dict[str, Any] | None) -> None:
-        self._kept = extras
-
-
-def _own_connection(path: Path, name: str, host: Host, verifier: Verifier, login: Login) -> bool:
-    """Gives `host` a connection of its own making, and says whether its inventory lacks a login.
-
-    nornir-napalm 0.6 writes the port into the dictionary of extras that it was given, and NAPALM's driver
-    takes things out of it; where that is a group's, the next host is asked on the port of the one before.
-    """
-    try:
-        resolved = host.get_connection_parameters(CONNECTION)
-        extras = copy.deepcopy(resolved.extras or {})
-    except (AttributeError, KeyError, TypeError) as error:
-        raise InventoryError(f"--inventory {path}: host {name!r} has malformed connection options") from error
-    if resolved.platform != _PLATFORM:
-        found = (
-            "no platform, nor have its groups or the defaults"
-            if resolved.platform is None
-            else f"platform {resolved.platform!r}"
-        )
-        raise InventoryError(f"--inventory {path}: host {name!r} has {found}; expected platform: {_PLATFORM}")
-    if resolved.port is not None and not (isinstance(resolved.port, int) and 0 < resolved.port <= _MAX_PORT):
-        # The socket library would take it modulo 65536.
-        raise InventoryError(
-            f"--inventory {path}: host {name!r} has port {resolved.port!r}; expected 1 to {_MAX_PORT}"
-        )
-    for key, default in (("timeout", DEFAULT_TIMEOUT_S), ("optional_args", {})):
-        if extras.get(key) is None:
-            extras[key] = default
-    verifier.apply(host, f"--inventory {path}: host {name!r}", extras["optional_args"], path)
-    needs_login = not (resolved.username and resolved.password)
-    # As a pair: of two environments each may know another user.
-    here = device_login.here() if needs_login else Login()
-    spare = here if here.username or here.password else login
-    host.connection_options[CONNECTION] = _OwnOptions(
-        hostname=resolved.hostname or name,
-        port=resolved.port,
-        username=resolved.username or spare.username,
-        password=resolved.password or spare.password,
-        platform=resolved.platform,
-        extras=extras,
-    )
-    return needs_login

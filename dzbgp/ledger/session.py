@@ -28,7 +28,8 @@ from dzbgp.ledger.submit.preflight import check_balances, check_cluster
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.ledger.submit.submitter import SubmitOptions, Submitted, Submitter
 from dzbgp.ledger.submit.verify import verify
-from dzbgp.models.ledger import Device, Outcome, Submission
+from dzbgp.models.ledger import Device
+from dzbgp.models.report import Outcome, Submission
 
 log = logging.getLogger(__name__)
 

@@ -6,13 +6,23 @@ from ipaddress import IPv4Address
 
 from solders.pubkey import Pubkey
 
-from dzbgp.console.filters import Filter, field_name, sorting, word_filter
+from dzbgp.console.filters import Filter, word_filter
 from dzbgp.console.layout import DIM
+from dzbgp.console.words import BAD, GOOD
 from dzbgp.ledger.program.snapshot import Snapshot
-from dzbgp.listing.model import BgpCounts, Field, Listing, Styled, arranged, name_or_key
-from dzbgp.listing.sources import ages_of, source_of
+from dzbgp.listing.model import (
+    BgpCounts,
+    Field,
+    Listing,
+    Styled,
+    ages_of,
+    arranged,
+    field_name,
+    name_or_key,
+    sorting,
+    source_of,
+)
 from dzbgp.models.ledger import Device, DeviceStatus, DeviceType, Location, User
-from dzbgp.report.users import BAD, GOOD
 
 _NO_KEY = Pubkey.default()
 

@@ -5,9 +5,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
+from dzbgp.console.filters import loose
+from dzbgp.console.words import abbreviated
 from dzbgp.decision.policy import Clock
+from dzbgp.errors import UsageError
+from dzbgp.ledger.program.snapshot import Snapshot
 from dzbgp.models.ledger import BgpStatus, User, UserStatus
-from dzbgp.report.digest import abbreviated
 
 R = TypeVar("R")
 
@@ -151,3 +154,36 @@ def arranged(rows: Iterable[R], fields: Sequence[Field[R]], wanted: Sequence[tup
 def name_or_key(text: str) -> str:
     """Gives a name as it is; where a key stands for it, the key's two ends."""
     return abbreviated(text) if len(text) > 32 else text  # noqa: PLR2004 - keys have 43 or 44 characters
+
+
+def sorting(text: Sequence[str], fields: Sequence[Field[R]]) -> list[tuple[str, bool]]:
+    """Gives (field, descending) of `NAME` and `-NAME`. Raises UsageError."""
+    return [(field_name("--sort", name.removeprefix("-"), fields), name.startswith("-")) for name in text]
+
+
+def field_name(option: str, text: str, fields: Sequence[Field[R]]) -> str:
+    """Gives the name of the field that is called so, by name or by its title in the table. Raises UsageError."""
+    for item in fields:
+        if loose(text) in {loose(item.name), loose(item.title)} - {""}:
+            return item.name
+    names = ", ".join(item.name for item in fields)
+    raise UsageError(f"{option}: {text!r} is no column; expected one of {names}")
+
+
+def source_of(snapshot: Snapshot, stale_after_s: float) -> Source:
+    """Says where and when `snapshot` was read."""
+    data = snapshot.data
+    return Source(
+        env=snapshot.env,
+        program_id=snapshot.program_id,
+        slot=data.slot,
+        seconds_per_slot=data.seconds_per_slot,
+        fetched_at=data.fetched_at,
+        stale_after_s=stale_after_s,
+        notes=data.skipped,
+    )
+
+
+def ages_of(snapshot: Snapshot, stale_after_s: float) -> Ages:
+    """Gives the clock that turns the snapshot's slots into ages."""
+    return Ages(Clock(snapshot.data.slot, snapshot.data.seconds_per_slot), stale_after_s)

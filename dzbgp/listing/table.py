@@ -6,12 +6,10 @@ from typing import Any
 
 from rich.console import Console
 
-from dzbgp.console.grid import grid
-from dzbgp.console.layout import DIM, INDENT, Cell, Column, Line, Lines, Paper
-from dzbgp.decision.policy import duration
+from dzbgp.console.layout import DIM, INDENT, Cell, Line, Lines, Paper
+from dzbgp.console.table import Column, grid
+from dzbgp.console.words import BAD, GOOD, amount, duration
 from dzbgp.listing.model import BgpCounts, DeviceCounts, Field, Listing, Source, name_or_key
-from dzbgp.report.summary import amount
-from dzbgp.report.users import BAD, GOOD
 
 _TITLE = "bold"
 _NAME_LIMIT = 44

@@ -14,7 +14,10 @@ from prometheus_client.metrics_core import Metric
 from solders.pubkey import Pubkey
 
 from dzbgp.errors import ExitCode
-from dzbgp.models.ledger import Action, BgpStatus, Decision, DeviceResult, Observed, Outcome, Report
+from dzbgp.models.decision import Action, Decision
+from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.report import Outcome, Report
+from dzbgp.models.session import DeviceResult, Observed
 from dzbgp.report.summary import LANDED
 
 Labels = TypeVar("Labels", bound=tuple[str, ...])

@@ -12,7 +12,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from dzbgp.errors import ExitCode, UsageError
 from dzbgp.metrics.gauges import BALANCE, LAST_COMPLETE, LAST_SUCCESS, DeviceLabels, Snapshot
 from dzbgp.metrics.registry import Metrics
-from dzbgp.models.ledger import Report
+from dzbgp.models.report import Report
 
 log = logging.getLogger(__name__)
 

@@ -11,10 +11,10 @@ from pathlib import Path
 
 import typer
 
-from dzbgp.cli.options import Output
+from dzbgp.console.formats import Output
 from dzbgp.console.stdout import CandidConsole, forget
 from dzbgp.errors import UsageError
-from dzbgp.models.ledger import Report
+from dzbgp.models.report import Report
 
 log = logging.getLogger(__name__)
 

@@ -10,18 +10,12 @@ from functools import cached_property
 
 from solders.pubkey import Pubkey
 
-from dzbgp.models.ledger import (
-    Action,
-    BgpStatus,
-    Decision,
-    DeviceReading,
-    DeviceResult,
-    Observed,
-    Outcome,
-    Report,
-    Submission,
-)
-from dzbgp.report.summary import LANDED, Totals, amount, totals
+from dzbgp.console.words import abbreviated, amount, numbered
+from dzbgp.models.decision import Action, Decision
+from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.report import Outcome, Report, Submission
+from dzbgp.models.session import DeviceReading, DeviceResult, Observed
+from dzbgp.report.summary import LANDED, Totals, totals
 
 
 class Tone(StrEnum):
@@ -202,11 +196,6 @@ def importance(decision: Decision) -> tuple[bool, bool, str, int]:
     )
 
 
-def abbreviated(key: str) -> str:
-    """Gives the two ends of a key, enough to find it again: `4pNS..JmDQ`."""
-    return f"{key[:4]}..{key[-4:]}"
-
-
 def device_name(decision: Decision) -> str:
     """Gives the device's code; one without a code is known by its key."""
     device = decision.observation.device
@@ -217,18 +206,6 @@ def host_name(reading: DeviceReading) -> str:
     """Gives the host's name, with the device's code where that is another."""
     code = reading.device.code if reading.device else ""
     return f"{reading.host} ({code})" if code and code != reading.host else reading.host
-
-
-def numbered(*facts: tuple[int, str]) -> list[str]:
-    """Gives the facts that there are any of."""
-    return [f"{number:,} {word}" for number, word in facts if number > 0]
-
-
-def one_line(text: str) -> str:
-    """Gives text from outside on one line, without control characters, lone surrogates and the like."""
-    if text.isascii() and text.isprintable():
-        return text
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
 
 
 def _fate(submission: Submission) -> str:

@@ -11,7 +11,9 @@ from typing import Any
 
 from solders.pubkey import Pubkey
 
-from dzbgp.models.ledger import Decision, DeviceReading, Report, Submission
+from dzbgp.models.decision import Decision
+from dzbgp.models.report import Report, Submission
+from dzbgp.models.session import DeviceReading
 from dzbgp.report.summary import summary
 
 SCHEMA_VERSION = 1

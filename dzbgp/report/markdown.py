@@ -8,9 +8,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC
 
-from dzbgp.models.ledger import Action, Decision, Report
-from dzbgp.report.digest import Digest, Tone, device_name, one_line
-from dzbgp.report.summary import amount, rtt_text
+from dzbgp.console.words import amount, one_line, rtt_text
+from dzbgp.models.decision import Action, Decision
+from dzbgp.models.report import Report
+from dzbgp.report.digest import Digest, Tone, device_name
 
 _FOLD_FROM = 30
 """A list with more rows than this is folded."""

@@ -4,7 +4,10 @@ from collections import Counter
 from dataclasses import dataclass
 
 from dzbgp.errors import ExitCode
-from dzbgp.models.ledger import Action, BgpStatus, DeviceResult, Outcome, Report
+from dzbgp.models.decision import Action
+from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.report import Outcome, Report
+from dzbgp.models.session import DeviceResult
 
 LANDED = frozenset({Outcome.CONFIRMED, Outcome.FINALIZED})
 NOT_CREDIBLE = frozenset({DeviceResult.FAILED, DeviceResult.SUSPECT})
@@ -115,13 +118,3 @@ def exit_code_of(report: Report, *, changes_count: bool, delivered: bool = True)
     if changes_count and report.dry_run and counts.to_submit:
         return ExitCode.CHANGES_PENDING
     return ExitCode.OK
-
-
-def amount(number: int, noun: str) -> str:
-    """Gives a number with its noun: `1 user`, `5,000 users`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
-
-
-def rtt_text(rtt_ns: int) -> str:
-    """Gives an RTT as people read it, `5.50 ms`; `-` where there was no sample."""
-    return f"{rtt_ns / 1e6:.2f} ms" if rtt_ns else "-"

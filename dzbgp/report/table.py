@@ -3,18 +3,20 @@
 What changes comes first, then what needs a person (held, failed, unknown), then one line of totals.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC
 
 from rich.cells import cell_len
 from rich.console import Console
 from solders.pubkey import Pubkey
 
-from dzbgp.console.layout import DIM, GAP, INDENT, SECOND_INDENT, Line, Lines, Paper
-from dzbgp.models.ledger import Report
-from dzbgp.report.digest import Digest, Tone, abbreviated
-from dzbgp.report.summary import amount
-from dzbgp.report.users import BAD, GOOD, user_table
+from dzbgp.console.layout import DIM, GAP, INDENT, SECOND_INDENT, Cell, Line, Lines, Paper
+from dzbgp.console.table import Column, table
+from dzbgp.console.words import BAD, GOOD, abbreviated, amount, rtt_text
+from dzbgp.models.decision import Action, Decision
+from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.report import Report
+from dzbgp.report.digest import Digest, Tone, device_name, importance
 
 _TITLE = "bold"
 _LOUD = "bold red"
@@ -154,3 +156,42 @@ class _Sections:
 
     def _summary(self) -> Iterator[Line]:
         yield from self._paper.joined(map(self._paper.clean, self._digest.facts()), _TITLE)
+
+
+_DEVICE_LIMIT = 24
+
+
+def user_table(
+    paper: Paper, decisions: Iterable[Decision], results: Mapping[Pubkey, Cell] | None = None
+) -> Iterator[Line]:
+    """Gives a table of users: what differs first, Down before Up, then by device and tunnel.
+
+    `results` says for each user what became of its write, and is a column when it is given.
+    """
+    rows = sorted(decisions, key=importance)
+    seen = [decision.observation for decision in rows]
+    keys = [str(observation.user.pubkey) for observation in seen]
+    columns = [
+        Column("User", _plain(keys), short=_plain(map(abbreviated, keys))),
+        Column("Device", _plain(paper.clean(device_name(row)) for row in rows), rank=5, limit=_DEVICE_LIMIT),
+        Column("Client IP", _plain(item.user.client_ip for item in seen), rank=4),
+        Column("Tunnel", _plain(str(item.user.tunnel_net) for item in seen), rank=3),
+        Column("VRF", _plain(paper.clean(item.vrf or "-") for item in seen), rank=3),
+        Column(f"Onchain {paper.arrow} new", [_change(paper, row) for row in rows]),
+        Column("RTT", _plain(rtt_text(row.rtt_ns) for row in rows), rank=1, right=True),
+    ]
+    if results is not None:
+        columns.append(Column("Tx", [results[item.user.pubkey] for item in seen], rank=2))
+    yield from table(paper, columns, [paper.clean(row.detail or row.reason) for row in rows], "Why")
+
+
+def _plain(texts: Iterable[str]) -> list[Cell]:
+    return [(text, "") for text in texts]
+
+
+def _change(paper: Paper, decision: Decision) -> Cell:
+    onchain, status = decision.observation.user.bgp_status, decision.status
+    if status is None or (decision.action is Action.SKIP and status is onchain):
+        return onchain.label, DIM
+    style = DIM if status is onchain else BAD if status is BgpStatus.DOWN else GOOD
+    return f"{onchain.label} {paper.arrow} {status.label}", style

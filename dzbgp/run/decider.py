@@ -5,35 +5,15 @@ from dataclasses import dataclass, field, replace
 
 from solders.pubkey import Pubkey
 
+from dzbgp.decision.confirm import SecondLook, confirmed_observation
 from dzbgp.decision.policy import Clock, Rules, decide
 from dzbgp.decision.resolver import judge, resolve, users_by_device
 from dzbgp.ledger.program.cache import Fetched
-from dzbgp.ledger.program.instruction import Write, grown_len
-from dzbgp.ledger.submit.signers import Signers
-from dzbgp.models.ledger import (
-    Action,
-    BgpStatus,
-    Decision,
-    DeviceReading,
-    Observation,
-    Observed,
-    ProgramData,
-    User,
-)
-from dzbgp.run.recheck import SecondLook, confirmed_observation
+from dzbgp.models.decision import Action, Decision
+from dzbgp.models.ledger import BgpStatus, ProgramData, User
+from dzbgp.models.session import DeviceReading, Observation, Observed
+from dzbgp.run.request import PassOptions
 from dzbgp.state.memory import Recall
-
-
-@dataclass(frozen=True, slots=True)
-class PassOptions:
-    """How to do a pass. Durations in seconds."""
-
-    dry_run: bool = True
-    identity_check: bool = True
-    rules: Rules = field(default_factory=Rules)
-    confirm_down_s: float = 5.0
-    signers: Signers | None = None
-    """None: nobody can sign, which only a dry run may do without."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,18 +120,4 @@ class Judging:
 def _not_written(decision: Decision, reason: str, why: str) -> Decision:
     return replace(
         decision, action=Action.SKIP, reason=reason, detail=f"{decision.detail} Not written: {why}."
-    )
-
-
-def write_of(decision: Decision) -> Write:
-    """Gives the write that a decision asks for. Raises ValueError when it decides nothing."""
-    observation = decision.observation
-    return Write(
-        user=observation.user.pubkey,
-        device=observation.device.pubkey,
-        publisher=observation.device.metrics_publisher_pk,
-        status=decision.status or BgpStatus.UNKNOWN,
-        rtt_ns=decision.rtt_ns,
-        grown_len=grown_len(observation.user),
-        lamports=observation.user.lamports,
     )

@@ -6,10 +6,11 @@ from dataclasses import replace
 
 from solders.pubkey import Pubkey
 
-from dzbgp.decision.policy import Clock, Rules, duration
+from dzbgp.console.words import duration
+from dzbgp.decision.policy import Clock, Rules
 from dzbgp.ledger.program.instruction import Write
 from dzbgp.ledger.submit.packing import MAX_TRANSACTION_BYTES, Batch, TransactionBuilder
-from dzbgp.models.ledger import Action, Decision
+from dzbgp.models.decision import Action, Decision
 
 NEARLY_DUE = 0.8
 """From this share of the refresh interval on a report may ride along."""

@@ -10,17 +10,10 @@ from dzbgp.errors import ExitCode, UsageError
 from dzbgp.ledger.session import LedgerSession
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.metrics.registry import Metrics
-from dzbgp.models.ledger import Report
-from dzbgp.run.job import Setup
-from dzbgp.run.setup import (
-    RunRequest,
-    load_setup,
-    measure_balances,
-    measure_requests,
-    open_history,
-    open_ledger,
-    prepared,
-)
+from dzbgp.models.report import Report
+from dzbgp.run.once import measure_balances, measure_requests
+from dzbgp.run.request import RunRequest
+from dzbgp.run.setup import Setup, load_setup, open_history, open_ledger, prepared
 from dzbgp.run.watch import Observer, Watch, WatchOptions
 from dzbgp.state.memory import Recall
 

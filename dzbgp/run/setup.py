@@ -4,37 +4,28 @@ import contextlib
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rich.console import Console
 from solders.pubkey import Pubkey
 
-from dzbgp.cli import options
-from dzbgp.cli.run_options import PassValues
-from dzbgp.console.logs import silence_retry_logs
-from dzbgp.console.progress import progress_bar
-from dzbgp.decision.policy import Rules
 from dzbgp.eos.tls import Verification
 from dzbgp.errors import UsageError
 from dzbgp.fleet.fleet import Fleet
 from dzbgp.fleet.from_ledger.source import is_ledger_url
-from dzbgp.fleet.load import CONNECTION, FleetOptions, load_inventory, network_of
+from dzbgp.fleet.inventory.connection import CONNECTION
+from dzbgp.fleet.load import load_inventory, network_of
+from dzbgp.fleet.options import FleetOptions
 from dzbgp.fleet.shard import Shard
-from dzbgp.ledger.errors import LedgerError
-from dzbgp.ledger.events import OnFetch, unobserved
+from dzbgp.ledger.events import OnFetch
 from dzbgp.ledger.networks import Network, network
 from dzbgp.ledger.session import LedgerSession, SessionOptions
 from dzbgp.ledger.submit.preflight import LAMPORTS_PER_SOL
 from dzbgp.ledger.submit.signers import Signers, default_paths, load_signers
 from dzbgp.ledger.submit.submitter import SubmitOptions
-from dzbgp.metrics.registry import Metrics
-from dzbgp.models.ledger import Device, Report
-from dzbgp.report.delivery import Destination, check
-from dzbgp.run.decider import PassOptions
-from dzbgp.run.job import Setup, run_pass
+from dzbgp.models.ledger import Device
+from dzbgp.run.request import PassOptions, RunRequest
 from dzbgp.state.lock import state_lock
-from dzbgp.state.memory import Recall
 from dzbgp.state.store import History
 
 log = logging.getLogger(__name__)
@@ -48,107 +39,11 @@ _NO_INVENTORY = (
 
 
 @dataclass(frozen=True, slots=True)
-class RunRequest:
-    """The options of one run, parsed. Durations in seconds."""
+class Setup:
+    """What to ask and how: what a long-running process reads anew when it is told to."""
 
-    inventory: Path | None = None
-    limit: tuple[str, ...] = ()
-    filters: tuple[tuple[str, str], ...] = ()
-    groups: tuple[str, ...] = ()
-    shard: Shard | None = None
-    workers: int | None = None
-    runner: str | None = None
-    scheduler: str | None = None
-    identity_check: bool = True
-    tls_verify: bool | None = None
-    """None: as the inventory says."""
-    tls_ca_file: Path | None = None
-    lab: bool = False
-    env: str = ""
-    """Empty: the network that the inventory is made of, else mainnet-beta."""
-    rpc_urls: tuple[str, ...] = ()
-    program_id: str | None = None
-    genesis_hash: str | None = None
-    keypairs: tuple[Path, ...] = ()
-    commitment: str = "confirmed"
-    priority_fee: int = 0
-    low_balance_sol: float = 0.5
-    verify: bool = True
-    submit_timeout_s: float = 180.0
-    dry_run: bool = False
-    rules: Rules = field(default_factory=Rules)
-    confirm_down_s: float = 5.0
-    state: Path | None = None
-    destinations: tuple[Destination, ...] = ()
-    progress: bool = True
-
-
-def request_of(given: PassValues) -> RunRequest:
-    """Gives the request that the common options of a command make."""
-    return RunRequest(
-        inventory=given.inventory,
-        limit=options.names(given.limit),
-        filters=options.pairs(given.filter),
-        groups=options.names(given.group),
-        shard=Shard.parse(given.shard),
-        workers=given.workers,
-        runner=given.runner,
-        scheduler=given.scheduler,
-        identity_check=given.identity_check,
-        tls_verify=given.tls_verify,
-        tls_ca_file=given.tls_ca_file,
-        lab=given.lab,
-        env=given.env,
-        rpc_urls=tuple(given.rpc_url or ()),
-        program_id=given.program_id,
-        genesis_hash=given.genesis_hash,
-        keypairs=tuple(given.keypair or ()),
-        commitment=given.commitment.value,
-        priority_fee=given.priority_fee,
-        low_balance_sol=given.low_balance,
-        verify=given.verify,
-        submit_timeout_s=given.submit_timeout,
-        dry_run=given.dry_run,
-        rules=Rules(
-            refresh_interval_s=given.refresh_interval,
-            refresh_spread=given.refresh_spread,
-            down_grace_period_s=given.down_grace_period,
-            flap_limit=given.flap_limit,
-            flap_window_s=given.flap_window,
-            cooldown_s=given.cooldown,
-            max_down=given.max_down,
-            max_down_min=given.max_down_min,
-            guard_passes=given.guard_passes,
-            guard_window_s=given.guard_window,
-            force=given.force,
-        ),
-        confirm_down_s=given.confirm_down,
-        state=given.state,
-        progress=not given.quiet,
-    )
-
-
-def run_once(request: RunRequest, stderr: Console, metrics: Metrics | None = None) -> Report:
-    """Does one pass. Raises a DzbgpError.
-
-    `metrics` is told of fetches, requests and balances; of the pass itself the caller tells it.
-    """
-    silence_retry_logs()
-    check(request.destinations)
-    with contextlib.ExitStack() as stack:
-        request, net = prepared(request, stack)
-        setup = load_setup(request)
-        stack.enter_context(setup.fleet)
-        on_fetch = metrics.observe_fetch if metrics else unobserved
-        ledger = stack.enter_context(open_ledger(request, net, lambda: setup.fleet, on_fetch, is_fixed=True))
-        if metrics is not None:
-            stack.callback(measure_requests, metrics, ledger)
-        progress = stack.enter_context(progress_bar(stderr, enabled=request.progress))
-        recall = Recall(open_history(request, net, stack), dry_run=request.dry_run)
-        report = run_pass(setup.fleet, ledger, setup.options, progress, recall)
-        if metrics is not None:
-            measure_balances(metrics, ledger, report, setup.options.signers)
-        return report
+    fleet: Fleet
+    options: PassOptions
 
 
 def prepared(request: RunRequest, stack: contextlib.ExitStack) -> tuple[RunRequest, Network]:
@@ -215,26 +110,6 @@ def open_ledger(
 
     small = is_fixed and len(fleet().hosts) <= SMALL_FLEET and request.shard is None
     return LedgerSession(net, _session_options(request), scope if small else None, scope, on_fetch)
-
-
-def measure_requests(metrics: Metrics, ledger: LedgerSession) -> None:
-    """Takes in what was asked of RPCs since the last time."""
-    counts = ledger.take_rpc_counts()
-    metrics.observe_rpc(counts.requests, counts.retries)
-
-
-def measure_balances(
-    metrics: Metrics, ledger: LedgerSession, report: Report, signers: Signers | None
-) -> None:
-    """Asks for what the fleet's publishers have, those that can sign here; a run never fails for that."""
-    publishers = dict.fromkeys(item.device.metrics_publisher_pk for item in report.devices if item.device)
-    ours = [key for key in publishers if signers is None or key in signers]
-    try:
-        metrics.observe_balances(ledger.balances(ours))
-    except LedgerError as error:
-        log.warning("metrics: the publishers' balances could not be read: %s", error)
-    except KeyboardInterrupt:
-        log.warning("interrupted while the publishers' balances were read; what the pass wrote is written")
 
 
 def _with_lab(request: RunRequest, stack: contextlib.ExitStack) -> tuple[RunRequest, Network]:

@@ -12,7 +12,8 @@ from dzbgp.ledger.program.instruction import Write
 from dzbgp.ledger.session import LedgerSession, WriteResult
 from dzbgp.ledger.submit.journal import Journal
 from dzbgp.ledger.submit.signers import Signers
-from dzbgp.models.ledger import Decision, Outcome, Submission
+from dzbgp.models.decision import Decision
+from dzbgp.models.report import Outcome, Submission
 from dzbgp.state.in_flight import FlightLog
 
 log = logging.getLogger(__name__)

@@ -17,10 +17,13 @@ from dzbgp.errors import DzbgpError, ExitCode
 from dzbgp.fleet.fleet import Fleet
 from dzbgp.ledger.session import LedgerSession, WriteResult
 from dzbgp.ledger.submit.signers import Signers
-from dzbgp.models.ledger import Action, DeviceResult, Report
+from dzbgp.models.decision import Action
+from dzbgp.models.report import Report
+from dzbgp.models.session import DeviceResult
 from dzbgp.report.summary import exit_code_of, summary
-from dzbgp.run.decider import write_of
-from dzbgp.run.job import Plan, Setup, plan_pass
+from dzbgp.run.job import plan_pass
+from dzbgp.run.plan import Plan, write_of
+from dzbgp.run.setup import Setup
 from dzbgp.run.submit_queue import Job, SubmitWorker
 from dzbgp.run.systemd import Notifier
 from dzbgp.state.memory import Recall

@@ -11,18 +11,10 @@ from dzbgp.decision.history import flaps, remember
 from dzbgp.decision.policy import Clock, Rules
 from dzbgp.ledger.session import LedgerSession
 from dzbgp.ledger.submit.fates import FlightFate
-from dzbgp.models.ledger import (
-    Action,
-    BgpStatus,
-    Decision,
-    Observation,
-    Outcome,
-    ProgramData,
-    Report,
-    Submission,
-    UserMemory,
-    UserStatus,
-)
+from dzbgp.models.decision import Action, Decision, UserMemory
+from dzbgp.models.ledger import BgpStatus, ProgramData, UserStatus
+from dzbgp.models.report import Outcome, Report, Submission
+from dzbgp.models.session import Observation
 from dzbgp.state.store import Flight, History
 
 _OWN_WRITE_UNSEEN_S = 300.0

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 from solders.pubkey import Pubkey
 
 from dzbgp.errors import UsageError
-from dzbgp.models.ledger import BgpStatus, UserMemory
+from dzbgp.models.decision import UserMemory
+from dzbgp.models.ledger import BgpStatus
 
 T = TypeVar("T")
 

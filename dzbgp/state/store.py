@@ -18,7 +18,9 @@ from typing import Any, Self
 from solders.pubkey import Pubkey
 
 from dzbgp.errors import UsageError
-from dzbgp.models.ledger import BgpStatus, Outcome, UserMemory
+from dzbgp.models.decision import UserMemory
+from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.report import Outcome
 from dzbgp.state.schema import (
     READ_FLIGHTS,
     READ_USERS,

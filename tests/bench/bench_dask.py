@@ -11,9 +11,10 @@ from goals import Row, Table
 from rig import Rig, rig
 
 from dzbgp.fleet.fleet import Fleet
-from dzbgp.fleet.load import FleetOptions, load_inventory
+from dzbgp.fleet.load import load_inventory
+from dzbgp.fleet.options import FleetOptions
 from dzbgp.ledger.session import LedgerSession, SessionOptions
-from dzbgp.models.ledger import DeviceResult
+from dzbgp.models.session import DeviceResult
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 from dask_cluster import Cluster, cluster

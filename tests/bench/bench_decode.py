@@ -14,7 +14,8 @@ from dzbgp.decision.resolver import judge, resolve
 from dzbgp.lab.world.big import big_world
 from dzbgp.lab.world.world import World
 from dzbgp.ledger.program.accounts import decode_user
-from dzbgp.models.ledger import Device, DeviceReading, DeviceResult, Neighbor, User, Vrf, dotted
+from dzbgp.models.ledger import Device, User, dotted
+from dzbgp.models.session import DeviceReading, DeviceResult, Neighbor, Vrf
 
 DEVICES, USERS = 1_000, 100
 ROUNDS = 5

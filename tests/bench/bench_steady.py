@@ -10,11 +10,11 @@ from goals import Row, Table
 from nornir_napalm.plugins.tasks import napalm_get
 from rig import Rig, bare_fleet, rig
 
+from dzbgp.console.progress import NoProgress
 from dzbgp.ledger.session import LedgerSession, SessionOptions
-from dzbgp.models.ledger import Action
-from dzbgp.run.decider import PassOptions
+from dzbgp.models.decision import Action
 from dzbgp.run.job import run_pass
-from dzbgp.run.recheck import NoProgress
+from dzbgp.run.request import PassOptions
 
 DEVICES, USERS, WORKERS = 100, 64, 20
 ROUNDS = 5

@@ -23,7 +23,7 @@ from dzbgp.ledger.session import LedgerSession, SessionOptions
 from dzbgp.ledger.submit.packing import MAX_COMPUTE_UNITS, Batch, TransactionBuilder
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.ledger.submit.submitter import SubmitOptions
-from dzbgp.models.ledger import Outcome
+from dzbgp.models.report import Outcome
 
 DEVICES, USERS = 4, 1_000
 PER_TRANSACTION = 19

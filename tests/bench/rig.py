@@ -16,8 +16,11 @@ from typing import Any
 from pyeapi import client
 from solders.pubkey import Pubkey
 
+from dzbgp.console.progress import NoProgress
 from dzbgp.fleet.fleet import Fleet
-from dzbgp.fleet.load import CONNECTION, FleetOptions, load_inventory
+from dzbgp.fleet.inventory.connection import CONNECTION
+from dzbgp.fleet.load import load_inventory
+from dzbgp.fleet.options import FleetOptions
 from dzbgp.lab.eos.fleet import EosFault, EosFleet, FaultKind
 from dzbgp.lab.solana.ledger import Ledger
 from dzbgp.lab.world.big import big_world
@@ -25,10 +28,9 @@ from dzbgp.lab.world.inventory import write_inventory
 from dzbgp.lab.world.world import World
 from dzbgp.ledger.networks import Network
 from dzbgp.ledger.session import LedgerSession, SessionOptions
-from dzbgp.models.ledger import Report
-from dzbgp.run.decider import PassOptions
+from dzbgp.models.report import Report
 from dzbgp.run.job import run_pass
-from dzbgp.run.recheck import NoProgress
+from dzbgp.run.request import PassOptions
 
 START_S = 300
 

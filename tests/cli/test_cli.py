@@ -15,18 +15,10 @@ from dzbgp.cli.options import names, pairs
 from dzbgp.console.words import parse_duration
 from dzbgp.errors import ExitCode, InventoryError, KeypairError, LabError, UsageError
 from dzbgp.ledger.errors import ClusterMismatchError, EmptyProgramError, RpcError, WriteInterruptedError
-from dzbgp.models.ledger import (
-    Action,
-    BgpStatus,
-    Decision,
-    DeviceReading,
-    DeviceResult,
-    Observation,
-    Observed,
-    Outcome,
-    Report,
-    Submission,
-)
+from dzbgp.models.decision import Action, Decision
+from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.report import Outcome, Report, Submission
+from dzbgp.models.session import DeviceReading, DeviceResult, Observation, Observed
 from dzbgp.report.summary import exit_code_of
 
 CONTRACT = (

@@ -17,14 +17,12 @@ from solders.pubkey import Pubkey
 from dzbgp.errors import ExitCode
 from dzbgp.fleet.from_ledger.directory import Plan, plan_update
 from dzbgp.fleet.from_ledger.facts import FACTS, Facts, facts_of
-from dzbgp.fleet.from_ledger.scalars import inline, text
 from dzbgp.fleet.from_ledger.selection import Selection
 from dzbgp.fleet.from_ledger.update import Kind
-from dzbgp.fleet.from_ledger.yaml_edit import UneditableError, YamlText
+from dzbgp.fleet.from_ledger.yaml_edit import UneditableError, YamlText, inline, text
 from dzbgp.fleet.load import load_inventory
 from dzbgp.lab.solana.ledger import Ledger
-from dzbgp.ledger.program.device_book import DeviceBook
-from dzbgp.ledger.program.snapshot import Names
+from dzbgp.ledger.program.snapshot import DeviceBook, Names
 from dzbgp.models.ledger import Contributor, Device, DeviceStatus, Exchange, Location
 
 AMS = WORLD.device("ams-dz-001").device

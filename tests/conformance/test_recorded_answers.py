@@ -17,7 +17,7 @@ from replay import answering, replaying
 from dzbgp.fleet.fleet import Fleet
 from dzbgp.lab.eos.answers import JSON_COMMANDS
 from dzbgp.lab.eos.device import EosDevice, EosPeer
-from dzbgp.models.ledger import DeviceReading, DeviceResult
+from dzbgp.models.session import DeviceReading, DeviceResult
 
 RECORDED: dict[str, dict[str, Any]] = {
     file.stem: json.loads(file.read_text(encoding="utf-8"))

@@ -15,7 +15,7 @@ import typer.main
 from metrics_lab import CONTRIB
 
 from dzbgp.cli.app import app
-from dzbgp.cli.options import Output
+from dzbgp.console.formats import Output
 from dzbgp.errors import ExitCode
 from dzbgp.run.watch import WatchOptions
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_world import DOWN, FAIL, LAND, LOSE, NEVER, PROGRAM, UP, Passes, SmallWorld, shuffled
 
-from dzbgp.models.ledger import Action
+from dzbgp.models.decision import Action
 from dzbgp.state.store import History
 
 

@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dzbgp.decision.history import TRANSITIONS_KEPT, flaps, remember
-from dzbgp.models.ledger import BgpStatus, Neighbor, Observation, Observed, UserMemory
+from dzbgp.models.decision import UserMemory
+from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.session import Neighbor, Observation, Observed
 
 KEEP_S = 3600.0
 ESTABLISHED, NOT_ESTABLISHED, ABSENT, UNKNOWN = Observed

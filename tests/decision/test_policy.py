@@ -9,13 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dzbgp.decision.policy import Clock, Rules, decide
-from dzbgp.models.ledger import (
-    Action,
-    BgpStatus,
-    Decision,
-    Observation,
-    Observed,
-)
+from dzbgp.models.decision import Action, Decision
+from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.session import Observation, Observed
 
 SIX_HOURS = 6 * 3600
 SLOT = 10_000_000

@@ -22,19 +22,8 @@ from hypothesis import strategies as st
 from solders.pubkey import Pubkey
 
 from dzbgp.decision.resolver import judge, resolve, users_by_device, vrf_of
-from dzbgp.models.ledger import (
-    BgpStatus,
-    DeviceReading,
-    DeviceResult,
-    Net,
-    Observation,
-    Observed,
-    ProgramData,
-    User,
-    UserStatus,
-    UserType,
-    dotted,
-)
+from dzbgp.models.ledger import BgpStatus, Net, ProgramData, User, UserStatus, UserType, dotted
+from dzbgp.models.session import DeviceReading, DeviceResult, Observation, Observed
 from dzbgp.tasks.bgp_neighbors import reduce_neighbors
 
 ESTABLISHED, NOT_ESTABLISHED, ABSENT, UNKNOWN = (

@@ -11,7 +11,8 @@ import pytest
 from core_builders import key
 from small_world import DOWN, FAIL, LOSE, NEVER, PROGRAM, UP, Passes, SmallWorld, activated
 
-from dzbgp.models.ledger import BgpStatus, Observed, UserStatus, UserType
+from dzbgp.models.ledger import BgpStatus, UserStatus, UserType
+from dzbgp.models.session import Observed
 from dzbgp.state.store import History
 
 GRACE_S = 120.0

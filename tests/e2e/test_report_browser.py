@@ -9,7 +9,8 @@ from browser import Page, started_browser
 from day_builders import eventful
 from report_builders import DOWN, NYC, UP, decision, device, fleet_of_changes, report
 
-from dzbgp.models.ledger import DeviceReading, DeviceResult, Report
+from dzbgp.models.report import Report
+from dzbgp.models.session import DeviceReading, DeviceResult
 from dzbgp.report.html.page import render
 
 SIZES = [pytest.param(width, id=f"{width} px") for width in (320, 375, 768, 1280)]

@@ -22,7 +22,9 @@ from dzbgp.errors import ExitCode
 from dzbgp.lab.eos.fleet import EosFault
 from dzbgp.lab.eos.fleet import FaultKind as DeviceFault
 from dzbgp.lab.solana.faults import FaultKind
-from dzbgp.models.ledger import Action, BgpStatus, Report
+from dzbgp.models.decision import Action
+from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.report import Report
 from dzbgp.run.watch import Observer, Watch, WatchOptions
 from dzbgp.state.memory import Recall
 

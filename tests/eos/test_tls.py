@@ -13,9 +13,10 @@ from test_fleet import PASSWORD, USERNAME, block, eos, put
 from dzbgp.eos.tls import Verification, Verifier
 from dzbgp.errors import InventoryError, UsageError
 from dzbgp.fleet.fleet import Fleet
-from dzbgp.fleet.load import FleetOptions, load_inventory
+from dzbgp.fleet.load import load_inventory
+from dzbgp.fleet.options import FleetOptions
 from dzbgp.lab.eos.fleet import EosFleet
-from dzbgp.models.ledger import DeviceReading, DeviceResult
+from dzbgp.models.session import DeviceReading, DeviceResult
 
 AMS = make_device(1, code="ams-1", public_ip="203.0.113.1")
 

@@ -15,10 +15,13 @@ from nornir_napalm.plugins.tasks import napalm_get
 from dzbgp.decision.resolver import judge, resolve
 from dzbgp.errors import ExitCode, InventoryError
 from dzbgp.fleet.fleet import Fleet
-from dzbgp.fleet.load import CONNECTION, FleetOptions, load_inventory
+from dzbgp.fleet.inventory.connection import CONNECTION
+from dzbgp.fleet.load import load_inventory
+from dzbgp.fleet.options import FleetOptions
 from dzbgp.lab.eos.fleet import ADMIN_DOWN, EosDevice, EosFault, EosFleet, EosPeer, FaultKind
 from dzbgp.ledger.errors import RpcTransportError
-from dzbgp.models.ledger import Device, DeviceReading, DeviceResult, Observed
+from dzbgp.models.ledger import Device
+from dzbgp.models.session import DeviceReading, DeviceResult, Observed
 
 USERNAME, PASSWORD = "reader", "hunter2-of-the-lab"
 

@@ -7,7 +7,9 @@ from unittest.mock import ANY
 import pytest
 
 from dzbgp.errors import ExitCode, InventoryError, UsageError
-from dzbgp.fleet.load import CONNECTION, DEFAULT_TIMEOUT_S, FleetOptions, load_inventory
+from dzbgp.fleet.inventory.connection import CONNECTION, DEFAULT_TIMEOUT_S
+from dzbgp.fleet.load import load_inventory
+from dzbgp.fleet.options import FleetOptions
 
 HOSTS = """
 ams-1:

@@ -35,7 +35,9 @@ from dzbgp.ledger.program.accounts import AccountError, decode_device, decode_te
 from dzbgp.ledger.program.fetch import fetch
 from dzbgp.ledger.rpc.client import RpcClient
 from dzbgp.ledger.rpc.transport import RetryBudget
-from dzbgp.models.ledger import Action, BgpStatus, DeviceReading, DeviceResult, Observed, User
+from dzbgp.models.decision import Action
+from dzbgp.models.ledger import BgpStatus, User
+from dzbgp.models.session import DeviceReading, DeviceResult, Observed
 from dzbgp.tasks.bgp_neighbors import reduce_neighbors
 from dzbgp.tasks.bgp_rtt import pick_rtts
 

@@ -23,7 +23,8 @@ from dzbgp.ledger.session import LedgerSession, SessionOptions
 from dzbgp.ledger.submit.packing import TransactionBuilder
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.ledger.submit.submitter import SubmitOptions, Submitted, Submitter
-from dzbgp.models.ledger import Outcome, Submission, User
+from dzbgp.models.ledger import User
+from dzbgp.models.report import Outcome, Submission
 
 T = TypeVar("T")
 SECRET = "canary-0123456789abcdef"

@@ -19,10 +19,10 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from dzbgp.cli import app as cli
+from dzbgp.console.words import abbreviated
 from dzbgp.lab.solana.ledger import Ledger
 from dzbgp.lab.world.world import World
 from dzbgp.models.ledger import BgpStatus, DeviceStatus, DeviceType, UserStatus
-from dzbgp.report.digest import abbreviated
 
 FIELDS = [
     "code",

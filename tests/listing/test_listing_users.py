@@ -17,10 +17,10 @@ from listing_ledger import (
 )
 from solders.pubkey import Pubkey
 
+from dzbgp.console.words import abbreviated
 from dzbgp.lab.solana.ledger import Ledger
 from dzbgp.lab.world.world import World
 from dzbgp.models.ledger import BgpStatus, UserStatus, UserType
-from dzbgp.report.digest import abbreviated
 
 FIELDS = [
     "account",

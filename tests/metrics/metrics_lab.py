@@ -20,9 +20,10 @@ from dzbgp.lab.lab import Lab
 from dzbgp.lab.world.inventory import write_inventory
 from dzbgp.lab.world.world import World
 from dzbgp.metrics.registry import Metrics
-from dzbgp.models.ledger import Report
+from dzbgp.models.report import Report
 from dzbgp.report.summary import exit_code_of
-from dzbgp.run.setup import RunRequest, run_once
+from dzbgp.run.once import run_once
+from dzbgp.run.request import RunRequest
 
 CONTRIB = Path(__file__).resolve().parents[2] / "contrib"
 METRIC = re.compile(r"\b(?:dzbgp|doublezero)_[a-z0-9_]+\b")

@@ -20,16 +20,10 @@ from dzbgp.ledger.program.cache import ProgramDataFetcher
 from dzbgp.ledger.rpc.client import RpcClient
 from dzbgp.metrics.registry import Metrics
 from dzbgp.metrics.server import parse_address
-from dzbgp.models.ledger import (
-    Action,
-    Decision,
-    DeviceReading,
-    DeviceResult,
-    Observed,
-    Outcome,
-    ProgramData,
-    Submission,
-)
+from dzbgp.models.decision import Action, Decision
+from dzbgp.models.ledger import ProgramData
+from dzbgp.models.report import Outcome, Submission
+from dzbgp.models.session import DeviceReading, DeviceResult, Observed
 
 UPSTREAMS = {
     "doublezero_telemetry_programdata_fetch_duration_seconds",

@@ -14,8 +14,9 @@ from dzbgp.ledger.errors import RpcTransportError
 from dzbgp.metrics.gauges import Snapshot
 from dzbgp.metrics.registry import Metrics
 from dzbgp.metrics.textfile import MetricsTextfile, read_back
-from dzbgp.models.ledger import DeviceReading, DeviceResult, Report
-from dzbgp.run import setup as run_command
+from dzbgp.models.report import Report
+from dzbgp.models.session import DeviceReading, DeviceResult
+from dzbgp.run import once
 
 BOTH = report(devices=(reading(NYC, up=1), reading(TYO, up=1)))
 ONE_SILENT = report(
@@ -59,7 +60,7 @@ def run(file: Path, outcome: Report | BaseException, monkeypatch: pytest.MonkeyP
             raise outcome
         return outcome
 
-    monkeypatch.setattr(run_command, "run_once", run_once)
+    monkeypatch.setattr(once, "run_once", run_once)
     done = CliRunner().invoke(app, ["run", "--metrics-textfile", str(file)], env={"COLUMNS": "200"})
     return done.exit_code, done.stderr
 

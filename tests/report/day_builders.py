@@ -5,7 +5,10 @@ from dataclasses import replace
 
 from report_builders import AMS, DOWN, FRA, NYC, UP, decision, mixed, report
 
-from dzbgp.models.ledger import Action, Decision, Device, Observed, Report, UserMemory
+from dzbgp.models.decision import Action, Decision, UserMemory
+from dzbgp.models.ledger import Device
+from dzbgp.models.report import Report
+from dzbgp.models.session import Observed
 
 MINUTE, HOUR = 60.0, 3600.0
 END = report().started_at.timestamp() + report().duration_s

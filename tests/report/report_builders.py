@@ -7,28 +7,21 @@ from hashlib import sha256
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 
+from dzbgp.models.decision import Action, Decision
 from dzbgp.models.ledger import (
-    Action,
     BgpStatus,
     CyoaType,
-    Decision,
     Device,
-    DeviceReading,
-    DeviceResult,
     DeviceStatus,
     DeviceType,
-    Neighbor,
     Net,
-    Observation,
-    Observed,
-    Outcome,
-    Report,
-    Submission,
     User,
     UserStatus,
     UserType,
     dotted,
 )
+from dzbgp.models.report import Outcome, Report, Submission
+from dzbgp.models.session import DeviceReading, DeviceResult, Neighbor, Observation, Observed
 
 UP, DOWN, NEVER = BgpStatus.UP, BgpStatus.DOWN, BgpStatus.UNKNOWN
 

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 from report_builders import mixed
 
-from dzbgp.cli.options import Output
+from dzbgp.console.formats import Output
 from dzbgp.errors import UsageError
-from dzbgp.report import html
 from dzbgp.report.delivery import Destination, check, deliver, destinations, rendered
+from dzbgp.report.html import page as html
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from report_builders import AMS, DOWN, NYC, UP, decision, fleet_of_changes, key, mixed, report, signature
 from test_report_markdown import hostile
 
-from dzbgp.models.ledger import Report
+from dzbgp.models.report import Report
 from dzbgp.report.html.page import render
 from dzbgp.report.html.timeline import MOST_SHOWN
 

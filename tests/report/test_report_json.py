@@ -5,7 +5,9 @@ from typing import Any
 import pytest
 from report_builders import DOWN, NYC, UP, decision, key, mixed, report, signature
 
-from dzbgp.models.ledger import Action, Observed, Outcome, Report, Submission
+from dzbgp.models.decision import Action
+from dzbgp.models.report import Outcome, Report, Submission
+from dzbgp.models.session import Observed
 from dzbgp.report.json import render
 
 NULL = type(None)

@@ -22,7 +22,9 @@ from report_builders import (
     signature,
 )
 
-from dzbgp.models.ledger import Action, DeviceReading, DeviceResult, Report
+from dzbgp.models.decision import Action
+from dzbgp.models.report import Report
+from dzbgp.models.session import DeviceReading, DeviceResult
 from dzbgp.report.markdown import escaped, render
 
 MARKDOWN = MarkdownIt("commonmark").enable("table")

@@ -23,7 +23,9 @@ from report_builders import (
 from rich.cells import cell_len
 from rich.console import Console
 
-from dzbgp.models.ledger import Action, DeviceReading, DeviceResult, Observed, Outcome, Report, Submission
+from dzbgp.models.decision import Action
+from dzbgp.models.report import Outcome, Report, Submission
+from dzbgp.models.session import DeviceReading, DeviceResult, Observed
 from dzbgp.report.table import render
 
 WIDTHS = [pytest.param(width, id=f"{width} columns") for width in (80, 100, 120, 200)]

@@ -13,7 +13,9 @@ from small_world import DOWN, FAIL, FIRST_SLOT, LAND, NEVER, SECONDS_PER_SLOT, U
 from solders.pubkey import Pubkey
 
 from dzbgp.decision.policy import Clock, Rules, decide, refresh_due_s
-from dzbgp.models.ledger import Action, BgpStatus, Observation, Observed, UserMemory
+from dzbgp.models.decision import Action, UserMemory
+from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.session import Observation, Observed
 
 NOW = 1_000_000.0
 CLOCK = Clock(FIRST_SLOT, SECONDS_PER_SLOT, NOW)

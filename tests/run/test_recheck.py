@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 from small_world import DOWN, PUBLISHER, SIGNERS, UP, SmallWorld
 
+from dzbgp.console.progress import NoProgress
 from dzbgp.decision.policy import Rules
 from dzbgp.fleet.fleet import Fleet
 from dzbgp.fleet.load import load_inventory
@@ -15,10 +16,11 @@ from dzbgp.lab.world import scenario
 from dzbgp.lab.world.inventory import write_inventory
 from dzbgp.lab.world.scenario import DeviceRow, UserRow
 from dzbgp.lab.world.world import UserSpec, World
-from dzbgp.models.ledger import Decision, Observed, Report
-from dzbgp.run.decider import PassOptions
+from dzbgp.models.decision import Decision
+from dzbgp.models.report import Report
+from dzbgp.models.session import Observed
 from dzbgp.run.job import run_pass
-from dzbgp.run.recheck import NoProgress
+from dzbgp.run.request import PassOptions
 from dzbgp.state.memory import Recall
 
 ONE, TWO, THREE = "one-dz-001", "two-dz-001", "tri-dz-001"

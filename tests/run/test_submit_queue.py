@@ -14,7 +14,10 @@ from dzbgp.ledger.session import LedgerSession, WriteResult
 from dzbgp.ledger.submit.fates import EXPIRED, FlightFate
 from dzbgp.ledger.submit.journal import Journal
 from dzbgp.ledger.submit.signers import Signers
-from dzbgp.models.ledger import Action, BgpStatus, Decision, Observation, Observed, Outcome, Submission
+from dzbgp.models.decision import Action, Decision
+from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.report import Outcome, Submission
+from dzbgp.models.session import Observation, Observed
 from dzbgp.run.submit_queue import CAPACITY, Job, SubmitWorker
 from dzbgp.state.in_flight import FlightLog
 from dzbgp.state.store import Flight

@@ -17,7 +17,8 @@ from dzbgp.decision.policy import Rules
 from dzbgp.fleet.fleet import Fleet
 from dzbgp.lab.eos.fleet import FaultKind as DeviceFault
 from dzbgp.lab.solana.faults import FaultKind
-from dzbgp.models.ledger import BgpStatus, DeviceResult
+from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.session import DeviceResult
 from dzbgp.run import job
 from dzbgp.run.systemd import Notifier
 from dzbgp.run.watch import Watch, WatchOptions

@@ -29,9 +29,10 @@ from dzbgp.ledger.session import LedgerSession, SessionOptions
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.ledger.submit.submitter import SubmitOptions
 from dzbgp.metrics.registry import Metrics
-from dzbgp.models.ledger import BgpStatus, Report, User
-from dzbgp.run.decider import PassOptions
-from dzbgp.run.job import Setup
+from dzbgp.models.ledger import BgpStatus, User
+from dzbgp.models.report import Report
+from dzbgp.run.request import PassOptions
+from dzbgp.run.setup import Setup
 from dzbgp.run.systemd import Notifier
 from dzbgp.run.watch import Observer, Watch, WatchOptions
 from dzbgp.state.memory import Recall

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from small_world import DOWN, LOSE, NEVER, PROGRAM, UP, Passes, SmallWorld
 
-from dzbgp.models.ledger import Report
+from dzbgp.models.report import Report
 from dzbgp.state.store import History
 
 

@@ -3,6 +3,7 @@
 import errno
 import json
 import random
+import os
 import sqlite3
 import subprocess
 import sys
@@ -19,7 +20,8 @@ from small_world import DOWN, FAIL, LOSE, PROGRAM, UP, Passes, SmallWorld
 from solders.pubkey import Pubkey
 
 from dzbgp.errors import UsageError
-from dzbgp.models.ledger import BgpStatus, UserMemory
+from dzbgp.models.decision import UserMemory
+from dzbgp.models.ledger import BgpStatus
 from dzbgp.state import store as module
 from dzbgp.state.store import Flight, History
 
@@ -381,8 +383,8 @@ def test_whatever_bytes_are_overwritten_the_run_goes_on(tmp_path: Path, seed: in
 KILLED = """
 import os, sys
 from pathlib import Path
-sys.path.insert(0, sys.argv[2])
-from test_history import FULL, key, opened
+sys.path[:0] = sys.argv[2].split(os.pathsep)
+from test_store import FULL, key, opened
 history = opened(Path(sys.argv[1]))
 for number in range(int(sys.argv[3])):
     history.keep_users({key(number): FULL})
@@ -392,7 +394,7 @@ os._exit(9)
 
 def killed(file: Path, users: int) -> None:
     """Has a process write to the file and end without closing it."""
-    here = str(Path(__file__).parents[1])
+    here = os.pathsep.join(str(folder) for folder in Path(__file__).parents[:2])
     subprocess.run([sys.executable, "-c", KILLED, str(file), here, str(users)], check=False)
     assert file.with_name(file.name + "-wal").stat().st_size > 0
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from dzbgp.models.ledger import Neighbor, Vrf
+from dzbgp.models.session import Neighbor, Vrf
 from dzbgp.tasks.bgp_neighbors import reduce_neighbors
 
 # As NAPALM 5.2 gave it for a device with a unicast VRF; prefix counters shortened.

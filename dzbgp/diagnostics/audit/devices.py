@@ -6,13 +6,14 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 
 from solders.pubkey import Pubkey
 
+from dzbgp.console.words import amount
 from dzbgp.decision.resolver import bounds
 from dzbgp.diagnostics.audit.findings import Audit, Evidence, Finding, Kind, ordered
 from dzbgp.diagnostics.audit.users import active_users, audit_users
 from dzbgp.listing.devices import has_publisher
-from dzbgp.listing.sources import source_of
-from dzbgp.models.ledger import Device, DeviceReading, DeviceResult, DeviceStatus, Neighbor, User, UserStatus
-from dzbgp.report.summary import amount
+from dzbgp.listing.model import source_of
+from dzbgp.models.ledger import Device, DeviceStatus, User, UserStatus
+from dzbgp.models.session import DeviceReading, DeviceResult, Neighbor
 
 # Where users' tunnels are. Sessions with other devices and with carriers have addresses elsewhere.
 _TUNNELS = IPv4Network("169.254.0.0/16")

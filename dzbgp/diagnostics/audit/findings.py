@@ -11,7 +11,7 @@ from solders.pubkey import Pubkey
 
 from dzbgp.ledger.program.snapshot import Snapshot
 from dzbgp.listing.model import Source
-from dzbgp.models.ledger import DeviceReading
+from dzbgp.models.session import DeviceReading
 
 
 class Severity(StrEnum):

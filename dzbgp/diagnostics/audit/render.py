@@ -8,11 +8,11 @@ from itertools import groupby
 from rich.console import Console
 
 from dzbgp.console.layout import Line, Lines, Paper
+from dzbgp.console.words import amount
 from dzbgp.diagnostics.audit.findings import Audit, Finding, Severity
 from dzbgp.listing.json import origin
 from dzbgp.listing.model import name_or_key
 from dzbgp.listing.table import heading, noted
-from dzbgp.report.summary import amount
 
 _TITLE = "bold"
 _STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "bold"}

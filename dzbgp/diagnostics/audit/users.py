@@ -4,11 +4,11 @@ from collections import defaultdict
 from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv4Network
 
-from dzbgp.decision.policy import Clock, duration
+from dzbgp.console.words import abbreviated, duration
+from dzbgp.decision.policy import Clock
 from dzbgp.decision.resolver import overlapping
 from dzbgp.diagnostics.audit.findings import AuditRules, Evidence, Finding, Kind
 from dzbgp.models.ledger import BgpStatus, User, UserStatus
-from dzbgp.report.digest import abbreviated
 
 _UNSET = "0.0.0.0"
 _POINT_TO_POINT = 31

@@ -22,13 +22,15 @@ from dzbgp.diagnostics.check.state import check_state
 from dzbgp.eos.probe import Probe, Step
 from dzbgp.errors import ExitCode, InventoryError, UsageError
 from dzbgp.fleet.fleet import Fleet
-from dzbgp.fleet.load import CONNECTION, load_inventory
+from dzbgp.fleet.inventory.connection import CONNECTION
+from dzbgp.fleet.load import load_inventory
 from dzbgp.ledger.errors import LedgerError
 from dzbgp.ledger.networks import Network, network
 from dzbgp.ledger.submit.preflight import LAMPORTS_PER_SOL
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.models.ledger import Device, ProgramData
-from dzbgp.run.setup import RunRequest, default_state, fleet_options, prepared
+from dzbgp.run.request import RunRequest
+from dzbgp.run.setup import default_state, fleet_options, prepared
 from dzbgp.tasks.probe import probe
 
 _INVENTORY_HINT = "put it right; `dzbgp inventory --output DIR` makes one of the ledger"

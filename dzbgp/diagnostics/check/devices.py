@@ -11,7 +11,8 @@ from dzbgp.diagnostics.check.findings import Findings, Section
 from dzbgp.eos.probe import Probe, Step
 from dzbgp.eos.tls import is_verified, transport_of, unverified
 from dzbgp.errors import ExitCode
-from dzbgp.models.ledger import Device, DeviceReading, DeviceResult, Tenant, User
+from dzbgp.models.ledger import Device, Tenant, User
+from dzbgp.models.session import DeviceReading, DeviceResult
 
 _SLOW_SHARE = 0.5
 """A device that takes more of its timeout is slow."""

@@ -8,8 +8,8 @@ from itertools import groupby
 from rich.console import Console
 
 from dzbgp.console.layout import DIM, INDENT, SECOND_INDENT, Line, Lines, Paper
+from dzbgp.console.words import amount
 from dzbgp.diagnostics.check.findings import CheckReport, Finding, Section, Verdict
-from dzbgp.report.summary import amount
 
 SCHEMA_VERSION = 1
 _STYLE = {Verdict.OK: "green", Verdict.WARNING: "yellow", Verdict.FAIL: "bold red"}

@@ -11,10 +11,10 @@ from ruamel.yaml.error import YAMLError
 from dzbgp.errors import InventoryError, UsageError
 from dzbgp.fleet.from_ledger.content import PLATFORM, Entry, content_of
 from dzbgp.fleet.from_ledger.facts import FACTS, Facts
-from dzbgp.fleet.from_ledger.scalars import text as quoted
 from dzbgp.fleet.from_ledger.selection import Selection
 from dzbgp.fleet.from_ledger.update import Tally, update_groups, update_hosts
 from dzbgp.fleet.from_ledger.yaml_edit import UneditableError, YamlText
+from dzbgp.fleet.from_ledger.yaml_edit import text as quoted
 from dzbgp.fleet.inventory.schema import check_elements, load_yaml
 
 _HOSTS = f"""\

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dzbgp.ledger.program.device_book import DeviceBook
+from dzbgp.ledger.program.snapshot import DeviceBook
 from dzbgp.models.ledger import Device
 
 FACTS = (

@@ -30,7 +30,7 @@ from dzbgp.fleet.from_ledger.facts import facts_of
 from dzbgp.fleet.from_ledger.selection import PUBLIC_IP, Selection
 from dzbgp.fleet.from_ledger.source import PLUGIN, texts
 from dzbgp.ledger.networks import network
-from dzbgp.ledger.program.device_book import read_device_book
+from dzbgp.ledger.program.snapshot import read_device_book
 
 log = logging.getLogger(__name__)
 

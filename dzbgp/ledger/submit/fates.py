@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from dzbgp.ledger.rpc.client import RpcClient, SignatureStatus
-from dzbgp.models.ledger import Outcome
+from dzbgp.models.report import Outcome
 
 REJECTED = "rejected"
 EXPIRED = "expired"

@@ -26,7 +26,7 @@ from dzbgp.ledger.submit.packing import MAX_COMPUTE_UNITS, Batch, TransactionBui
 from dzbgp.ledger.submit.rejection import Rejection, read_rejection
 from dzbgp.ledger.submit.send import first_send
 from dzbgp.ledger.submit.signers import Signers
-from dzbgp.models.ledger import Outcome, Submission
+from dzbgp.models.report import Outcome, Submission
 
 log = logging.getLogger(__name__)
 

@@ -10,7 +10,8 @@ from dzbgp.ledger.program.accounts import AccountError, decode_user
 from dzbgp.ledger.program.instruction import Write
 from dzbgp.ledger.rpc.client import RpcClient
 from dzbgp.ledger.submit.expiry import says
-from dzbgp.models.ledger import Account, Outcome, Submission
+from dzbgp.models.ledger import Account
+from dzbgp.models.report import Outcome, Submission
 
 
 async def verify(

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from dzbgp.report.digest import abbreviated, device_name, one_line
+from dzbgp.console.words import abbreviated, amount, one_line
+from dzbgp.report.digest import device_name
 from dzbgp.report.html.timeline import Day, Span, Timeline
-from dzbgp.report.summary import amount
 
 _HOUR_S = 3600
 _TICKS_EVERY_S = 6 * _HOUR_S

@@ -17,11 +17,14 @@ from typing import Generic, TypeVar
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from dzbgp.models.ledger import Action, BgpStatus, Decision, DeviceReading, DeviceResult, Observed, Report
-from dzbgp.report.digest import Digest, Tone, device_name, host_name, one_line
+from dzbgp.console.words import amount, one_line, rtt_text
+from dzbgp.models.decision import Action, Decision
+from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.report import Report
+from dzbgp.models.session import DeviceReading, DeviceResult, Observed
+from dzbgp.report.digest import Digest, Tone, device_name, host_name
 from dzbgp.report.html.day import day_view
 from dzbgp.report.html.timeline import day
-from dzbgp.report.summary import amount, rtt_text
 
 Item = TypeVar("Item")
 

@@ -5,7 +5,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from dzbgp.decision.history import flaps
-from dzbgp.models.ledger import Action, BgpStatus, Decision, Observed, Report, UserMemory
+from dzbgp.models.decision import Action, Decision, UserMemory
+from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.report import Report
+from dzbgp.models.session import Observed
 
 WINDOW_S = 24 * 3600.0
 MOST_SHOWN = 60

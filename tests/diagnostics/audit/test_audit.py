@@ -14,16 +14,8 @@ from dzbgp.diagnostics.audit.devices import audit
 from dzbgp.diagnostics.audit.findings import Audit, AuditRules, Evidence, Finding, Kind, Severity
 from dzbgp.diagnostics.audit.render import render_json, render_table
 from dzbgp.ledger.program.snapshot import Names, Snapshot
-from dzbgp.models.ledger import (
-    BgpStatus,
-    Device,
-    DeviceReading,
-    DeviceResult,
-    DeviceStatus,
-    ProgramData,
-    User,
-    UserStatus,
-)
+from dzbgp.models.ledger import BgpStatus, Device, DeviceStatus, ProgramData, User, UserStatus
+from dzbgp.models.session import DeviceReading, DeviceResult
 
 NOW = 10_000_000
 HOUR = 9_000

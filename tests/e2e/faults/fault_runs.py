@@ -26,10 +26,11 @@ from dzbgp.ledger.errors import LedgerError
 from dzbgp.ledger.program.accounts import decode_user
 from dzbgp.ledger.rpc.transport import RetryBudget
 from dzbgp.ledger.session import SessionOptions
-from dzbgp.models.ledger import Outcome, Report, Submission
+from dzbgp.models.report import Outcome, Report, Submission
 from dzbgp.report.summary import exit_code_of
 from dzbgp.run import setup as run_command
-from dzbgp.run.setup import RunRequest, run_once
+from dzbgp.run.once import run_once
+from dzbgp.run.request import RunRequest
 
 SLOT_MS = 5
 INTERVAL_S = 54_000 * SLOT_MS / 1000

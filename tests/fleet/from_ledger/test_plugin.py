@@ -15,7 +15,9 @@ from solders.pubkey import Pubkey
 
 from dzbgp.errors import DzbgpError, ExitCode, InventoryError, UsageError
 from dzbgp.fleet.from_ledger.facts import FACTS
-from dzbgp.fleet.load import CONNECTION, FleetOptions, load_inventory, network_of
+from dzbgp.fleet.inventory.connection import CONNECTION
+from dzbgp.fleet.load import load_inventory, network_of
+from dzbgp.fleet.options import FleetOptions
 from dzbgp.lab.solana.ledger import Ledger
 from dzbgp.lab.world.encode import encode_device
 from dzbgp.ledger.errors import LedgerError

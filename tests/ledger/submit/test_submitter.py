@@ -11,7 +11,7 @@ from stage import FAST, SOL, Stage, exact, fast, outcomes, stage, until
 from dzbgp.lab.solana.faults import FaultKind as Kind
 from dzbgp.ledger.submit.packing import MAX_COMPUTE_UNITS
 from dzbgp.ledger.submit.submitter import Submitter
-from dzbgp.models.ledger import Outcome
+from dzbgp.models.report import Outcome
 
 SEND = "sendTransaction"
 

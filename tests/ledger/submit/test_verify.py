@@ -10,7 +10,8 @@ from dzbgp.lab.solana.faults import FaultKind as Kind
 from dzbgp.lab.world.encode import encode_user
 from dzbgp.ledger.program.instruction import Write
 from dzbgp.ledger.submit.verify import verify
-from dzbgp.models.ledger import BgpStatus, Outcome, Submission
+from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.report import Outcome, Submission
 
 
 @pytest.fixture

@@ -1,0 +1,64 @@
+"""What a cluster's workers are told, and how they build the fleet."""
+
+from dataclasses import replace
+from pathlib import Path
+
+from nornir.core import Nornir
+
+from dzbgp.eos import credentials as device_login
+from dzbgp.eos.credentials import Login
+from dzbgp.eos.tls import Verification
+from dzbgp.fleet.dask.recipe import Recipe
+from dzbgp.fleet.dask.runner import DaskRunner
+from dzbgp.fleet.from_ledger.source import PLUGIN, is_ledger_url
+from dzbgp.fleet.options import FleetOptions
+from dzbgp.ledger.networks import NETWORKS, Network, redact
+
+
+def tell_workers(nornir: Nornir, path: Path, options: FleetOptions, *, needs_login: bool) -> None:
+    """Tells a cluster's workers, if there is one, how to build the same inventory: from the same files, there.
+
+    What is a secret is sent to workers over TLS only: the login of this environment, if any host `needs_login`, and an
+    RPC's URL. Without it they take their own.
+    """
+    if not isinstance(nornir.runner, DaskRunner):
+        return
+    verification = options.verification
+    if verification.ca_file is not None:
+        verification = replace(verification, ca_file=verification.ca_file.absolute())
+    network = options.network if nornir.config.inventory.plugin == PLUGIN else None
+    public = network
+    if network is not None and not _is_public(network):
+        public = replace(network, rpc_urls=())
+    nornir.runner.recipe = Recipe(
+        build_on_worker,
+        (path if is_ledger_url(path) else path.absolute(), verification, public),
+        find_secret=lambda: (device_login.here() if needs_login else Login(), network),
+    )
+
+
+def _is_public(network: Network) -> bool:
+    known = NETWORKS.get(network.name)
+    return all(
+        url.rstrip("/") == redact(url) or (known is not None and url in known.rpc_urls)
+        for url in network.rpc_urls
+    )
+
+
+def build_on_worker(
+    path: Path,
+    verification: Verification,
+    public: Network | None,
+    secret: tuple[Login, Network | None] | None,
+) -> Nornir:
+    """Loads the inventory on a worker. Its own environment comes first. Raises InventoryError and LedgerError."""
+    from dzbgp.console.logs import silence_devices  # noqa: PLC0415
+    from dzbgp.fleet.load import load_inventory  # noqa: PLC0415 - it imports this module
+
+    silence_devices()
+    device_login.forget()
+    login, network = secret or (Login(), None)
+    options = FleetOptions(
+        network=network or public, verification=verification, runner="threaded", login=login
+    )
+    return load_inventory(path, options)

@@ -1,0 +1,75 @@
+"""What was read of a device, and what it says of each user."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from dzbgp.models.ledger import Device, User
+
+
+@dataclass(frozen=True, slots=True)
+class Neighbor:
+    """One BGP neighbor as NAPALM's get_bgp_neighbors tells it, of whatever VRF."""
+
+    address: str
+    vrf: str
+    is_up: bool
+    is_enabled: bool
+    uptime_s: int
+    """-1 while the session is not Established."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vrf:
+    """A VRF of a device that runs BGP. `name` is EOS's own: the default VRF is `default`."""
+
+    name: str
+    router_id: str
+
+
+class DeviceResult(StrEnum):
+    """What became of reading a host."""
+
+    OK = "ok"
+    FAILED = "failed"
+    UNMATCHED = "unmatched"
+    SUSPECT = "suspect"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceReading:
+    """What one host answered."""
+
+    host: str
+    result: DeviceResult
+    device: Device | None = None
+    error: str | None = None
+    vrfs: tuple[Vrf, ...] = ()
+    neighbors: tuple[Neighbor, ...] = ()
+
+
+class Observed(StrEnum):
+    """What was seen of a user's session on its device."""
+
+    ESTABLISHED = "established"
+    NOT_ESTABLISHED = "not_established"
+    ABSENT = "absent"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """What was seen of one user on the one host that is its device."""
+
+    user: User
+    device: Device
+    host: str
+    observed: Observed
+    vrf: str | None = None
+    """The VRF that the user belongs to."""
+    peer_ip: str | None = None
+    """The neighbor's address; what it would be when no neighbor was found; None when it can't be told."""
+    why: str = ""
+    """For UNKNOWN and NOT_ESTABLISHED: what is known of the cause, as part of a sentence."""
+    reason: str = "unknown"
+    """For UNKNOWN: the reason word."""
+    neighbor: Neighbor | None = None

@@ -1,0 +1,65 @@
+"""One pass from a request, with everything opened and closed around it."""
+
+import contextlib
+import logging
+
+from rich.console import Console
+
+from dzbgp.console.logs import silence_retry_logs
+from dzbgp.console.progress import progress_bar
+from dzbgp.ledger.errors import LedgerError
+from dzbgp.ledger.events import unobserved
+from dzbgp.ledger.session import LedgerSession
+from dzbgp.ledger.submit.signers import Signers
+from dzbgp.metrics.registry import Metrics
+from dzbgp.models.report import Report
+from dzbgp.report.delivery import check
+from dzbgp.run.job import run_pass
+from dzbgp.run.request import RunRequest
+from dzbgp.run.setup import load_setup, open_history, open_ledger, prepared
+from dzbgp.state.memory import Recall
+
+log = logging.getLogger(__name__)
+
+
+def run_once(request: RunRequest, stderr: Console, metrics: Metrics | None = None) -> Report:
+    """Does one pass. Raises a DzbgpError.
+
+    `metrics` is told of fetches, requests and balances; of the pass itself the caller tells it.
+    """
+    silence_retry_logs()
+    check(request.destinations)
+    with contextlib.ExitStack() as stack:
+        request, net = prepared(request, stack)
+        setup = load_setup(request)
+        stack.enter_context(setup.fleet)
+        on_fetch = metrics.observe_fetch if metrics else unobserved
+        ledger = stack.enter_context(open_ledger(request, net, lambda: setup.fleet, on_fetch, is_fixed=True))
+        if metrics is not None:
+            stack.callback(measure_requests, metrics, ledger)
+        progress = stack.enter_context(progress_bar(stderr, enabled=request.progress))
+        recall = Recall(open_history(request, net, stack), dry_run=request.dry_run)
+        report = run_pass(setup.fleet, ledger, setup.options, progress, recall)
+        if metrics is not None:
+            measure_balances(metrics, ledger, report, setup.options.signers)
+        return report
+
+
+def measure_requests(metrics: Metrics, ledger: LedgerSession) -> None:
+    """Takes in what was asked of RPCs since the last time."""
+    counts = ledger.take_rpc_counts()
+    metrics.observe_rpc(counts.requests, counts.retries)
+
+
+def measure_balances(
+    metrics: Metrics, ledger: LedgerSession, report: Report, signers: Signers | None
+) -> None:
+    """Asks for what the fleet's publishers have, those that can sign here; a run never fails for that."""
+    publishers = dict.fromkeys(item.device.metrics_publisher_pk for item in report.devices if item.device)
+    ours = [key for key in publishers if signers is None or key in signers]
+    try:
+        metrics.observe_balances(ledger.balances(ours))
+    except LedgerError as error:
+        log.warning("metrics: the publishers' balances could not be read: %s", error)
+    except KeyboardInterrupt:
+        log.warning("interrupted while the publishers' balances were read; what the pass wrote is written")
