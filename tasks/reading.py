@@ -5,13 +5,12 @@ failed is one line for people.
 """
 
 import logging
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
 from nornir.core.task import Result, Task
 
 from dzbgp.eos.errors import explain
-from dzbgp.fleet.dask.pickling import PerHost
 from dzbgp.models.session import Neighbor, Vrf
 from dzbgp.tasks.bgp_neighbors import bgp_neighbors
 from dzbgp.tasks.bgp_rtt import bgp_rtt
@@ -43,7 +42,7 @@ def first_look(task: Task) -> Result:
         return Result(host=task.host, result=_told(task, error), failed=True)
 
 
-def second_look(task: Task, again: Collection[str], addresses: PerHost) -> Result:
+def second_look(task: Task, again: Collection[str], addresses: Mapping[str, Collection[str]]) -> Result:
     """Asks the hosts of `again` for their neighbors, those of `addresses` for these neighbors' RTTs.
 
     The result is a `SecondAnswer`. An RTT is worth having, not worth failing for.
