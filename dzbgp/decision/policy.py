@@ -57,6 +57,8 @@ class Rules:
     guard_window_s: float = 3600.0
     """Downs that we wrote this recently count in the guard as if they were of this pass."""
     force: bool = False
+    take_over: bool = False
+    """Write Downs also where somebody else reported a device's users since the last pass."""
 
 
 def decide(

@@ -8,7 +8,7 @@ from dzbgp.models.ledger import Device, User
 
 @dataclass(frozen=True, slots=True)
 class Neighbor:
-    """One BGP neighbor as NAPALM's get_bgp_neighbors tells it, of whatever VRF."""
+    """One BGP neighbor of a device, in whatever VRF."""
 
     address: str
     vrf: str
@@ -16,6 +16,10 @@ class Neighbor:
     is_enabled: bool
     uptime_s: int
     """-1 while the session is not Established."""
+    description: str = ""
+    """As configured: USER-<tunnel_id> for a neighbor that the controller rendered."""
+    rtt_ns: int = 0
+    """The smoothed RTT of its TCP connection; 0 without a sample, or where none was asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +28,16 @@ class Vrf:
 
     name: str
     router_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """When a device was asked: whatever was reported after `slot` is newer than what the device said."""
+
+    slot: int
+    """Asked of the ledger before the device was."""
+    at: float
+    """Unix seconds, taken before the slot was asked."""
 
 
 class DeviceResult(StrEnum):

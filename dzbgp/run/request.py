@@ -17,6 +17,8 @@ class PassOptions:
     identity_check: bool = True
     rules: Rules = field(default_factory=Rules)
     confirm_down_s: float = 5.0
+    max_age_s: float = 60.0
+    """A decision older than this is not signed; each look at the devices gets half of it."""
     signers: Signers | None = None
     """None: nobody can sign, which only a dry run may do without."""
 
