@@ -2,8 +2,8 @@
 
 import errno
 import json
-import random
 import os
+import random
 import sqlite3
 import subprocess
 import sys
