@@ -6,6 +6,8 @@ from dzbgp.eos.credentials import Login
 from dzbgp.eos.tls import Verification
 from dzbgp.ledger.networks import Network
 
+DEVICE_TIMEOUT_S = 25.0
+
 
 @dataclass(frozen=True, slots=True)
 class FleetOptions:
@@ -26,3 +28,5 @@ class FleetOptions:
     """Where the Dask cluster's scheduler is; None: as Dask's configuration says."""
     login: Login = field(default_factory=Login)
     """For hosts that have none, nor does the environment."""
+    device_timeout_s: float = DEVICE_TIMEOUT_S
+    """The deadline of one look at one device: connecting, logging in and every request of it."""

@@ -19,7 +19,10 @@ class Neighbor:
     description: str = ""
     """As configured: USER-<tunnel_id> for a neighbor that the controller rendered."""
     rtt_ns: int = 0
-    """The smoothed RTT of its TCP connection; 0 without a sample, or where none was asked for."""
+    """The smoothed RTT of its TCP connection, from the same answer as `is_up`; 0 without a sample."""
+    odd: str = ""
+    """Why the device's entry cannot be understood, as part of a sentence: then nothing else but address and VRF
+    is known, and `is_up` says nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +31,8 @@ class Vrf:
 
     name: str
     router_id: str
+    is_shown: bool = True
+    """False: the answer lists some neighbors of this VRF at best, so that absence from it proves nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,8 @@ class DeviceReading:
     error: str | None = None
     vrfs: tuple[Vrf, ...] = ()
     neighbors: tuple[Neighbor, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What could not be understood in the answer, each with its VRF and neighbor."""
 
 
 class Observed(StrEnum):
