@@ -18,11 +18,11 @@ from dzbgp.ledger.networks import Network
 from dzbgp.ledger.program.cache import Fetched
 from dzbgp.ledger.program.instruction import Write
 from dzbgp.ledger.session import ComingData, WriteResult
-from dzbgp.ledger.submit.fates import EXPIRED, FlightFate
 from dzbgp.ledger.submit.journal import NoJournal
 from dzbgp.ledger.submit.packing import TransactionBuilder
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.models.decision import Decision
+from dzbgp.models.in_flight import Fate, InFlight, Settled
 from dzbgp.models.ledger import BgpStatus, Device, DeviceStatus, Net, ProgramData, User, UserStatus, dotted
 from dzbgp.models.report import Outcome, Report, Submission
 from dzbgp.models.session import DeviceReading, DeviceResult, Neighbor, Vrf
@@ -30,7 +30,7 @@ from dzbgp.run import job, plan
 from dzbgp.run.job import run_pass
 from dzbgp.run.request import PassOptions
 from dzbgp.state.memory import Recall
-from dzbgp.state.store import Flight, History
+from dzbgp.state.store import History
 
 PROGRAM = key(7)
 PUBLISHER = Keypair.from_seed(bytes(31) + b"\1")
@@ -75,7 +75,7 @@ class SmallWorld:
         """Those of the last pass."""
         self.sent: dict[str, tuple[float, tuple[Write, ...]]] = {}
         """Lost transactions: when they were sent, and what would be written."""
-        self.fates: dict[str, FlightFate] = {}
+        self.fates: dict[str, Settled] = {}
         self.transactions = 0
         for number in range(1, devices + 1):
             device = make_device(
@@ -149,7 +149,9 @@ class SmallWorld:
         sent_at, writes = self.sent[signature]
         if signature not in self.fates and self.now - sent_at < BLOCKHASH_LIFE_S:
             self.apply(writes)
-            self.fates[signature] = FlightFate(Outcome.CONFIRMED.value, self.slot)
+            self.fates[signature] = Settled(
+                Fate.CONFIRMED, dict.fromkeys([write.user for write in writes], self.slot)
+            )
 
     def apply(self, writes: Iterable[Write]) -> None:
         for write in writes:
@@ -245,13 +247,13 @@ class SmallLedger:
         )
         return Fetched(data, 0.0, stale=False)
 
-    def fates(self, flights: Sequence[Flight]) -> list[FlightFate]:
+    def fates(self, sent: Sequence[InFlight]) -> list[Settled]:
         found = []
-        for flight in flights:
-            sent_at, _ = self._world.sent.get(flight.signature, (0.0, ()))
+        for one in sent:
+            sent_at, _ = self._world.sent.get(one.signature, (0.0, ()))
             gone = self._world.now - sent_at >= BLOCKHASH_LIFE_S
             found.append(
-                self._world.fates.get(flight.signature, FlightFate(EXPIRED) if gone else FlightFate(None))
+                self._world.fates.get(one.signature, Settled(Fate.EXPIRED if gone else Fate.PENDING))
             )
         return found
 
@@ -265,13 +267,13 @@ class SmallLedger:
             world.transactions += 1
             result.transactions += 1
             signature = f"signature-{world.transactions}"
-            journal.sent(signature, 0, {write.user: write.status for write in batch.writes})
+            journal.sent(InFlight(signature, 0, {write.user: write.status for write in batch.writes}))
             if world.write_mode == LAND:
                 world.apply(batch.writes)
-                journal.ended(signature, Outcome.CONFIRMED.value)
+                journal.ended(signature, Fate.CONFIRMED)
                 made: tuple[Outcome, str | None, int | None] = (Outcome.CONFIRMED, None, world.slot)
             elif world.write_mode == FAIL:
-                journal.ended(signature, "rejected")
+                journal.ended(signature, Fate.REJECTED)
                 made = (Outcome.FAILED, "no", None)
             else:
                 world.sent[signature] = (world.now, batch.writes)

@@ -21,13 +21,14 @@ from dzbgp.ledger.program.fetch import Scope
 from dzbgp.ledger.program.instruction import Write
 from dzbgp.ledger.rpc.client import RpcClient
 from dzbgp.ledger.rpc.transport import RetryBudget
-from dzbgp.ledger.submit.fates import FlightFate, InFlightRecord, fates
+from dzbgp.ledger.submit.fates import fates
 from dzbgp.ledger.submit.journal import Journal
 from dzbgp.ledger.submit.packing import TransactionBuilder
 from dzbgp.ledger.submit.preflight import check_balances, check_cluster
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.ledger.submit.submitter import SubmitOptions, Submitted, Submitter
 from dzbgp.ledger.submit.verify import verify
+from dzbgp.models.in_flight import InFlight, Settled
 from dzbgp.models.ledger import Device
 from dzbgp.models.report import Outcome, Submission
 
@@ -143,14 +144,14 @@ class LedgerSession:
         """Packs writes the way that `write` will."""
         return TransactionBuilder(self.network.program_id, self._options.priority_fee)
 
-    def fates(self, flights: Sequence[InFlightRecord]) -> list[FlightFate]:
-        """Gives what became of transactions that an earlier run left in flight. Raises a LedgerError."""
-        return self._portal.call(fates, self._client, flights)
+    def fates(self, sent: Sequence[InFlight]) -> list[Settled]:
+        """Return what became of transactions that an earlier pass left in flight. Raises a LedgerError."""
+        return self._portal.call(fates, self._client, sent)
 
     def coming(self) -> "ComingData":
         """Gives the devices as soon as they are read, and what is still under way. Raises a LedgerError."""
         early, flight = self._portal.call(self._fetcher.begin)
-        return ComingData(early.slot, early.devices, self._portal.start_task_soon(_landed, flight))
+        return ComingData(early.slot, early.devices, self._portal.start_task_soon(_shielded, flight))
 
     def program_data(self) -> Fetched:
         """Gives the program's accounts through the shared cache. Raises a LedgerError."""
@@ -249,7 +250,7 @@ class LedgerSession:
         return result
 
 
-async def _landed(flight: "asyncio.Future[Fetched]") -> Fetched:
+async def _shielded(flight: "asyncio.Future[Fetched]") -> Fetched:
     # Others may wait for it too.
     return await asyncio.shield(flight)
 

@@ -14,7 +14,7 @@ from dzbgp.ledger.submit.journal import Journal
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.models.decision import Decision
 from dzbgp.models.report import Outcome, Submission
-from dzbgp.state.in_flight import FlightLog
+from dzbgp.state.in_flight import InFlightLog
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class QueueState:
     """How far the worker is when a pass begins."""
 
     finished: tuple[Finished, ...]
@@ -61,7 +61,7 @@ class SubmitWorker:
     ) -> None:
         self._ledger = ledger
         self._signers = signers
-        self.flights = FlightLog(journal)
+        self.in_flight = InFlightLog(journal)
         self._capacity = capacity
         self._waiting: dict[Pubkey, Job] = {}
         self._busy: frozenset[Pubkey] = frozenset()
@@ -72,7 +72,7 @@ class SubmitWorker:
         self._thread = threading.Thread(target=self._run, name="submit", daemon=True)
         self._thread.start()
 
-    def begin_pass(self) -> Standing:
+    def begin_pass(self) -> QueueState:
         """Says how far the worker is, and from here on notes whose writes it begins.
 
         What the pass reads from the ledger may be from before such a write, even if it has ended by the time the
@@ -81,7 +81,7 @@ class SubmitWorker:
         with self._changed:
             self._begun = set(self._busy)
             finished, self._finished = self._finished, []
-            return Standing(tuple(finished), self._busy)
+            return QueueState(tuple(finished), self._busy)
 
     def offer(self, jobs: Iterable[Job]) -> int:
         """Puts writes in the queue; of a user that waits already the newest status counts.
@@ -154,7 +154,7 @@ class SubmitWorker:
 
     def _write(self, jobs: tuple[Job, ...]) -> WriteResult:
         try:
-            return self._ledger.write([job.write for job in jobs], self._signers(), journal=self.flights)
+            return self._ledger.write([job.write for job in jobs], self._signers(), journal=self.in_flight)
         except DzbgpError as error:
             log.error("submission: %s", error)  # noqa: TRY400 - one line
             why = str(error)

@@ -193,7 +193,7 @@ class Watch:
     def _planned(self) -> Plan:
         self._interruptible = True
         try:
-            self._recall.submitting |= self._worker.flights.unsettled(self._ledger, self._recall.submitting)
+            self._recall.submitting |= self._worker.in_flight.unsettled(self._ledger, self._recall.submitting)
             plan = plan_pass(
                 self.fleet,
                 self._ledger,
@@ -204,7 +204,7 @@ class Watch:
             )
         finally:
             self._interruptible = False
-        self._worker.flights.read(plan.slot)
+        self._worker.in_flight.read(plan.slot)
         # Of a device that did not answer nothing is kept: a dead SSH session would fail for ever.
         failed = [reading.host for reading in plan.readings if reading.result is DeviceResult.FAILED]
         self.fleet.forget(failed)

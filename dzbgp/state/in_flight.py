@@ -1,60 +1,58 @@
 """What this process has sent and does not know the fate of, whatever becomes of the state file."""
 
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
 from solders.pubkey import Pubkey
 
 from dzbgp.ledger.session import LedgerSession
 from dzbgp.ledger.submit.journal import Journal, NoJournal
-from dzbgp.models.ledger import BgpStatus
-from dzbgp.state.store import Flight
+from dzbgp.models.in_flight import Fate, InFlight
 
 
-class FlightLog:
-    """A journal in memory, which passes on to another one. For any number of threads.
+class InFlightLog:
+    """A journal in memory that passes everything on to another one. May be used from any thread.
 
-    A state file may be missing, read-only or on a full disk; that must not let a write be made again while the one
+    A state file may be missing, read-only or on a full disk. Even then a write must not be made again while the one
     before may still land.
     """
 
     def __init__(self, journal: Journal | None = None) -> None:
         self._journal = journal or NoJournal()
         self._lock = threading.Lock()
-        self._flights: dict[str, Flight] = {}
+        self._sent: dict[str, InFlight] = {}
         self._landed: dict[Pubkey, int] = {}
 
-    def sent(self, signature: str, last_valid_block_height: int, users: Mapping[Pubkey, BgpStatus]) -> None:
-        """Notes a transaction that is about to be sent."""
+    def sent(self, in_flight: InFlight) -> None:
+        """Note a transaction that is about to be sent."""
+        self._journal.sent(in_flight)
         with self._lock:
-            self._flights[signature] = Flight(signature, last_valid_block_height, dict(users))
-        self._journal.sent(signature, last_valid_block_height, users)
+            self._sent[in_flight.signature] = in_flight
 
-    def ended(self, signature: str, outcome: str) -> None:
-        """Forgets a transaction whose fate is known."""
+    def ended(self, signature: str, fate: Fate) -> None:
+        """Forget a transaction whose fate is known."""
         with self._lock:
-            self._flights.pop(signature, None)
-        self._journal.ended(signature, outcome)
+            self._sent.pop(signature, None)
+        self._journal.ended(signature, fate)
 
     def unsettled(self, ledger: LedgerSession, busy: Collection[Pubkey]) -> frozenset[Pubkey]:
-        """Gives the users of which a write may still land, or is not yet in what was last `read`.
+        """Return the users with a write that may still land, or that no pass has read back yet.
 
-        Asks the ledger about those that nobody follows any more, which are not of the users `busy`. Raises a
-        LedgerError.
+        Asks the ledger about the transactions that nobody follows any more, which are those without `busy` users.
+        Raises a LedgerError.
         """
         with self._lock:
-            flights = [flight for flight in self._flights.values() if not flight.users.keys() & set(busy)]
-        flying: set[Pubkey] = set()
-        for flight, fate in zip(flights, ledger.fates(flights), strict=True):
-            if fate.outcome is None:
-                flying.update(flight.users)
+            left = [one for one in self._sent.values() if not one.users.keys() & set(busy)]
+        unsettled: set[Pubkey] = set()
+        for one, settled in zip(left, ledger.fates(left), strict=True):
+            if settled.fate is Fate.PENDING:
+                unsettled.update(one.users)
                 continue
             with self._lock:
-                self._flights.pop(flight.signature, None)
-            if fate.slot is not None:
-                self._landed.update(dict.fromkeys(flight.users, fate.slot))
-        return frozenset(flying | self._landed.keys())
+                self._sent.pop(one.signature, None)
+            self._landed.update(settled.landed)
+        return frozenset(unsettled | self._landed.keys())
 
     def read(self, slot: int) -> None:
-        """Notes that a pass has read the ledger as of `slot`."""
+        """Note that a pass has read the ledger as of `slot`."""
         self._landed = {user: landed for user, landed in self._landed.items() if landed > slot}

@@ -10,12 +10,12 @@ from dzbgp.decision.guard import Guarded
 from dzbgp.decision.history import flaps, remember
 from dzbgp.decision.policy import Clock, Rules
 from dzbgp.ledger.session import LedgerSession
-from dzbgp.ledger.submit.fates import FlightFate
 from dzbgp.models.decision import Action, Decision, UserMemory
+from dzbgp.models.in_flight import Fate, InFlight, Settled
 from dzbgp.models.ledger import BgpStatus, ProgramData, UserStatus
 from dzbgp.models.report import Outcome, Report, Submission
 from dzbgp.models.session import Observation
-from dzbgp.state.store import Flight, History
+from dzbgp.state.store import History
 
 _OWN_WRITE_UNSEEN_S = 300.0
 KEEP_TRANSITIONS_S = 48 * 3600.0
@@ -43,16 +43,16 @@ class Recall:
 
         To be called before the program data is fetched: what has landed by now must be in it.
         """
-        flights = self.history.flights() if self.history else []
+        sent = self.history.in_flight() if self.history else []
         flying: dict[Pubkey, BgpStatus] = {}
-        for flight, fate in zip(flights, ledger.fates(flights), strict=True):
-            if fate.outcome is None:
-                flying.update(flight.users)
+        for one, settled in zip(sent, ledger.fates(sent), strict=True):
+            if settled.fate is Fate.PENDING:
+                flying.update(one.users)
                 continue
-            self.users.update(_landed(self.users, flight, fate, now))
+            self.users.update(_landed(self.users, one, settled, now))
             if self.history is not None and not self._dry_run:
-                self.history.ended(flight.signature, fate.outcome)
-                self.history.keep_users({key: self.users[key] for key in flight.users if key in self.users})
+                self.history.ended(one.signature, settled.fate)
+                self.history.keep_users({key: self.users[key] for key in one.users if key in self.users})
         self._flying, self.in_flight = flying, frozenset(flying)
 
     def may_still_land(self, user: Pubkey, slot: int, now: float) -> bool:
@@ -189,21 +189,19 @@ def _is_down(memory: UserMemory) -> bool:
 
 
 def _landed(
-    users: Mapping[Pubkey, UserMemory], flight: Flight, fate: FlightFate, now: float
+    users: Mapping[Pubkey, UserMemory], sent: InFlight, settled: Settled, now: float
 ) -> dict[Pubkey, UserMemory]:
     """A write that landed after its run had ended is our own, not another writer's."""
-    if fate.slot is None or fate.outcome not in {Outcome.CONFIRMED.value, Outcome.FINALIZED.value}:
-        return {}
     return {
         key: replace(
             memory,
             written_at=now,
-            written_slot=fate.slot,
-            written_status=BgpStatus(status),
-            written_acknowledged=status is BgpStatus.DOWN and _is_down(memory),
+            written_slot=slot,
+            written_status=sent.users[key],
+            written_acknowledged=sent.users[key] is BgpStatus.DOWN and _is_down(memory),
         )
-        for key, status in flight.users.items()
-        if (memory := users.get(key)) is not None and (memory.written_slot or 0) < fate.slot
+        for key, slot in settled.landed.items()
+        if (memory := users.get(key)) is not None and (memory.written_slot or 0) < slot
     }
 
 

@@ -10,6 +10,7 @@ from solders.pubkey import Pubkey
 
 from dzbgp.errors import UsageError
 from dzbgp.models.decision import UserMemory
+from dzbgp.models.in_flight import InFlight
 from dzbgp.models.ledger import BgpStatus
 
 T = TypeVar("T")
@@ -52,6 +53,7 @@ MIGRATIONS = (
         totals TEXT NOT NULL
     );
     """,
+    "ALTER TABLE flights ADD COLUMN since_slot INTEGER NOT NULL DEFAULT 0;",
 )
 """The schema, one step a version: PRAGMA user_version says how many of them a file has."""
 
@@ -61,8 +63,8 @@ USER_COLUMNS = (
 )
 READ_USERS = f"SELECT {USER_COLUMNS} FROM users"  # noqa: S608 - a constant
 READ_FLIGHTS = (
-    "SELECT signature, last_valid_block_height, user, status FROM flights JOIN flight_users USING (signature) "
-    "WHERE outcome IS NULL ORDER BY signature"
+    "SELECT signature, last_valid_block_height, since_slot, sent_at, user, status "
+    "FROM flights JOIN flight_users USING (signature) WHERE outcome IS NULL ORDER BY signature"
 )
 
 
@@ -116,9 +118,10 @@ def _migrate(connection: sqlite3.Connection) -> None:
         connection.executescript(f"BEGIN IMMEDIATE; {script} PRAGMA user_version = {number}; COMMIT;")
 
 
-def flight_user(row: tuple[Any, ...]) -> tuple[str, int, Pubkey, BgpStatus]:
-    """Gives signature, last valid block height, user and status. Raises ValueError or TypeError as `memory_of`."""
-    return str(row[0]), int(row[1]), Pubkey.from_string(row[2]), BgpStatus(row[3])
+def flight_user(row: tuple[Any, ...]) -> tuple[InFlight, Pubkey, BgpStatus]:
+    """Return a transaction without its users, and one of these. Raises ValueError or TypeError as `memory_of`."""
+    sent = InFlight(str(row[0]), int(row[1]), {}, int(row[2]), float(row[3]))
+    return sent, Pubkey.from_string(row[4]), BgpStatus(row[5])
 
 
 def memory_of(row: tuple[Any, ...]) -> UserMemory:

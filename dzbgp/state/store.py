@@ -11,7 +11,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,8 +19,8 @@ from solders.pubkey import Pubkey
 
 from dzbgp.errors import UsageError
 from dzbgp.models.decision import UserMemory
+from dzbgp.models.in_flight import Fate, InFlight
 from dzbgp.models.ledger import BgpStatus
-from dzbgp.models.report import Outcome
 from dzbgp.state.schema import (
     READ_FLIGHTS,
     READ_USERS,
@@ -35,16 +35,6 @@ log = logging.getLogger(__name__)
 
 RUNS_KEPT = 1000
 FLIGHTS_KEPT_S = 24 * 3600.0
-_LANDED = frozenset({Outcome.CONFIRMED.value, Outcome.FINALIZED.value})
-
-
-@dataclass(frozen=True, slots=True)
-class Flight:
-    """A transaction that was sent, and whose fate was not known when it was last heard of."""
-
-    signature: str
-    last_valid_block_height: int
-    users: Mapping[Pubkey, BgpStatus]
 
 
 class History:
@@ -108,13 +98,15 @@ class History:
         rows = self._read(READ_USERS)
         return {Pubkey.from_string(row[0]): memory_of(row) for row in rows}
 
-    def flights(self) -> list[Flight]:
-        """Gives the transactions whose fate is not known."""
-        users: dict[tuple[str, int], dict[Pubkey, BgpStatus]] = {}
+    def in_flight(self) -> list[InFlight]:
+        """Return the transactions whose fate is not known."""
+        sent: dict[str, InFlight] = {}
+        users: dict[str, dict[Pubkey, BgpStatus]] = {}
         for row in self._read(READ_FLIGHTS):
-            signature, height, user, status = flight_user(row)
-            users.setdefault((signature, height), {})[user] = status
-        return [Flight(signature, height, of) for (signature, height), of in users.items()]
+            one, user, status = flight_user(row)
+            sent[one.signature] = one
+            users.setdefault(one.signature, {})[user] = status
+        return [replace(one, users=users[signature]) for signature, one in sent.items()]
 
     def keep_users(self, memories: Mapping[Pubkey, UserMemory]) -> None:
         """Writes what is remembered of these users."""
@@ -138,34 +130,37 @@ class History:
         if keys:
             self._write(forget)
 
-    def sent(self, signature: str, last_valid_block_height: int, users: Mapping[Pubkey, BgpStatus]) -> None:
-        """Notes a transaction that is about to be sent: from here on it may land."""
+    def sent(self, in_flight: InFlight) -> None:
+        """Note a transaction that is about to be sent: from here on it may land."""
+        signature = in_flight.signature
 
         def note(database: sqlite3.Connection) -> None:
             database.execute(
-                "INSERT OR REPLACE INTO flights (signature, last_valid_block_height, sent_at) VALUES (?, ?, ?)",
-                (signature, last_valid_block_height, self._clock()),
+                "INSERT OR REPLACE INTO flights (signature, last_valid_block_height, since_slot, sent_at) "
+                "VALUES (?, ?, ?, ?)",
+                (signature, in_flight.last_valid_block_height, in_flight.since_slot, self._clock()),
             )
             database.executemany(
                 "INSERT OR REPLACE INTO flight_users VALUES (?, ?, ?)",
-                [(signature, str(user), int(status)) for user, status in users.items()],
+                [(signature, str(user), int(status)) for user, status in in_flight.users.items()],
             )
 
         self._write(note)
 
-    def ended(self, signature: str, outcome: str) -> None:
-        """Notes how a transaction ended.
+    def ended(self, signature: str, fate: Fate) -> None:
+        """Note what became of a transaction.
 
-        Of its users, when it has landed, that their last write was this one, of a slot not known until `keep_users`
-        tells it: a run killed in between shall not take it for another writer's.
+        If it landed, it also becomes the last write of its users, in a slot that is not known until `keep_users` tells
+        it: after a run that was killed in between, the write must not look like another writer's.
         """
         now = self._clock()
 
         def note(database: sqlite3.Connection) -> None:
             database.execute(
-                "UPDATE flights SET outcome = ?, ended_at = ? WHERE signature = ?", (outcome, now, signature)
+                "UPDATE flights SET outcome = ?, ended_at = ? WHERE signature = ?",
+                (fate.value, now, signature),
             )
-            if outcome in _LANDED:
+            if fate.has_landed:
                 written = database.execute(
                     "SELECT status, user FROM flight_users WHERE signature = ?", (signature,)
                 ).fetchall()

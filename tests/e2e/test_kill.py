@@ -164,7 +164,7 @@ def test_a_run_that_is_killed_at_any_point_loses_nothing_that_matters(tmp_path: 
             with History.open(state, lab.world.program_id, read_only=True) as history:
                 assert history.problems == []
                 assert len(history.users()) == len(lab.world.users)
-                in_flight += bool(history.flights())
+                in_flight += bool(history.in_flight())
         assert killed >= kills / 2
         assert in_flight >= 1, "none was killed between sending and confirming"
         time.sleep(EXPIRY_S)
@@ -179,7 +179,7 @@ def test_a_run_that_is_killed_at_any_point_loses_nothing_that_matters(tmp_path: 
         assert runner.run(*args) == 0
         assert lab.ledger.stats().instructions_executed == writes
         with History.open(state, lab.world.program_id) as history:
-            assert (history.flights(), history.problems) == ([], [])
+            assert (history.in_flight(), history.problems) == ([], [])
     assert [file.name for file in tmp_path.iterdir() if "corrupt" in file.name] == []
 
 
@@ -193,7 +193,7 @@ def test_a_write_killed_between_sending_and_landing_is_let_be_until_its_fate_is_
         sent = lab.sent()
         assert sent >= 1
         with History.open(state, lab.world.program_id, read_only=True) as history:
-            flying = {user for flight in history.flights() for user in flight.users}
+            flying = {user for flight in history.in_flight() for user in flight.users}
         expected = lab.world.expected()
         assert flying >= set(expected)  # and who rode along
         assert runner.run(*args, "--output", "json") == 0, runner.out.read_text(encoding="utf-8")

@@ -92,7 +92,7 @@ def test_one_line_a_transaction_tells_signature_users_slot_and_time(
     ]
     assert line.startswith(
         f"transaction signature={submission.signature} publisher={one.writes[0].publisher} users=5 "
-        f"result=landed slot={submission.slot} seconds=0."
+        f"result={submission.outcome} slot={submission.slot} seconds=0."
     )
 
 

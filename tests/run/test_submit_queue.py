@@ -11,16 +11,15 @@ from solders.pubkey import Pubkey
 from dzbgp.ledger.errors import LedgerError, RpcTransportError
 from dzbgp.ledger.program.instruction import Write
 from dzbgp.ledger.session import LedgerSession, WriteResult
-from dzbgp.ledger.submit.fates import EXPIRED, FlightFate
 from dzbgp.ledger.submit.journal import Journal
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.models.decision import Action, Decision
+from dzbgp.models.in_flight import Fate, InFlight, Settled
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.report import Outcome, Submission
 from dzbgp.models.session import Observation, Observed
 from dzbgp.run.submit_queue import CAPACITY, Job, SubmitWorker
-from dzbgp.state.in_flight import FlightLog
-from dzbgp.state.store import Flight
+from dzbgp.state.in_flight import InFlightLog
 
 DEADLINE_S = 10
 UP, DOWN = BgpStatus.UP, BgpStatus.DOWN
@@ -37,7 +36,7 @@ class FakeLedger:
         self.heeds_stop = True
         self.error: Exception | None = None
         self.journal: Journal | None = None
-        self.fate = FlightFate(None)
+        self.fate = Settled(Fate.PENDING)
         self.asked: list[str] = []
 
     def write(
@@ -61,9 +60,9 @@ class FakeLedger:
         if self.heeds_stop:
             self.go.release()
 
-    def fates(self, flights: Sequence[Flight]) -> list[FlightFate]:
-        self.asked += [flight.signature for flight in flights]
-        return [self.fate] * len(flights)
+    def fates(self, sent: Sequence[InFlight]) -> list[Settled]:
+        self.asked += [one.signature for one in sent]
+        return [self.fate] * len(sent)
 
     def wait_begun(self) -> None:
         assert self.began.acquire(timeout=DEADLINE_S)
@@ -239,56 +238,56 @@ def test_stopping_twice_does_no_harm() -> None:
         assert worker.stop(DEADLINE_S)
 
 
-def flying(*numbers: int) -> tuple[FlightLog, FakeLedger]:
-    flights = FlightLog()
+def in_flight(*numbers: int) -> tuple[InFlightLog, FakeLedger]:
+    log = InFlightLog()
     for number in numbers:
-        flights.sent(f"signature-{number}", 500, {user_of(number): UP})
-    return flights, FakeLedger()
+        log.sent(InFlight(f"signature-{number}", 500, {user_of(number): UP}))
+    return log, FakeLedger()
 
 
-def unsettled(flights: FlightLog, ledger: FakeLedger, *busy: int) -> frozenset[Pubkey]:
-    return flights.unsettled(cast("LedgerSession", ledger), {user_of(number) for number in busy})
+def unsettled(log: InFlightLog, ledger: FakeLedger, *busy: int) -> frozenset[Pubkey]:
+    return log.unsettled(cast("LedgerSession", ledger), {user_of(number) for number in busy})
 
 
 def test_a_write_whose_fate_is_not_known_withholds_its_user_without_any_state_file() -> None:
-    flights, ledger = flying(1, 2)
-    flights.ended("signature-2", "confirmed")
-    assert unsettled(flights, ledger) == {user_of(1)}
+    log, ledger = in_flight(1, 2)
+    log.ended("signature-2", Fate.CONFIRMED)
+    assert unsettled(log, ledger) == {user_of(1)}
     assert ledger.asked == ["signature-1"]
 
 
 def test_a_write_that_the_worker_still_follows_is_not_asked_for() -> None:
-    flights, ledger = flying(1)
-    assert unsettled(flights, ledger, 1) == frozenset()
+    log, ledger = in_flight(1)
+    assert unsettled(log, ledger, 1) == frozenset()
     assert ledger.asked == []
 
 
 def test_a_write_that_has_expired_withholds_nobody_any_more() -> None:
-    flights, ledger = flying(1)
-    ledger.fate = FlightFate(EXPIRED)
-    assert unsettled(flights, ledger) == frozenset()
-    assert unsettled(flights, ledger) == frozenset()
+    log, ledger = in_flight(1)
+    ledger.fate = Settled(Fate.EXPIRED)
+    assert unsettled(log, ledger) == frozenset()
+    assert unsettled(log, ledger) == frozenset()
     assert ledger.asked == ["signature-1"]
 
 
 def test_a_write_that_landed_late_withholds_its_user_until_a_pass_has_read_it() -> None:
-    flights, ledger = flying(1)
-    ledger.fate = FlightFate("confirmed", slot=40)
-    assert unsettled(flights, ledger) == {user_of(1)}
-    flights.read(39)
-    assert unsettled(flights, ledger) == {user_of(1)}
-    flights.read(40)
-    assert unsettled(flights, ledger) == frozenset()
+    log, ledger = in_flight(1)
+    ledger.fate = Settled(Fate.CONFIRMED, {user_of(1): 40})
+    assert unsettled(log, ledger) == {user_of(1)}
+    log.read(39)
+    assert unsettled(log, ledger) == {user_of(1)}
+    log.read(40)
+    assert unsettled(log, ledger) == frozenset()
 
 
 def test_a_ledger_that_does_not_say_forgets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    flights, ledger = flying(1)
+    log, ledger = in_flight(1)
 
-    def refuses(_: object) -> list[FlightFate]:
+    def refuses(_: object) -> list[Settled]:
         raise RpcTransportError("no answer")
 
     with monkeypatch.context() as patched:
         patched.setattr(ledger, "fates", refuses)
         with pytest.raises(LedgerError):
-            unsettled(flights, ledger)
-    assert unsettled(flights, ledger) == {user_of(1)}
+            unsettled(log, ledger)
+    assert unsettled(log, ledger) == {user_of(1)}

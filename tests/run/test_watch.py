@@ -375,7 +375,7 @@ def test_a_write_under_way_at_the_end_is_waited_for_and_remembered(tmp_path: Pat
         assert count == 1
         assert lab.history is not None
         assert lab.history.users()[user].written_slot is not None
-        assert lab.history.flights() == []
+        assert lab.history.in_flight() == []
 
 
 def test_the_end_is_bounded_while_a_write_is_stuck_and_a_new_start_ends_in_the_right_state(
@@ -390,11 +390,11 @@ def test_the_end_is_bounded_while_a_write_is_stuck_and_a_new_start_ends_in_the_r
         assert time.monotonic() - began < 4
         assert "a write was still under way at the end" in caplog.text
         assert lab.history is not None
-        assert len(lab.history.flights()) == 1
+        assert len(lab.history.in_flight()) == 1
         lab.ledger.clear_faults()
         lab.session._stopping = None
         lab.start()
-        until(lambda: lab.history is not None and lab.history.flights() == [])
+        until(lambda: lab.history is not None and lab.history.in_flight() == [])
         lab.more_passes(3)
         assert list(lab.writes().values()) == [1]
 
@@ -600,7 +600,7 @@ def test_the_history_survives_a_watch_and_its_worker_writing_at_once(tmp_path: P
         again = History.open(tmp_path / "state.sqlite", lab.world.program_id)
         assert again.problems == []
         assert len(again.users()) == 16
-        assert again.flights() == []
+        assert again.in_flight() == []
         again.close()
 
 

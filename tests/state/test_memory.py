@@ -32,7 +32,7 @@ def test_a_write_that_was_left_in_flight_is_let_be_until_its_fate_is_known(tmp_p
         world.land("signature-1")
         assert [one.reason for one in passes.run().decisions] == ["unchanged", "unchanged"]
     with opened(tmp_path, world) as history:
-        assert history.flights() == []
+        assert history.in_flight() == []
         memory = history.users()[world.user(0).pubkey]
         assert (memory.written_status, memory.written_slot) == (DOWN, world.user(0).last_bgp_reported_at)
 
@@ -48,7 +48,7 @@ def test_a_write_that_expired_is_made_again_by_a_later_run(tmp_path: Path) -> No
     world.wait(1)
     with opened(tmp_path, world) as history:
         assert Passes(world, history).reason() == "changed"
-        assert history.flights() == []
+        assert history.in_flight() == []
     assert world.user().bgp_status is DOWN
 
 
@@ -75,7 +75,7 @@ def test_a_dry_run_knows_what_is_in_flight_and_settles_nothing(tmp_path: Path) -
         assert Passes(world, history, dry_run=True).reason() == "in-flight"
         world.wait(100)
         assert Passes(world, history, dry_run=True).reason() == "changed"
-        assert len(history.flights()) == 1
+        assert len(history.in_flight()) == 1
 
 
 def test_a_landing_is_remembered_of_users_that_this_pass_does_not_ask_for(tmp_path: Path) -> None:

@@ -21,9 +21,10 @@ from solders.pubkey import Pubkey
 
 from dzbgp.errors import UsageError
 from dzbgp.models.decision import UserMemory
+from dzbgp.models.in_flight import Fate, InFlight
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.state import store as module
-from dzbgp.state.store import Flight, History
+from dzbgp.state.store import History
 
 keys = st.binary(min_size=32, max_size=32).map(Pubkey)
 times = st.floats(0, 4e9)
@@ -65,7 +66,7 @@ def filled(file: Path, users: int = 500) -> dict[Pubkey, UserMemory]:
     kept = {key(number): replace(FULL, seen_at=float(number)) for number in range(users)}
     with opened(file) as history:
         history.keep_users(kept)
-        history.sent("flight", 10, {key(1): UP})
+        history.sent(InFlight("flight", 10, {key(1): UP}))
         history.end_run(1.0, 2.0, {"users": users})
     return kept
 
@@ -91,7 +92,7 @@ def test_the_example_has_no_field_left_at_its_default() -> None:
 def test_a_missing_file_starts_fresh_in_a_directory_of_its_own(tmp_path: Path) -> None:
     file = tmp_path / "a" / "b" / "state.sqlite"
     with opened(file) as history:
-        assert (history.users(), history.flights(), history.runs(), history.problems) == ({}, [], [], [])
+        assert (history.users(), history.in_flight(), history.runs(), history.problems) == ({}, [], [], [])
     assert file.stat().st_mode & 0o777 == 0o600
 
 
@@ -108,7 +109,7 @@ def test_the_file_is_in_wal_mode_and_says_its_version(tmp_path: Path) -> None:
     filled(tmp_path / "state")
     database = sqlite3.connect(tmp_path / "state")
     assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert database.execute("PRAGMA user_version").fetchone() == (1,)
+    assert database.execute("PRAGMA user_version").fetchone() == (2,)
     database.close()
 
 
@@ -189,50 +190,50 @@ def test_another_applications_database_is_refused_and_left_as_it_is(tmp_path: Pa
 
 def test_a_flight_is_told_until_its_fate_is_known(tmp_path: Path) -> None:
     with opened(tmp_path / "state") as history:
-        history.sent("one", 10, {key(1): UP, key(2): DOWN})
-        history.sent("two", 11, {key(3): DOWN})
+        history.sent(InFlight("one", 10, {key(1): UP, key(2): DOWN}, 7))
+        history.sent(InFlight("two", 11, {key(3): DOWN}, 8))
     with opened(tmp_path / "state") as history:
-        assert history.flights() == [
-            Flight("one", 10, {key(1): UP, key(2): DOWN}),
-            Flight("two", 11, {key(3): DOWN}),
+        assert history.in_flight() == [
+            InFlight("one", 10, {key(1): UP, key(2): DOWN}, 7, 1_000_000.0),
+            InFlight("two", 11, {key(3): DOWN}, 8, 1_000_000.0),
         ]
-        history.ended("one", "expired")
-        assert [flight.signature for flight in history.flights()] == ["two"]
+        history.ended("one", Fate.EXPIRED)
+        assert [one.signature for one in history.in_flight()] == ["two"]
 
 
 def test_forgetting_a_user_takes_its_mark_of_being_in_flight(tmp_path: Path) -> None:
     with opened(tmp_path / "state") as history:
         history.keep_users({key(1): FULL, key(2): FULL})
-        history.sent("one", 10, {key(1): UP, key(2): DOWN})
+        history.sent(InFlight("one", 10, {key(1): UP, key(2): DOWN}))
         history.forget_users([key(1), key(9)])
         assert set(history.users()) == {key(2)}
-        assert [flight.users for flight in history.flights()] == [{key(2): DOWN}]
+        assert [one.users for one in history.in_flight()] == [{key(2): DOWN}]
         history.forget_users([key(2)])
-        assert history.flights() == []
+        assert history.in_flight() == []
 
 
-@pytest.mark.parametrize("outcome", ["confirmed", "finalized"])
+@pytest.mark.parametrize("fate", [Fate.CONFIRMED, Fate.FINALIZED])
 def test_a_write_that_landed_is_ours_even_when_the_run_is_killed_before_it_says_more(
-    tmp_path: Path, outcome: str
+    tmp_path: Path, fate: Fate
 ) -> None:
     with opened(tmp_path / "state") as history:
         history.keep_users({key(1): FULL, key(2): FULL})
-        history.sent("one", 10, {key(1): UP})
-        history.ended("one", outcome)
+        history.sent(InFlight("one", 10, {key(1): UP}))
+        history.ended("one", fate)
         wanted = replace(
             FULL, written_at=1_000_000.0, written_slot=None, written_status=UP, written_acknowledged=False
         )
         assert history.users() == {key(1): wanted, key(2): FULL}
 
 
-@pytest.mark.parametrize("outcome", ["rejected", "expired", "refused"])
+@pytest.mark.parametrize("fate", [Fate.REJECTED, Fate.EXPIRED, Fate.REFUSED])
 def test_a_write_that_never_landed_changes_nothing_that_is_known_of_its_user(
-    tmp_path: Path, outcome: str
+    tmp_path: Path, fate: Fate
 ) -> None:
     with opened(tmp_path / "state") as history:
         history.keep_users({key(1): FULL})
-        history.sent("one", 10, {key(1): UP})
-        history.ended("one", outcome)
+        history.sent(InFlight("one", 10, {key(1): UP}))
+        history.ended("one", fate)
         assert history.users() == {key(1): FULL}
 
 
@@ -242,14 +243,14 @@ def test_runs_and_flights_are_kept_bounded(tmp_path: Path, monkeypatch: pytest.M
     with History.open(tmp_path / "state", PROGRAM, clock=lambda: now) as history:
         for number in range(20):
             now = number * 10_000.0
-            history.sent(f"landed-{number}", 1, {key(number): UP})
-            history.ended(f"landed-{number}", "confirmed")
-            history.sent(f"never told-{number}", 1, {key(number): UP})
-            history.sent(f"forgotten-{number}", 1, {key(1000): UP})
+            history.sent(InFlight(f"landed-{number}", 1, {key(number): UP}))
+            history.ended(f"landed-{number}", Fate.CONFIRMED)
+            history.sent(InFlight(f"never told-{number}", 1, {key(number): UP}))
+            history.sent(InFlight(f"forgotten-{number}", 1, {key(1000): UP}))
             history.forget_users([key(1000)])
             history.end_run(now, 1.0, {"number": number})
         assert [run["number"] for run in history.runs()] == [15, 16, 17, 18, 19]
-        assert len(history.flights()) == 9
+        assert len(history.in_flight()) == 9
     database = sqlite3.connect(tmp_path / "state")
     assert database.execute("SELECT count(*) FROM flights").fetchone() == (27,)
     assert database.execute("SELECT count(*) FROM flight_users").fetchone() == (18,)
@@ -262,14 +263,14 @@ def test_threads_may_share_it(tmp_path: Path) -> None:
         def work(start: int) -> None:
             for number in range(start, start + 25):
                 history.keep_users({key(number): FULL})
-                history.sent(str(number), 1, {key(number): UP})
+                history.sent(InFlight(str(number), 1, {key(number): UP}))
 
         threads = [threading.Thread(target=work, args=(start,)) for start in (100, 200, 300, 400)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert (len(history.users()), len(history.flights()), history.problems) == (100, 100, [])
+        assert (len(history.users()), len(history.in_flight()), history.problems) == (100, 100, [])
 
 
 # Corrupt files

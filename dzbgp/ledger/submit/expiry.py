@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from dzbgp.ledger.program.accounts import AccountError, decode_user
 from dzbgp.ledger.program.instruction import Write
 from dzbgp.ledger.rpc.client import RpcClient
-from dzbgp.ledger.submit.confirm import InFlight
+from dzbgp.ledger.submit.confirm import Followed
 from dzbgp.ledger.submit.packing import Batch
 from dzbgp.models.ledger import Account, User
 
@@ -26,18 +26,18 @@ class Evidence:
     """The transaction has not landed: signing anew writes nothing twice."""
 
 
-async def look_back(client: RpcClient, batch: Batch, flight: InFlight) -> Evidence:
-    """Reads the batch's accounts as of a slot at which `flight` could not land any more. Raises LedgerError.
+async def look_back(client: RpcClient, batch: Batch, expired: Followed) -> Evidence:
+    """Reads the batch's accounts as of a slot at which `expired` could not land any more. Raises LedgerError.
 
     Neither landed nor absent: somebody else has written to all of the accounts since.
     """
     accounts = await client.accounts(
-        [write.user for write in batch.writes], min_context_slot=flight.expired_by
+        [write.user for write in batch.writes], min_context_slot=expired.expired_by
     )
     users = [(write, _user(account)) for write, account in zip(batch.writes, accounts, strict=True)]
     found = [(write, user) for write, user in users if user is not None]
     slots = {user.last_bgp_reported_at for _, user in found}
-    if not slots or min(slots) < flight.blockhash.slot:
+    if not slots or min(slots) < expired.sent.since_slot:
         return Evidence(absent=True)
     if len(slots) == 1 and all(says(user, write) for write, user in found):
         return Evidence(landed_slot=slots.pop())

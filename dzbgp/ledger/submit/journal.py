@@ -1,28 +1,25 @@
-"""What is told of transactions while they are under way, so that it can outlive the process."""
+"""Notes transactions before they are sent, so that a killed process leaves a trace of what may still land."""
 
-from collections.abc import Mapping
 from typing import Protocol
 
-from solders.pubkey import Pubkey
-
-from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.in_flight import Fate, InFlight
 
 
 class Journal(Protocol):
-    """Is told of every transaction, in the ledger's own thread. Must not raise."""
+    """Called for every transaction, in the ledger's own thread."""
 
-    def sent(self, signature: str, last_valid_block_height: int, users: Mapping[Pubkey, BgpStatus]) -> None:
-        """A transaction is about to be sent: from here on it may land."""
+    def sent(self, in_flight: InFlight) -> None:
+        """Note a transaction that is about to be sent: from here on it may land."""
 
-    def ended(self, signature: str, outcome: str) -> None:
-        """Its fate is known: an Outcome's value, `rejected`, `expired`, or `refused` by the node."""
+    def ended(self, signature: str, fate: Fate) -> None:
+        """Note what became of it. Must not raise."""
 
 
 class NoJournal:
-    """Forgets everything."""
+    """Notes nothing."""
 
-    def sent(self, signature: str, last_valid_block_height: int, users: Mapping[Pubkey, BgpStatus]) -> None:
-        """Forgets it."""
+    def sent(self, in_flight: InFlight) -> None:
+        """Note nothing."""
 
-    def ended(self, signature: str, outcome: str) -> None:
-        """Forgets it."""
+    def ended(self, signature: str, fate: Fate) -> None:
+        """Note nothing."""

@@ -4,7 +4,7 @@ import logging
 
 from dzbgp.ledger.errors import LedgerError, RpcError
 from dzbgp.ledger.rpc.client import RpcClient
-from dzbgp.ledger.submit.confirm import InFlight
+from dzbgp.ledger.submit.confirm import Followed
 from dzbgp.ledger.submit.rejection import ALREADY_PROCESSED, BLOCKHASH_NOT_FOUND, Rejection, read_rejection
 
 log = logging.getLogger(__name__)
@@ -14,13 +14,13 @@ log = logging.getLogger(__name__)
 _NOT_TAKEN = frozenset({-32700, -32600, -32601, -32602, -32002, -32003})
 
 
-async def first_send(client: RpcClient, flight: InFlight, program_id: str) -> Rejection | None:
-    """Sends `flight`, once; gives why the node refused it, None when it may land."""
+async def first_send(client: RpcClient, sending: Followed, program_id: str) -> Rejection | None:
+    """Sends the transaction, once; gives why the node refused it, None when it may land."""
     try:
-        await client.send(flight.raw)
+        await client.send(sending.raw)
     except RpcError as error:
         if error.code not in _NOT_TAKEN:
-            log.warning("send: signature=%s: %s; it is sent again", flight.signature, error)
+            log.warning("send: signature=%s: %s; it is sent again", sending.sent.signature, error)
             return None
         data = error.data if isinstance(error.data, dict) else {}
         err = data.get("err")
@@ -31,5 +31,5 @@ async def first_send(client: RpcClient, flight: InFlight, program_id: str) -> Re
             return None
         return read_rejection(err, data.get("logs") or (), program_id)
     except LedgerError as error:
-        log.warning("send: signature=%s: %s; its fate is looked for", flight.signature, error)
+        log.warning("send: signature=%s: %s; its fate is looked for", sending.sent.signature, error)
     return None

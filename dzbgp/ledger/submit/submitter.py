@@ -19,13 +19,14 @@ from dzbgp.ledger.errors import LedgerError
 from dzbgp.ledger.program.instruction import Write
 from dzbgp.ledger.rpc.client import Blockhash, RpcClient, SignatureStatus, Simulation
 from dzbgp.ledger.submit.blockhashes import Blockhashes
-from dzbgp.ledger.submit.confirm import Confirmer, Fate, InFlight
+from dzbgp.ledger.submit.confirm import Confirmer, Followed
 from dzbgp.ledger.submit.expiry import look_back
 from dzbgp.ledger.submit.journal import Journal, NoJournal
 from dzbgp.ledger.submit.packing import MAX_COMPUTE_UNITS, Batch, TransactionBuilder
 from dzbgp.ledger.submit.rejection import Rejection, read_rejection
 from dzbgp.ledger.submit.send import first_send
 from dzbgp.ledger.submit.signers import Signers
+from dzbgp.models.in_flight import Fate, InFlight
 from dzbgp.models.report import Outcome, Submission
 
 log = logging.getLogger(__name__)
@@ -196,86 +197,82 @@ class Submitter:
         signer = self._signers.keypairs[batch.publisher]
         transaction = self._builder.signed(batch, signer, blockhash.hash, units)
         started = time.monotonic()
-        flight = InFlight(
+        sent = InFlight(
             signature=str(transaction.signatures[0]),
-            raw=bytes(transaction),
-            blockhash=blockhash,
-            sent_at=started,
+            last_valid_block_height=blockhash.last_valid_block_height,
+            users={write.user: write.status for write in batch.writes},
+            since_slot=blockhash.slot,
+            sent_at=time.time(),
         )
+        followed = Followed(sent, bytes(transaction), started)
         self._done.transactions += 1
         for write in batch.writes:
             self._signed_at.setdefault(write.user, started)
-        # Noted before it is sent: whoever kills us now must leave a trace of what may still land.
-        self._journal.sent(
-            flight.signature,
-            blockhash.last_valid_block_height,
-            {write.user: write.status for write in batch.writes},
-        )
-        refused = await first_send(self._client, flight, str(self._builder.program_id))
+        # Noted before it is sent: if we are killed now, the next pass knows what may still land.
+        self._journal.sent(sent)
+        refused = await first_send(self._client, followed, str(self._builder.program_id))
         if refused is not None:
-            self._journal.ended(flight.signature, "refused")
+            self._journal.ended(sent.signature, Fate.REFUSED)
             return self._take_out(batch, refused, signature=None)
-        self._confirmer.add(flight)
-        fate, status = await self._wait(flight)
+        self._confirmer.follow(followed)
+        fate, status = await self._wait(followed)
         log.info(
             "transaction signature=%s publisher=%s users=%d result=%s slot=%s seconds=%.2f",
-            flight.signature,
+            sent.signature,
             batch.publisher,
             len(batch.writes),
-            fate.name.lower(),
+            fate.value,
             status.slot if status else "-",
             time.monotonic() - started,
         )
-        return await self._conclude(batch, flight, fate, status)
+        return await self._conclude(batch, followed, fate, status)
 
-    async def _wait(self, flight: InFlight) -> tuple[Fate, SignatureStatus | None]:
+    async def _wait(self, followed: Followed) -> tuple[Fate, SignatureStatus | None]:
         """Waits for the fate; the time for that may become shorter meanwhile."""
         while (left_s := self._ends_at - time.monotonic()) > 0:
             with contextlib.suppress(TimeoutError):
-                return await asyncio.wait_for(asyncio.shield(flight.ended), min(left_s, 0.5))
-        self._confirmer.drop(flight)
-        return Fate.UNKNOWN, flight.seen
+                return await asyncio.wait_for(asyncio.shield(followed.ended), min(left_s, 0.5))
+        self._confirmer.drop(followed)
+        return Fate.PENDING, followed.seen
 
     async def _conclude(
-        self, batch: Batch, flight: InFlight, fate: Fate, status: SignatureStatus | None
+        self, batch: Batch, followed: Followed, fate: Fate, status: SignatureStatus | None
     ) -> Batch | None:
-        if fate is Fate.LANDED and status is not None:
-            outcome = Outcome.FINALIZED if status.confirmation == "finalized" else Outcome.CONFIRMED
-            self._journal.ended(flight.signature, outcome.value)
-            self._report(batch.writes, outcome, flight.signature, None, status.slot)
+        signature = followed.sent.signature
+        if fate.has_landed and status is not None:
+            self._journal.ended(signature, fate)
+            self._report(batch.writes, Outcome(fate.value), signature, None, status.slot)
             return None
         if fate is Fate.REJECTED and status is not None:
-            self._journal.ended(flight.signature, "rejected")
-            logs = await self._logs(flight.signature)
+            self._journal.ended(signature, fate)
+            logs = await self._logs(signature)
             rejection = read_rejection(status.err, logs, str(self._builder.program_id))
-            return self._take_out(batch, rejection, signature=flight.signature)
+            return self._take_out(batch, rejection, signature=signature)
         if fate is Fate.EXPIRED:
-            return await self._after_expiry(batch, flight)
+            return await self._after_expiry(batch, followed)
         known = f"it is {status.confirmation}" if status else "nothing was seen of it"
-        self._report(
-            batch.writes, Outcome.PENDING, flight.signature, f"sent, but when time ran out {known}", None
-        )
+        self._report(batch.writes, Outcome.PENDING, signature, f"sent, but when time ran out {known}", None)
         return None
 
-    async def _after_expiry(self, batch: Batch, flight: InFlight) -> Batch | None:
+    async def _after_expiry(self, batch: Batch, followed: Followed) -> Batch | None:
         """Gives the batch to be signed anew, only if its accounts prove that it has not landed unseen."""
-        signature = flight.signature
+        signature = followed.sent.signature
         try:
-            evidence = await look_back(self._client, batch, flight)
+            evidence = await look_back(self._client, batch, followed)
         except LedgerError as error:
             why = f"it has expired unseen, and its accounts could not be read: {error}"
             self._report(batch.writes, Outcome.PENDING, signature, why, None)
             return None
         if evidence.absent:
             log.warning("expired unseen: signature=%s; signing anew", signature)
-            self._journal.ended(signature, "expired")
+            self._journal.ended(signature, Fate.EXPIRED)
             # Signed over the same blockhash again, it would be the same dead transaction.
-            self._blockhashes.forget(flight.expired_by)
+            self._blockhashes.forget(followed.expired_by)
             return batch
         if evidence.landed_slot is not None:
             log.warning("landed unseen: signature=%s slot=%d", signature, evidence.landed_slot)
             # It could not land any more at a finalized slot, so what there is of it is final.
-            self._journal.ended(signature, Outcome.FINALIZED.value)
+            self._journal.ended(signature, Fate.FINALIZED)
             self._report(batch.writes, Outcome.FINALIZED, signature, None, evidence.landed_slot)
             return None
         why = "it has expired unseen, and another writer has reported since, so its fate can't be told"
