@@ -124,7 +124,7 @@ def test_a_file_of_an_older_version_is_brought_up_to_date_and_keeps_what_it_has(
         assert history.users() == kept
         assert history.problems == []
     database = sqlite3.connect(tmp_path / "state")
-    assert database.execute("PRAGMA user_version").fetchone() == (2,)
+    assert database.execute("PRAGMA user_version").fetchone() == (3,)
     assert "extra" in {row[1] for row in database.execute("PRAGMA table_info(runs)")}
     database.close()
 
@@ -157,7 +157,7 @@ def test_a_file_of_a_future_version_is_left_alone_and_told(tmp_path: Path) -> No
     with opened(tmp_path / "state") as history:
         history.keep_users({key(1): FULL})
         assert history.users() == {}
-        assert "its schema is version 99, this dzbgp knows 1: a newer one wrote it" in history.problems[0]
+        assert "its schema is version 99, this dzbgp knows 2: a newer one wrote it" in history.problems[0]
     assert (tmp_path / "state").read_bytes() == before
 
 
