@@ -136,16 +136,18 @@ def sync(
     from dzbgp.console.stdout import printed  # noqa: PLC0415
     from dzbgp.fleet.from_ledger.directory import plan_update  # noqa: PLC0415 - slow
     from dzbgp.fleet.from_ledger.facts import facts_of  # noqa: PLC0415
-    from dzbgp.ledger.program.snapshot import read_device_book  # noqa: PLC0415
+    from dzbgp.ledger.program.snapshot import take_snapshot  # noqa: PLC0415
 
     selection.check()
-    book = read_device_book(net)
-    for sentence in book.skipped:
+    snapshot = take_snapshot(net, with_users=False)
+    for sentence in snapshot.data.skipped:
         logging.getLogger(__name__).warning("%s", sentence)
-    plan = plan_update(directory, net.name, facts_of(book), selection, prune=prune)
+    plan = plan_update(
+        directory, net.name, facts_of(snapshot.data.devices, snapshot.names), selection, prune=prune
+    )
     if not dry_run:
         plan.carry_out()
-    head = f"{net.name}, slot {book.slot}: {len(book.devices)} devices"
+    head = f"{net.name}, slot {snapshot.data.slot}: {len(snapshot.data.devices)} devices"
 
     def show(console: Any) -> None:
         for line in _lines(plan, head, dry_run=dry_run):

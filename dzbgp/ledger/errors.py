@@ -1,14 +1,14 @@
-"""What can go wrong between us and the ledger, split by who failed.
+"""Errors between dzbgp and the ledger, split by who failed.
 
     LedgerError (exit code 1)
-    |-- RpcTransportError      no answer: refused, timed out, closed in the middle, cut short
+    |-- RpcTransportError      no answer: refused, timed out, closed early, cut short
     |-- RpcStatusError         an HTTP status other than 200
-    |-- RpcProtocolError       an answer that is no JSON-RPC, or one to another request
+    |-- RpcProtocolError       the answer is not JSON-RPC, or belongs to another request
     |-- RpcSizeError           an answer beyond the limit
     |-- RpcError               a JSON-RPC error: `code`, `data`
-    |-- EmptyProgramError      the program has no accounts: a wrong program id, never an empty fleet
+    |-- EmptyProgramError      the program has no accounts: a wrong program ID, never an empty fleet
     |-- ClusterMismatchError   the RPC serves another cluster than the one asked for
-    `-- WriteInterruptedError  exit code 3: nobody waited for the fate of what was sent
+    `-- WriteInterruptedError  exit code 3: interrupted before the result of a sent transaction was known
 
 No message shows more of an RPC URL than scheme and host: the path is an access token.
 """
@@ -23,11 +23,11 @@ class LedgerError(DzbgpError):
 
 
 class RpcTransportError(LedgerError):
-    """No answer came. For a send this says nothing about the transaction's fate."""
+    """No answer came. A transaction that was sent may still land."""
 
 
 class RpcStatusError(LedgerError):
-    """An HTTP status other than 200. `retry_after_s` is what the server asked us to wait, if it did."""
+    """An HTTP status other than 200. `retry_after_s`: the wait that the server asked for, if any."""
 
     def __init__(self, message: str, status: int, retry_after_s: float | None = None) -> None:
         super().__init__(message)
@@ -36,11 +36,11 @@ class RpcStatusError(LedgerError):
 
 
 class RpcProtocolError(LedgerError):
-    """The answer can't be understood: no JSON-RPC, of another form than expected, or to another request."""
+    """The answer is not JSON-RPC, has an unexpected form, or belongs to another request."""
 
 
 class RpcSizeError(LedgerError):
-    """The answer is larger than anything that was asked for can be."""
+    """The answer is larger than any expected answer."""
 
 
 class RpcError(LedgerError):
@@ -61,6 +61,6 @@ class ClusterMismatchError(LedgerError):
 
 
 class WriteInterruptedError(LedgerError):
-    """The pass was ended while transactions were under way: some may have been written."""
+    """The pass ended while transactions were in flight: some may have been written."""
 
     exit_code = ExitCode.PARTIAL

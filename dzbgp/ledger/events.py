@@ -1,4 +1,4 @@
-"""What layers tell whoever measures them, so that none of them need know what a metric is."""
+"""Events that the ledger reports to metrics, so that it needs no metrics library."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,18 +6,18 @@ from enum import StrEnum
 
 
 class FetchResult(StrEnum):
-    """How a fetch of the program data ended. The words are upstream's."""
+    """Result of fetching the program data. The words are upstream's."""
 
     SUCCESS = "success"
     ERROR_STALE = "error_stale"
-    """It failed, and the last good answer was served instead."""
+    """The fetch failed; the last good answer was served."""
     ERROR_NO_CACHE = "error_no_cache"
-    """It failed, and there was nothing to serve."""
+    """The fetch failed, and no earlier answer exists."""
 
 
 @dataclass(frozen=True, slots=True)
 class FetchEvent:
-    """One fetch of the program data from the ledger; answers out of the cache are none. In seconds."""
+    """One fetch of the program data from the ledger (cached answers are not events). In seconds."""
 
     result: FetchResult
     duration_s: float
@@ -30,4 +30,4 @@ OnFetch = Callable[[FetchEvent], None]
 
 
 def unobserved(event: FetchEvent) -> None:
-    """Tells nobody."""
+    """Ignore the event."""

@@ -1,4 +1,4 @@
-"""The networks by name, as upstream's command line names them."""
+"""The networks, named as upstream's command line names them."""
 
 import re
 from dataclasses import dataclass, replace
@@ -17,7 +17,7 @@ class Network:
     program_id: Pubkey
     rpc_urls: tuple[str, ...]
     genesis_hash: str | None = None
-    """None where it is not known, or where each start of the ledger makes a new one (localnet)."""
+    """None if unknown, or if each start of the ledger makes a new one (localnet)."""
 
 
 # Source: upstream's public network configuration, state of 2026-08.
@@ -48,32 +48,34 @@ NETWORKS = {
     )
 }
 
-# Anything else in a host's place is a slip, such as a backslash or a blank before what should be the path.
+# Anything else in place of a host is a typing error, such as a backslash or a blank before the path.
 _HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+")
 
 
 def network(
     name: str, rpc_urls: tuple[str, ...] = (), program_id: str | None = None, genesis_hash: str | None = None
 ) -> Network:
-    """Gives the network called `name`, with whatever of it is overridden. Raises UsageError."""
+    """Return the network called `name`, with the given parts overridden. Raises UsageError."""
     known = NETWORKS.get(name)
     if known is None:
-        raise UsageError(f"--env: {name!r} is no network; expected one of {', '.join(NETWORKS)}")
+        raise UsageError(f"--env: unknown network {name!r}: expected one of {', '.join(NETWORKS)}")
     for url in rpc_urls:
         if not redact(url).startswith(("http://", "https://")):
-            raise UsageError(f"--rpc-url: {redact(url)!r} is no http:// or https:// URL")
+            raise UsageError(f"--rpc-url: invalid URL {redact(url)!r}: expected http:// or https://")
     if program_id is not None:
         try:
             known = replace(known, program_id=Pubkey.from_string(program_id))
         except ValueError:
-            raise UsageError(f"--program-id: {program_id!r} is no base58 account key of 32 bytes") from None
+            raise UsageError(
+                f"--program-id: invalid key {program_id!r}: expected 32 bytes in base58"
+            ) from None
     return replace(
         known, rpc_urls=rpc_urls or known.rpc_urls, genesis_hash=genesis_hash or known.genesis_hash
     )
 
 
 def redact(url: str) -> str:
-    """Gives what may be shown of an RPC URL: scheme, host and port. Path, query and user info are secrets."""
+    """Return the part of an RPC URL that may be shown: scheme, host and port. The rest is secret."""
     try:
         parts = urlsplit(url)
         port = f":{parts.port}" if parts.port else ""

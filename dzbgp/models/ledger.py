@@ -1,4 +1,4 @@
-"""The nouns of the whole program: small frozen records that every layer passes on.
+"""What is read from the ledger: small frozen records that every layer uses.
 
 Units: slots and lamports are plain integers, `_ns` is nanoseconds, `_s` is seconds. Addresses are dotted
 strings, as devices and people write them; account keys are solders' `Pubkey`.
@@ -14,11 +14,11 @@ from typing import NamedTuple, Self
 from solders.pubkey import Pubkey
 
 NOMINAL_SECONDS_PER_SLOT = 0.4
-"""Solana's slot time, for a cluster that keeps no samples of its own."""
+"""Solana's slot time, for a cluster without samples of its own."""
 
 
 class OpenEnum(IntEnum):
-    """A u8 of the program. A value that this version does not know is kept and named `unknown-<n>`."""
+    """A u8 of the program. An unknown value is kept and named `unknown-<n>`."""
 
     @classmethod
     def _missing_(cls, value: object) -> Self | None:
@@ -33,7 +33,7 @@ class OpenEnum(IntEnum):
 
     @property
     def label(self) -> str:
-        """The name as the command line and the reports print it."""
+        """Return the name as reports and the command line print it."""
         return self.name.lower().replace("_", "-")
 
 
@@ -92,7 +92,7 @@ class DeviceType(OpenEnum):
 
 
 class BgpStatus(OpenEnum):
-    """What is written onchain about a user's BGP session. UNKNOWN: nothing was ever reported."""
+    """The status of a user's BGP session onchain. UNKNOWN: never reported."""
 
     UNKNOWN = 0
     UP = 1
@@ -110,13 +110,13 @@ class Net(NamedTuple):
 
 
 def dotted(address: int) -> str:
-    """An IPv4 address, given as an integer, in dotted form."""
+    """Return an IPv4 address, given as an integer, in dotted form."""
     return socket.inet_ntoa(address.to_bytes(4, "big"))
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account as it was read."""
+    """An account of the ledger."""
 
     pubkey: Pubkey
     data: bytes
@@ -157,7 +157,7 @@ class User:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What is needed of a device's account."""
+    """The fields that are used of a device's account."""
 
     pubkey: Pubkey
     owner: Pubkey
@@ -175,7 +175,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Tenant:
-    """What is needed of a tenant's account."""
+    """The fields that are used of a tenant's account."""
 
     pubkey: Pubkey
     code: str
@@ -184,10 +184,10 @@ class Tenant:
 
 @dataclass(frozen=True, slots=True)
 class ProgramData:
-    """One reading of the program's accounts. Never changed after it was made, so threads may share it."""
+    """The program's accounts at one moment. Immutable, so threads may share it."""
 
     slot: int
-    """The oldest slot among the answers that it was put together from."""
+    """The oldest slot among the answers that it was assembled from."""
     fetched_at: datetime
     users: Mapping[Pubkey, User]
     devices: Mapping[Pubkey, Device]
@@ -195,16 +195,16 @@ class ProgramData:
     seconds_per_slot: float = NOMINAL_SECONDS_PER_SLOT
     """The cluster's own recent rate."""
     skipped: tuple[str, ...] = ()
-    """One sentence for every account that could not be read."""
+    """A sentence for each account that could not be decoded."""
     scope: frozenset[Pubkey] | None = None
-    """The devices whose users these are; None: all of them."""
+    """The devices whose users were read; None: all devices."""
     newest_slot: int | None = None
     """The newest slot among those answers; None: `slot`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """What is needed of a location's account: where devices stand."""
+    """The fields that are used of a location's account: where devices are."""
 
     pubkey: Pubkey
     code: str
@@ -214,7 +214,7 @@ class Location:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What is needed of an exchange's account: the metro that devices serve."""
+    """The fields that are used of an exchange's account: the metro that devices serve."""
 
     pubkey: Pubkey
     code: str
@@ -223,7 +223,7 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Contributor:
-    """What is needed of a contributor's account: who owns devices."""
+    """The fields that are used of a contributor's account: the owner of devices."""
 
     pubkey: Pubkey
     code: str
@@ -231,7 +231,7 @@ class Contributor:
 
 @dataclass(frozen=True, slots=True)
 class MulticastGroup:
-    """What is needed of a multicast group's account."""
+    """The fields that are used of a multicast group's account."""
 
     pubkey: Pubkey
     code: str

@@ -22,7 +22,7 @@ from dzbgp.fleet.from_ledger.update import Kind
 from dzbgp.fleet.from_ledger.yaml_edit import UneditableError, YamlText, inline, text
 from dzbgp.fleet.load import load_inventory
 from dzbgp.lab.solana.ledger import Ledger
-from dzbgp.ledger.program.snapshot import DeviceBook, Names
+from dzbgp.ledger.program.snapshot import Names
 from dzbgp.models.ledger import Contributor, Device, DeviceStatus, Exchange, Location
 
 AMS = WORLD.device("ams-dz-001").device
@@ -341,7 +341,7 @@ def devices(draw: st.DrawFn, number: int) -> Device:
 
 
 def facts_in(*some: Device) -> list[Facts]:
-    return facts_of(DeviceBook("localnet", 1, {device.pubkey: device for device in some}, NAMES))
+    return facts_of({device.pubkey: device for device in some}, NAMES)
 
 
 @dataclass

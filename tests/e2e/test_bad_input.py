@@ -34,8 +34,11 @@ def refused(done: Done, code: int, *words: str) -> None:
         ([], ["--inventory: expected a directory with hosts.yaml, or a Nornir configuration file"]),
         (["--inventory", "/no/where"], ["--inventory /no/where: there is no such file or directory"]),
         (["--env", "moonnet"], ["--env: 'moonnet'", "mainnet-beta, testnet, devnet, localnet"]),
-        (["--rpc-url", "ftp://ledger/secret"], ["--rpc-url: 'ftp://ledger' is no http:// or https:// URL"]),
-        (["--program-id", "xyz"], ["--program-id: 'xyz' is no base58 account key"]),
+        (
+            ["--rpc-url", "ftp://ledger/secret"],
+            ["--rpc-url: invalid URL 'ftp://ledger': expected http:// or https://"],
+        ),
+        (["--program-id", "xyz"], ["--program-id: invalid key 'xyz'"]),
         (["--refresh-interval", "6 hours"], ["--refresh-interval", "'6 hours' is no duration", "6h"]),
         (["--refresh-interval", "-5m"], ["--refresh-interval", "'-5m' is no duration"]),
         (["--submit-timeout", "soon"], ["--submit-timeout", "'soon' is no duration"]),

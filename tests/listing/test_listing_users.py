@@ -232,7 +232,7 @@ def test_filters_narrow_each_other(ledger: Ledger, world: World) -> None:
         (("--user-type", "x"), "--user-type: 'x' is not known; expected one of ibrl, ibrl-with-allocated-ip"),
         (("--sort", "x"), "--sort: 'x' is no column; expected one of account, tenant"),
         (("--columns", "x"), "--columns: 'x' is no column; expected one of account, tenant"),
-        (("--env", "x"), "--env: 'x' is no network"),
+        (("--env", "x"), "--env: unknown network 'x'"),
     ],
 )
 def test_a_slip_is_a_usage_error_of_one_line(ledger: Ledger, args: tuple[str, ...], message: str) -> None:

@@ -4,7 +4,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from dzbgp.ledger.program.snapshot import DeviceBook
+from solders.pubkey import Pubkey
+
+from dzbgp.ledger.program.snapshot import Names
 from dzbgp.models.ledger import Device
 
 FACTS = (
@@ -59,17 +61,16 @@ class Facts:
         }
 
 
-def facts_of(book: DeviceBook) -> list[Facts]:
-    """Gives all devices, by name. One without a code, or with one that others have too, goes by its key."""
-    codes = Counter(device.code for device in book.devices.values())
+def facts_of(devices: Mapping[Pubkey, Device], names: Names) -> list[Facts]:
+    """Return all devices sorted by name. One whose code is missing or not unique is named by its key."""
+    codes = Counter(device.code for device in devices.values())
     return sorted(
-        (_facts(book, device, unique=codes[device.code] == 1) for device in book.devices.values()),
+        (_facts(names, device, unique=codes[device.code] == 1) for device in devices.values()),
         key=lambda facts: facts.name,
     )
 
 
-def _facts(book: DeviceBook, device: Device, *, unique: bool) -> Facts:
-    names = book.names
+def _facts(names: Names, device: Device, *, unique: bool) -> Facts:
     metro, location = names.exchanges.get(device.exchange_pk), names.locations.get(device.location_pk)
     data = {
         "dz_device": str(device.pubkey),

@@ -30,7 +30,7 @@ from dzbgp.fleet.from_ledger.facts import facts_of
 from dzbgp.fleet.from_ledger.selection import PUBLIC_IP, Selection
 from dzbgp.fleet.from_ledger.source import PLUGIN, texts
 from dzbgp.ledger.networks import network
-from dzbgp.ledger.program.snapshot import read_device_book
+from dzbgp.ledger.program.snapshot import take_snapshot
 
 log = logging.getLogger(__name__)
 
@@ -93,10 +93,10 @@ class DoubleZeroInventory:
 
     def load(self) -> Inventory:
         """Reads the ledger, and makes Nornir's inventory of it."""
-        book = read_device_book(self._network)
-        for sentence in book.skipped:
+        snapshot = take_snapshot(self._network, with_users=False)
+        for sentence in snapshot.data.skipped:
             log.warning("%s", sentence)
-        everything = facts_of(book)
+        everything = facts_of(snapshot.data.devices, snapshot.names)
         content = content_of(self._selection.choose(everything), self._selection)
         for extra in self._extra:
             merge_extra(content, extra, everything)

@@ -20,7 +20,7 @@ from solders.signature import Signature
 from solders.transaction import VersionedTransaction
 from solders.transaction_metadata import FailedTransactionMetadata
 
-from dzbgp.lab.solana.types import Landed, Outcome, Version, outcome_of, users_of
+from dzbgp.lab.solana.types import Execution, Landed, Version, outcome_of, users_of
 
 BLOCKHASH_LIFE = 150
 """Block heights for which a transaction may use a blockhash."""
@@ -78,7 +78,7 @@ class Chain:
 
     @property
     def slot(self) -> int:
-        """The newest slot: that of commitment processed."""
+        """Return the newest slot: that of commitment processed."""
         now = self._base
         if self.pace.slot_ms:
             now += int((time.monotonic() - self._started) * 1000 / self.pace.slot_ms)
@@ -89,42 +89,42 @@ class Chain:
         return now
 
     def advance(self, slots: int) -> int:
-        """Lets `slots` slots pass at once; gives the new slot."""
+        """Let `slots` slots pass at once; return the new slot."""
         self._base += slots
         return self.slot
 
     def slot_at(self, commitment: str) -> int:
-        """The newest slot of a commitment level."""
+        """Return the newest slot of a commitment level."""
         behind = {"processed": 0, "confirmed": self.pace.confirmed_after}
         return self.slot - behind.get(commitment, self.pace.finalized_after)
 
     def height(self, slot: int) -> int:
-        """The block height of a slot."""
+        """Return the block height of a slot."""
         return slot - self._skipped
 
     def unix_time(self, slot: int) -> int:
-        """When a slot was produced, in seconds since 1970."""
+        """Return when a slot was produced, in seconds since 1970."""
         return int(self._started_at + (slot - self.pace.start_slot) * self.slot_duration_ms / 1000)
 
     @property
     def slot_duration_ms(self) -> int:
-        """How long a slot takes, as the cluster's own samples tell it."""
+        """Return how long a slot takes, as the cluster's own samples tell it."""
         return self.pace.slot_ms or NOMINAL_SLOT_MS
 
     def blockhash(self, slot: int) -> Hash:
-        """The blockhash of a slot. The slot can be read off it again, so that none needs to be remembered."""
+        """Return the blockhash of a slot. The slot can be read off it again, so that none needs to be remembered."""
         number = slot.to_bytes(8, "big")
         return Hash(hashlib.sha256(b"dzbgp lab" + number).digest()[:24] + number)
 
     def knows(self, blockhash: Hash, slot: int) -> bool:
-        """Tells whether a transaction may use `blockhash` at `slot`."""
+        """Return whether a transaction may use `blockhash` at `slot`."""
         made_at = int.from_bytes(bytes(blockhash)[24:], "big")
         return slot - BLOCKHASH_LIFE <= made_at <= slot and self.blockhash(made_at) == blockhash
 
     # Accounts
 
     def account(self, pubkey: Pubkey, slot: int) -> Version | None:
-        """An account as it was at a slot; None when there was none."""
+        """Return an account as it was at a slot; None when there was none."""
         if pubkey in self._versions:
             versions = self._versions[pubkey]
             found = next((v for v in reversed(versions) if v.slot <= slot), None)
@@ -134,7 +134,7 @@ class Chain:
         return other if other.lamports else None
 
     def program_accounts(self, owner: Pubkey, slot: int) -> Iterator[tuple[Pubkey, Version]]:
-        """All accounts of a program as they were at a slot."""
+        """Return all accounts of a program as they were at a slot."""
         for pubkey in list(self._versions):
             account = self.account(pubkey, slot)
             if account is not None and account.owner == owner:
@@ -149,7 +149,7 @@ class Chain:
         owner: Pubkey | None = None,
         settled: bool = True,
     ) -> None:
-        """Writes an account from outside; what is not given stays, and data gets the rent that it needs.
+        """Write an account from outside; what is not given stays, and data gets the rent that it needs.
 
         `settled`: as if it had always been so, at every commitment; otherwise as of the newest slot.
         """
@@ -166,17 +166,17 @@ class Chain:
         self._restore(pubkey, new)
 
     def rent(self, size: int) -> int:
-        """Lamports that make an account of `size` bytes rent exempt."""
+        """Return lamports that make an account of `size` bytes rent exempt."""
         return self._svm.minimum_balance_for_rent_exemption(size)
 
     def close(self) -> None:
-        """Ends the runtime, in the thread that made it: the garbage collector might run in another one."""
+        """End the runtime, in the thread that made it: the garbage collector might run in another one."""
         del self._svm
 
     # Transactions
 
-    def simulate(self, tx: VersionedTransaction, *, verify: bool = True) -> Outcome:
-        """Runs a transaction on the newest state without keeping anything; the blockhash is not looked at."""
+    def simulate(self, tx: VersionedTransaction, *, verify: bool = True) -> Execution:
+        """Run a transaction on the newest state without keeping anything; the blockhash is not looked at."""
         self._set_clock()
         self._svm.with_sigverify(verify)
         try:
@@ -185,7 +185,7 @@ class Chain:
             self._svm.with_sigverify(True)
 
     def send(self, tx: VersionedTransaction, delay: int | None = None) -> None:
-        """Lets a transaction land now, or `delay` slots from now (default: as the pace says)."""
+        """Let a transaction land now, or `delay` slots from now (default: as the pace says)."""
         now = self.slot
         slots = self.pace.land_after if delay is None else delay
         if slots <= 0:
@@ -195,7 +195,7 @@ class Chain:
             self._due.sort(key=lambda item: item[0])
 
     def undo(self, slots: int) -> None:
-        """Switches to a fork without what landed in the last `slots` slots, but for what is final."""
+        """Switch to a fork without what landed in the last `slots` slots, but for what is final."""
         cut = max(self.slot - slots, self.slot_at("finalized"))
         for pubkey, versions in self._versions.items():
             if versions[-1].slot > cut:
@@ -206,7 +206,7 @@ class Chain:
             del self.landed[signature]
 
     def _land(self, tx: VersionedTransaction) -> None:
-        """Executes a transaction at the current slot; one that can't pay its fee vanishes, as on clusters."""
+        """Execute a transaction at the current slot; one that cannot pay its fee vanishes, as on clusters."""
         message, signature = tx.message, tx.signatures[0]
         if signature in self.landed or not self.knows(message.recent_blockhash, self._slot):
             return

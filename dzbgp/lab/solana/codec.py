@@ -9,7 +9,7 @@ from solders.pubkey import Pubkey
 from solders.signature import Signature
 from solders.transaction import Legacy, VersionedTransaction
 
-from dzbgp.lab.solana.types import Landed, Outcome, Version
+from dzbgp.lab.solana.types import Execution, Landed, Version
 
 TRANSACTION_LIMIT = 1232
 ENCODED_LIMIT = 1644
@@ -18,7 +18,7 @@ _ALPHABET = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 _TYPE = "solana_transaction::versioned::VersionedTransaction"
 
 
-class RpcError(Exception):
+class JsonRpcError(Exception):
     """Answered as a JSON-RPC error."""
 
     def __init__(self, code: int, message: str, data: Any = None) -> None:
@@ -26,18 +26,18 @@ class RpcError(Exception):
         self.code, self.message, self.data = code, message, data
 
     def to_json(self) -> dict[str, Any]:
-        """The error object of the answer."""
+        """Return the error object of the answer."""
         error = {"code": self.code, "message": self.message}
         return error if self.data is None else {**error, "data": self.data}
 
 
-def invalid(message: str) -> RpcError:
-    """The error for parameters that make no sense."""
-    return RpcError(-32602, message)
+def invalid(message: str) -> JsonRpcError:
+    """Return the error for parameters that make no sense."""
+    return JsonRpcError(-32602, message)
 
 
 def base58_encode(data: bytes) -> str:
-    """Base58 with Bitcoin's alphabet."""
+    """Return `data` in base58, with Bitcoin's alphabet."""
     number, digits = int.from_bytes(data, "big"), ""
     while number:
         number, digit = divmod(number, 58)
@@ -46,7 +46,7 @@ def base58_encode(data: bytes) -> str:
 
 
 def base58_decode(text: str) -> bytes:
-    """The reverse. Raises ValueError."""
+    """Return the bytes of a base58 text. Raises ValueError."""
     number = 0
     for letter in text:
         number = number * 58 + _ALPHABET.index(letter)
@@ -54,7 +54,7 @@ def base58_decode(text: str) -> bytes:
 
 
 def read_pubkey(value: Any) -> Pubkey:
-    """A base58 public key of the parameters."""
+    """Return a base58 public key of the parameters."""
     try:
         return Pubkey.from_string(value)
     except (TypeError, ValueError) as error:
@@ -62,7 +62,7 @@ def read_pubkey(value: Any) -> Pubkey:
 
 
 def read_signature(value: Any) -> Signature:
-    """A base58 signature of the parameters."""
+    """Return a base58 signature of the parameters."""
     try:
         return Signature.from_string(value)
     except (TypeError, ValueError) as error:
@@ -70,7 +70,7 @@ def read_signature(value: Any) -> Signature:
 
 
 def read_bytes(value: Any, encoding: str, what: str = "data") -> bytes:
-    """Bytes of the parameters."""
+    """Return bytes of the parameters."""
     if not isinstance(value, str):
         raise invalid("invalid type: expected a string")
     try:
@@ -84,7 +84,7 @@ def read_bytes(value: Any, encoding: str, what: str = "data") -> bytes:
 
 
 def read_transaction(value: Any, encoding: str) -> VersionedTransaction:
-    """A transaction of the parameters, with the limits that a node sets."""
+    """Return a transaction of the parameters, with the limits that a node sets."""
     if isinstance(value, str) and len(value) > ENCODED_LIMIT:
         limit = f"(max: encoded/raw {ENCODED_LIMIT}/{TRANSACTION_LIMIT})"
         raise invalid(f"{encoding} encoded {_TYPE} too large: {len(value)} bytes {limit}")
@@ -103,7 +103,7 @@ def read_transaction(value: Any, encoding: str) -> VersionedTransaction:
 
 
 def account_json(account: Version | None, encoding: str, data_slice: Any) -> dict[str, Any] | None:
-    """An account as getAccountInfo gives it. No zstd: the lab's clients ask for compression of the answer."""
+    """Return an account as getAccountInfo gives it. No zstd: the lab's clients ask for compression of the answer."""
     if account is None:
         return None
     data, size = account.data, len(account.data)
@@ -125,14 +125,14 @@ def _data_json(data: bytes, encoding: str) -> Any:
     if encoding in ("base58", "binary"):
         if len(data) > BASE58_LIMIT:
             limit = f"Encoded binary (base 58) data should be less than {BASE58_LIMIT} bytes"
-            raise RpcError(-32600, f"{limit}, please use Base64 encoding.")
+            raise JsonRpcError(-32600, f"{limit}, please use Base64 encoding.")
         text = base58_encode(data)
         return text if encoding == "binary" else [text, "base58"]
     raise invalid(f"unsupported encoding: {encoding}. Supported encodings: base58, base64, jsonParsed")
 
 
 def matches(account: Version, filters: list[Any]) -> bool:
-    """Tells whether an account passes all filters of getProgramAccounts."""
+    """Return whether an account passes all filters of getProgramAccounts."""
     return all(_passes(account.data, one) for one in filters)
 
 
@@ -148,8 +148,8 @@ def _passes(data: bytes, one: Any) -> bool:
     return data[offset : offset + len(raw)] == raw
 
 
-def simulation_json(outcome: Outcome) -> dict[str, Any]:
-    """The value of simulateTransaction, and the data of a preflight failure."""
+def simulation_json(outcome: Execution) -> dict[str, Any]:
+    """Return the value of simulateTransaction, and the data of a preflight failure."""
     return {
         "accounts": None,
         "err": outcome.err,
@@ -164,12 +164,12 @@ def simulation_json(outcome: Outcome) -> dict[str, Any]:
 
 
 def status_json(err: Any) -> dict[str, Any]:
-    """The old form of a transaction's end, which answers still carry."""
+    """Return the old form of a transaction's end, which answers still carry."""
     return {"Ok": None} if err is None else {"Err": err}
 
 
 def landed_json(landed: Landed, encoding: str, block_time: int) -> dict[str, Any]:
-    """A transaction as getTransaction gives it."""
+    """Return a transaction as getTransaction gives it."""
     outcome, message = landed.outcome, landed.tx.message
     if encoding in ("base64", "base58"):
         raw = bytes(landed.tx)
@@ -197,7 +197,7 @@ def landed_json(landed: Landed, encoding: str, block_time: int) -> dict[str, Any
 
 
 def version_of(tx: VersionedTransaction) -> Any:
-    """`legacy` or the version's number."""
+    """Return `legacy` or the version's number."""
     version = tx.version()
     return "legacy" if version == Legacy.Legacy else version
 

@@ -95,16 +95,16 @@ class Fault:
 
     @property
     def slot_count(self) -> int:
-        """`slots`, or the kind's default."""
+        """Return `slots`, or the kind's default."""
         return DEFAULT_SLOTS.get(self.kind, 0) if self.slots is None else self.slots
 
     def concerns(self, method: str, accounts: frozenset[Pubkey]) -> bool:
-        """Tells whether a request of `method` that names `accounts` is one of those that are counted."""
+        """Return whether a request of `method` that names `accounts` is one of those that are counted."""
         wanted = self.method or DEFAULT_METHOD.get(self.kind)
         return wanted in (None, method) and (self.user is None or self.user in accounts)
 
     def to_json(self) -> dict[str, Any]:
-        """The fault as labInject takes it: what differs from the defaults."""
+        """Return the fault as labInject takes it: what differs from the defaults."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         plain = {
             name: value for name, value in values.items() if value != self.__dataclass_fields__[name].default
@@ -113,7 +113,7 @@ class Fault:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """Reads what `to_json` wrote. Raises ValueError or TypeError when it is no fault."""
+        """Read what `to_json` wrote. Raises ValueError or TypeError when it is no fault."""
         user = value.get("user")
         changes: dict[str, Any] = {"kind": FaultKind(value.get("kind", ""))}
         if user is not None:
@@ -135,20 +135,20 @@ class FaultBox:
     _armed: list[_Armed] = field(default_factory=list)
 
     def add(self, fault: Fault) -> None:
-        """Arms a fault; those that were armed earlier are asked first."""
+        """Arm a fault; those that were armed earlier are asked first."""
         self._armed.append(_Armed(replace(fault)))  # armed twice, it is two faults
 
     @property
     def by_account(self) -> bool:
-        """Tells whether any fault concerns one account only."""
+        """Return whether any fault concerns one account only."""
         return any(armed.fault.user is not None for armed in self._armed)
 
     def clear(self) -> None:
-        """Disarms everything. What a fault has changed stays changed."""
+        """Disarm everything. What a fault has changed stays changed."""
         self._armed.clear()
 
     def take(self, method: str, accounts: frozenset[Pubkey]) -> list[Fault]:
-        """The faults that hit this request; each counts it."""
+        """Return the faults that hit this request; each counts it."""
         hitting = []
         for armed in self._armed:
             fault = armed.fault

@@ -21,7 +21,7 @@ from solders.signature import Signature
 from dzbgp.lab.http import LoopThread, serve
 from dzbgp.lab.solana.chain import Chain, Pace
 from dzbgp.lab.solana.faults import Fault
-from dzbgp.lab.solana.methods import Rpc
+from dzbgp.lab.solana.methods import RpcMethods
 from dzbgp.lab.solana.program import elf
 from dzbgp.lab.solana.server import RpcServer
 
@@ -87,7 +87,7 @@ class Ledger:
         land_after: int = Pace.land_after,
         faults: Iterable[Fault] = (),
     ) -> Self:
-        """Starts a ledger whose program owns `accounts`; `balances` are in lamports.
+        """Start a ledger whose program owns `accounts`; `balances` are in lamports.
 
         `slot_ms` 0: slots pass by `advance` only. The `_after` are in slots.
         Raises OSError when `port` is taken.
@@ -118,7 +118,7 @@ class Ledger:
         self.stop()
 
     def stop(self) -> None:
-        """Ends it; stopping again does nothing."""
+        """End it; stopping again does nothing."""
         core, self._core = self._core, None
         if core is not None:
             self._loop.call(core.close())
@@ -136,50 +136,50 @@ class Ledger:
 
     @property
     def slot(self) -> int:
-        """The newest slot, of commitment processed."""
+        """Return the newest slot, of commitment processed."""
         return self._call(lambda core: core.chain.slot)
 
     def advance(self, slots: int) -> int:
-        """Lets slots pass at once; gives the new slot."""
+        """Let slots pass at once; return the new slot."""
         return self._call(lambda core: core.chain.advance(slots))
 
     def account(self, pubkey: Pubkey) -> bytes | None:
-        """An account's data as of the newest slot."""
+        """Return an account's data as of the newest slot."""
         return self._call(lambda core: core.data(pubkey))
 
     def accounts(self) -> dict[Pubkey, bytes]:
-        """The data of all accounts of the program as of the newest slot."""
+        """Return the data of all accounts of the program as of the newest slot."""
         return self._call(_Core.all_data)
 
     def balance(self, pubkey: Pubkey) -> int:
-        """Lamports as of the newest slot."""
+        """Return lamports as of the newest slot."""
         return self._call(lambda core: core.balance(pubkey))
 
     def set_account(self, pubkey: Pubkey, data: bytes, *, settled: bool = True) -> None:
-        """Writes an account of the program from outside.
+        """Write an account of the program from outside.
 
         `settled`: every commitment sees it at once; otherwise it gets confirmed and finalized as slots pass.
         """
         self._call(lambda core: core.set_account(pubkey, data, settled=settled))
 
     def set_balance(self, pubkey: Pubkey, lamports: int) -> None:
-        """Sets an account's balance, at every commitment."""
+        """Set an account's balance, at every commitment."""
         self._call(lambda core: core.chain.put(pubkey, lamports=lamports))
 
     def stats(self) -> LedgerStats:
-        """What was asked and done since the start."""
+        """Return what was asked and done since the start."""
         return self._call(_Core.stats)
 
     def transactions(self) -> list[LedgerTransaction]:
-        """What landed, oldest first. What a fork has undone is not there."""
+        """Return what landed, oldest first. What a fork has undone is not there."""
         return self._call(_Core.transactions)
 
     def inject(self, fault: Fault) -> None:
-        """Arms a fault."""
+        """Arm a fault."""
         self._call(lambda core: core.server.faults.add(fault))
 
     def clear_faults(self) -> None:
-        """Disarms all faults."""
+        """Disarm all faults."""
         self._call(_Core.clear_faults)
 
 
@@ -190,7 +190,7 @@ class _Core:
         self.chain = chain
         self.port = 0
         self.server = RpcServer(
-            Rpc(chain),
+            RpcMethods(chain),
             {
                 "labStats": self._stats_json,
                 "labTransactions": self._transactions_json,

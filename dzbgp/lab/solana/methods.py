@@ -12,9 +12,9 @@ from solders.transaction import VersionedTransaction
 
 from dzbgp.lab.solana import codec
 from dzbgp.lab.solana.chain import BLOCKHASH_LIFE, Chain
-from dzbgp.lab.solana.codec import RpcError, invalid
+from dzbgp.lab.solana.codec import JsonRpcError, invalid
 from dzbgp.lab.solana.faults import Fault, FaultKind
-from dzbgp.lab.solana.types import Landed, Outcome, explain, users_of
+from dzbgp.lab.solana.types import Execution, Landed, explain, users_of
 
 VERSION = "2.3.6"
 SLOTS_PER_EPOCH = 432_000
@@ -36,7 +36,7 @@ def _camel(name: str) -> str:
     return first + "".join(other.capitalize() for other in others)
 
 
-class Rpc:
+class RpcMethods:
     """The methods. Not thread-safe, as the chain is not."""
 
     def __init__(self, chain: Chain) -> None:
@@ -50,10 +50,10 @@ class Rpc:
         }
 
     def call(self, method: str, params: Any, faults: Iterable[Fault] = ()) -> Any:
-        """The result of one request that `faults` have hit. Raises RpcError."""
+        """Return the result of one request that `faults` have hit. Raises JsonRpcError."""
         function = self._methods.get(method)
         if function is None:
-            raise RpcError(-32601, "Method not found")
+            raise JsonRpcError(-32601, "Method not found")
         self._faults = {fault.kind: fault for fault in reversed(list(faults))}
         self._apply_first()
         arguments = [] if params is None else params
@@ -66,10 +66,10 @@ class Rpc:
 
     def _apply_first(self) -> None:
         if (fault := self._faults.get(FaultKind.RPC_ERROR)) is not None:
-            raise RpcError(fault.code, fault.message, fault.data)
+            raise JsonRpcError(fault.code, fault.message, fault.data)
         if (fault := self._faults.get(FaultKind.NODE_BEHIND)) is not None:
             behind = fault.slot_count
-            raise RpcError(-32005, f"Node is behind by {behind} slots", {"numSlotsBehind": behind})
+            raise JsonRpcError(-32005, f"Node is behind by {behind} slots", {"numSlotsBehind": behind})
         if (fault := self._faults.get(FaultKind.EXPIRE_BLOCKHASH)) is not None:
             self._chain.advance(fault.slot_count)
         if (fault := self._faults.get(FaultKind.FORK)) is not None:
@@ -84,7 +84,7 @@ class Rpc:
         slot = self._chain.slot_at(config.get("commitment") or default) - self._lag
         least = config.get("minContextSlot")
         if least is not None and slot < least:
-            raise RpcError(-32016, "Minimum context slot has not been reached", {"contextSlot": slot})
+            raise JsonRpcError(-32016, "Minimum context slot has not been reached", {"contextSlot": slot})
         return slot
 
     @staticmethod
@@ -110,7 +110,7 @@ class Rpc:
 
     def _rpc_get_block_time(self, slot: int) -> int:
         if slot > self._chain.slot_at("confirmed"):
-            raise RpcError(-32004, f"Block not available for slot {slot}")
+            raise JsonRpcError(-32004, f"Block not available for slot {slot}")
         return self._chain.unix_time(slot)
 
     def _rpc_get_epoch_info(self, config: Config | None = None) -> dict[str, int]:
@@ -230,23 +230,23 @@ class Rpc:
         }
         slot = self._slot(view)
         if not all(tx.verify_with_results()):
-            raise RpcError(-32003, "Transaction signature verification failure")
+            raise JsonRpcError(-32003, "Transaction signature verification failure")
         outcome = self._simulated(tx, slot)
         if outcome.err is not None:
             told = f"Transaction simulation failed: {explain(outcome.err)}"
-            raise RpcError(-32002, told, codec.simulation_json(outcome))
+            raise JsonRpcError(-32002, told, codec.simulation_json(outcome))
 
-    def _simulated(self, tx: VersionedTransaction, slot: int, *, verify: bool = True) -> Outcome:
-        """Runs `tx` as a node that has reached `slot` sees it."""
+    def _simulated(self, tx: VersionedTransaction, slot: int, *, verify: bool = True) -> Execution:
+        """Run `tx` as a node that has reached `slot` sees it."""
         landed = self._chain.landed.get(tx.signatures[0])
         if not self._chain.knows(tx.message.recent_blockhash, slot):
-            return Outcome("BlockhashNotFound", (), 0, 0)
+            return Execution("BlockhashNotFound", (), 0, 0)
         if landed is not None and landed.slot <= slot:
-            return Outcome("AlreadyProcessed", (), 0, 0)
+            return Execution("AlreadyProcessed", (), 0, 0)
         return self._chain.simulate(tx, verify=verify)
 
     def _move_user(self, tx: VersionedTransaction, user: Pubkey | None) -> None:
-        """Gives the user's account another device, so that the program itself refuses the instruction."""
+        """Move the user's account to another device, so that the program itself refuses the instruction."""
         target = user or next(iter(users_of(tx.message, self._chain.program_id)), None)
         account = self._chain.account(target, self._chain.slot) if target is not None else None
         if target is not None and account is not None:
@@ -266,7 +266,7 @@ class Rpc:
         if verify and replace:
             raise invalid("sigVerify may not be used with replaceRecentBlockhash")
         if verify and not all(tx.verify_with_results()):
-            raise RpcError(-32003, "Transaction signature verification failure")
+            raise JsonRpcError(-32003, "Transaction signature verification failure")
         run = self._chain.simulate(tx, verify=False) if replace else self._simulated(tx, slot, verify=False)
         value = codec.simulation_json(run)
         if replace:
@@ -319,7 +319,9 @@ class Rpc:
         version, newest = codec.version_of(landed.tx), options.get("maxSupportedTransactionVersion")
         if version != "legacy" and newest is None:
             told = f"Transaction version ({version}) is not supported by the requesting client."
-            raise RpcError(-32015, f"{told} Please try the request again with maxSupportedTransactionVersion")
+            raise JsonRpcError(
+                -32015, f"{told} Please try the request again with maxSupportedTransactionVersion"
+            )
         time = self._chain.unix_time(landed.slot)
         answer = codec.landed_json(landed, options.get("encoding") or "json", time)
         return answer if newest is None else {**answer, "version": version}

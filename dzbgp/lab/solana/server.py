@@ -13,9 +13,9 @@ from typing import Any
 from solders.pubkey import Pubkey
 
 from dzbgp.lab.http import Hangup, Request, Response
-from dzbgp.lab.solana.codec import RpcError, read_transaction
+from dzbgp.lab.solana.codec import JsonRpcError, read_transaction
 from dzbgp.lab.solana.faults import Fault, FaultBox, FaultKind
-from dzbgp.lab.solana.methods import Rpc
+from dzbgp.lab.solana.methods import RpcMethods
 
 GZIP_FROM = 1024
 LAB_PREFIX = "lab"
@@ -27,7 +27,7 @@ _NOT_EXECUTED = (FaultKind.HTTP_STATUS, FaultKind.GARBAGE)
 class RpcServer:
     """Answers HTTP requests with what the methods say, unless a fault says otherwise."""
 
-    def __init__(self, rpc: Rpc, control: dict[str, Callable[..., Any]]) -> None:
+    def __init__(self, rpc: RpcMethods, control: dict[str, Callable[..., Any]]) -> None:
         self.faults = FaultBox()
         self.requests: Counter[str] = Counter()
         self.http_requests = 0
@@ -37,7 +37,7 @@ class RpcServer:
         self._stalls: dict[int, tuple[Fault, float]] = {}  # by id: a fault's data may not be hashable
 
     async def handle(self, request: Request) -> Response:
-        """One HTTP request. Raises Hangup for the faults that close the connection."""
+        """Answer one HTTP request. Raises Hangup for the faults that close the connection."""
         if request.method == "GET" and request.target == "/health":
             return Response(200, b"ok", {"content-type": "text/plain"})
         if request.method != "POST":
@@ -45,12 +45,12 @@ class RpcServer:
         try:
             body = json.loads(request.body)
         except ValueError:
-            return self._respond(request, _error(None, RpcError(-32700, "Parse error")))
+            return self._respond(request, _error(None, JsonRpcError(-32700, "Parse error")))
         calls = body if isinstance(body, list) else [body]
         if not calls or not all(
             isinstance(call, dict) and isinstance(call.get("method"), str) for call in calls
         ):
-            return self._respond(request, _error(None, RpcError(-32600, "Invalid request")))
+            return self._respond(request, _error(None, JsonRpcError(-32600, "Invalid request")))
         if all(call["method"].startswith(LAB_PREFIX) for call in calls):
             answers = [self._controlled(call) for call in calls]
             return self._respond(request, answers if isinstance(body, list) else answers[0])
@@ -87,7 +87,7 @@ class RpcServer:
         return self.faults.take(call["method"], named)
 
     async def _stall(self, fault: Fault | None) -> None:
-        """Holds the request while a stall lasts, whichever request it began with."""
+        """Hold the request while a stall lasts, whichever request it began with."""
         now = time.monotonic()
         if fault is not None:
             _, until = self._stalls.setdefault(id(fault), (fault, now + fault.delay_s))
@@ -97,21 +97,21 @@ class RpcServer:
     def _answer(self, call: dict[str, Any], faults: list[Fault]) -> dict[str, Any]:
         try:
             result = self._rpc.call(call["method"], call.get("params"), faults)
-        except RpcError as error:
+        except JsonRpcError as error:
             return _error(call.get("id"), error)
         except Exception:  # noqa: BLE001 - as a node does; the log has the cause
             _log.exception("%s failed in the lab's ledger", call["method"])
-            return _error(call.get("id"), RpcError(-32603, "Internal error"))
+            return _error(call.get("id"), JsonRpcError(-32603, "Internal error"))
         return {"jsonrpc": "2.0", "result": result, "id": call.get("id")}
 
     def _controlled(self, call: dict[str, Any]) -> dict[str, Any]:
         control = self._control.get(call["method"])
         if control is None:
-            return _error(call.get("id"), RpcError(-32601, "Method not found"))
+            return _error(call.get("id"), JsonRpcError(-32601, "Method not found"))
         try:
             return {"jsonrpc": "2.0", "result": control(*(call.get("params") or [])), "id": call.get("id")}
         except (TypeError, ValueError) as error:
-            return _error(call.get("id"), RpcError(-32602, f"Invalid params: {error}"))
+            return _error(call.get("id"), JsonRpcError(-32602, f"Invalid params: {error}"))
 
     def _respond(self, request: Request, answer: Any) -> Response:
         body = b"" if answer is None else json.dumps(answer, separators=(",", ":")).encode()
@@ -123,7 +123,7 @@ class RpcServer:
         return Response(200, body, headers)
 
 
-def _error(request_id: Any, error: RpcError) -> dict[str, Any]:
+def _error(request_id: Any, error: JsonRpcError) -> dict[str, Any]:
     return {"jsonrpc": "2.0", "error": error.to_json(), "id": request_id}
 
 
@@ -145,13 +145,13 @@ def _half(response: Response) -> bytes:
 
 
 def _accounts(params: Any) -> frozenset[Pubkey]:
-    """Every account that a request names, in its parameters or in its transaction."""
+    """Return every account that a request names, in its parameters or in its transaction."""
     found: set[Pubkey] = set()
     for text in _strings(params):
         with contextlib.suppress(ValueError):
             found.add(Pubkey.from_string(text))
         for encoding in ("base64", "base58"):
-            with contextlib.suppress(RpcError):
+            with contextlib.suppress(JsonRpcError):
                 found.update(read_transaction(text, encoding).message.account_keys)
     return frozenset(found)
 

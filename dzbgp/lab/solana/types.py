@@ -29,12 +29,12 @@ class Version:
     executable: bool
 
     def same_as(self, other: "Version") -> bool:
-        """Tells whether the two are equal but for the slot."""
+        """Return whether the two are equal but for the slot."""
         return (self.lamports, self.owner, self.data) == (other.lamports, other.owner, other.data)
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Execution:
     """How a transaction ended. `err` is Solana's JSON for a TransactionError, None for success."""
 
     err: Any
@@ -55,7 +55,7 @@ class Landed:
     tx: VersionedTransaction
     signature: Signature
     slot: int
-    outcome: Outcome
+    outcome: Execution
     before: tuple[int, ...]
     after: tuple[int, ...]
     users: tuple[Pubkey, ...]
@@ -64,10 +64,10 @@ class Landed:
 
 def outcome_of(
     result: TransactionMetadata | FailedTransactionMetadata | SimulatedTransactionInfo,
-) -> Outcome:
-    """LiteSVM's result in our words."""
+) -> Execution:
+    """Translate LiteSVM's result."""
     if isinstance(result, TransactionMetadata):
-        return Outcome(None, tuple(result.logs()), result.compute_units_consumed(), result.fee())
+        return Execution(None, tuple(result.logs()), result.compute_units_consumed(), result.fee())
     meta = result.meta()
     err = None
     accounts: tuple[tuple[Pubkey, Version], ...] = ()
@@ -79,11 +79,11 @@ def outcome_of(
             (pubkey, Version(0, account.lamports, account.owner, bytes(account.data), account.executable))
             for pubkey, account in result.post_accounts()
         )
-    return Outcome(err, tuple(meta.logs()), meta.compute_units_consumed(), meta.fee(), accounts)
+    return Execution(err, tuple(meta.logs()), meta.compute_units_consumed(), meta.fee(), accounts)
 
 
 def users_of(message: Message | MessageV0 | MessageV1, program_id: Pubkey) -> Iterator[Pubkey]:
-    """The user account of every SetUserBGPStatus of a message, in order."""
+    """Return the user account of every SetUserBGPStatus of a message, in order."""
     keys = message.account_keys
     for instruction in message.instructions:
         data, accounts = bytes(instruction.data), bytes(instruction.accounts)
@@ -108,7 +108,7 @@ _WORDS = {
 
 
 def explain(err: Any) -> str:
-    """The sentence that a node puts beside a TransactionError; for the rarer ones, the error's name."""
+    """Return the sentence that a node puts beside a TransactionError; for the rarer ones, the error's name."""
     if isinstance(err, str):
         return _WORDS.get(err, err)
     name, detail = next(iter(err.items()))

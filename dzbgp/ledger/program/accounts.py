@@ -1,4 +1,4 @@
-"""Decoders of the program's accounts.
+"""Decode the program's accounts.
 
 Source of the layouts: the serviceability program's public Rust structs (malbeclabs/doublezero, 2026-08):
 Borsh, little endian, byte 0 is the account's type, fields are only ever appended. So an account may end
@@ -53,7 +53,7 @@ _USER_BGP = struct.Struct("<BBQQQ")
 # BGP fields, and no feeds.
 _USER_PLAIN = struct.Struct(_USER_HEAD.format + "Q32s4sBBQQQI")
 _DEVICE_HEAD = struct.Struct("<B32sQQB32s32sB4sB")
-# Where the code of an account stands, behind account_type, owner, index and bump.
+# Offsets of the code of an account. account_type, owner, index and bump take the first 50 bytes.
 _PLACE_CODE = 50 + 21
 """Locations: lat, lng, loc_id, status. Exchanges: lat, lng, bgp_community, two unused bytes, status."""
 _CONTRIBUTOR_CODE = 50 + 1
@@ -62,7 +62,7 @@ _GROUP_CODE = 50 + 45
 """tenant_pk, multicast_ip, max_bandwidth, status"""
 
 
-# The members by value: asking the class takes longer than everything else about a field.
+# Members by value: calling the enum class takes longer than the rest of the decoding.
 _USER_TYPES: dict[int, UserType] = {one.value: one for one in UserType}
 _CYOA_TYPES: dict[int, CyoaType] = {one.value: one for one in CyoaType}
 _USER_STATUSES: dict[int, UserStatus] = {one.value: one for one in UserStatus}
@@ -70,11 +70,11 @@ _BGP_STATUSES: dict[int, BgpStatus] = {one.value: one for one in BgpStatus}
 
 
 class AccountError(ValueError):
-    """The bytes are no account of the wanted type."""
+    """The bytes are not an account of the wanted type."""
 
 
 class _Reader:
-    """Reads Borsh from `data`, giving zeros for what the account is too old, and so too short, to have."""
+    """Reads Borsh from `data`. Fields that an older, shorter account lacks read as zeros."""
 
     __slots__ = ("data", "offset")
 
@@ -83,7 +83,7 @@ class _Reader:
         self.offset = offset
 
     def take(self, size: int) -> bytes:
-        """Gives the next `size` bytes; a field cut short is no field, and neither is anything behind it."""
+        """Return the next `size` bytes. A field that is cut short, and all after it, read as zeros."""
         end = self.offset + size
         if end > len(self.data):
             self.offset = len(self.data)
@@ -93,7 +93,7 @@ class _Reader:
         return taken
 
     def length(self, item_size: int) -> int:
-        """Gives the count of a vec or string whose items take `item_size` bytes, if they are all there."""
+        """Return the number of items in a vec or string. Raises AccountError if they are not all there."""
         count = int.from_bytes(self.take(4), "little")
         if count * item_size > len(self.data) - self.offset:
             raise AccountError(
@@ -116,13 +116,13 @@ def _net(address: bytes, prefix_len: int) -> Net:
     return Net(int.from_bytes(address, "big"), prefix_len)
 
 
-# The same devices and tenants stand in thousands of users: one object each is enough.
+# Thousands of users refer to the same devices and tenants: one object each is enough.
 @lru_cache(maxsize=4096)
 def _shared_key(data: bytes) -> Pubkey:
     return Pubkey(data)
 
 
-# Accounts of a size have the rent of that size.
+# Accounts of equal size have equal rent.
 _shared_int = lru_cache(maxsize=256)(int)
 
 # Most users' dz_ip is their client_ip, and their tunnel_endpoint a device's or none.
@@ -130,7 +130,7 @@ _ipv4 = lru_cache(maxsize=4096)(socket.inet_ntoa)
 
 
 def decode_user(pubkey: Pubkey, data: bytes, lamports: int = 0) -> User:
-    """Decodes the account of a user at `pubkey`. Raises AccountError when it is none."""
+    """Decode the account of a user at `pubkey`. Raises AccountError."""
     publishers: tuple[Pubkey, ...] = ()
     subscribers: tuple[Pubkey, ...] = ()
     feeds: tuple[Pubkey, ...] = ()
@@ -153,7 +153,7 @@ def decode_user(pubkey: Pubkey, data: bytes, lamports: int = 0) -> User:
             feeds = _feeds(reader) if reader.offset < size else ()
     if head[0] != USER:
         raise AccountError(f"account type {head[0]}, expected {USER} (user)")
-    # By position, in the order of the fields: by name it takes half as long again.
+    # By position, in the order of the fields: keywords would take 50 % longer.
     return User(
         pubkey,
         Pubkey(head[1]),
@@ -184,7 +184,7 @@ def decode_user(pubkey: Pubkey, data: bytes, lamports: int = 0) -> User:
 
 
 def _bgp(reader: _Reader) -> tuple[int, int, int, int, int]:
-    """Reads tunnel_flags and the BGP fields of an account that may end within them."""
+    """Read tunnel_flags and the BGP fields of an account that may end inside them."""
     if len(reader.data) - reader.offset >= _USER_BGP.size:
         flags, status, up_at, reported_at, rtt_ns = _USER_BGP.unpack_from(reader.data, reader.offset)
         reader.offset += _USER_BGP.size
@@ -195,7 +195,7 @@ def _bgp(reader: _Reader) -> tuple[int, int, int, int, int]:
 
 
 def _feeds(reader: _Reader) -> tuple[Pubkey, ...]:
-    """Reads the last field known here; what stands there in an odd account must not cost the account."""
+    """Read the last known field. If it is malformed, the account is still used."""
     try:
         return reader.keys()
     except AccountError:
@@ -203,7 +203,7 @@ def _feeds(reader: _Reader) -> tuple[Pubkey, ...]:
 
 
 def decode_device(pubkey: Pubkey, data: bytes) -> Device:
-    """Decodes, of the account of a device at `pubkey`, the fields up to mgmt_vrf. Raises AccountError."""
+    """Decode the account of a device at `pubkey`, up to mgmt_vrf. Raises AccountError."""
     try:
         head = _DEVICE_HEAD.unpack_from(data)
     except struct.error:
@@ -232,9 +232,9 @@ def decode_device(pubkey: Pubkey, data: bytes) -> Device:
 
 
 def decode_tenant(pubkey: Pubkey, data: bytes) -> Tenant:
-    """Decodes, of the account of a tenant at `pubkey`, code and vrf_id. Raises AccountError."""
+    """Decode code and vrf_id of the tenant at `pubkey`. Raises AccountError."""
     if len(data) < 34 or data[0] != TENANT:  # noqa: PLR2004 - type, owner, bump
-        raise AccountError(f"no account of type {TENANT} (tenant)")
+        raise AccountError(f"not an account of type {TENANT} (tenant)")
     reader = _Reader(data, 34)
     return Tenant(pubkey=pubkey, code=reader.text(), vrf_id=int.from_bytes(reader.take(2), "little"))
 
@@ -245,7 +245,7 @@ T = TypeVar("T")
 def decode_all(
     kind: str, accounts: Iterable[Account], decode: Callable[[Account], T]
 ) -> tuple[dict[Pubkey, T], list[str]]:
-    """Decodes accounts by key; one that can't be decoded becomes a sentence instead of an item."""
+    """Decode accounts by key. Return them, and a sentence for each that cannot be decoded."""
     decoded: dict[Pubkey, T] = {}
     skipped = []
     for account in accounts:
@@ -257,29 +257,29 @@ def decode_all(
 
 
 def decode_location(pubkey: Pubkey, data: bytes) -> Location:
-    """Decodes, of the account of a location at `pubkey`, code, name and country. Raises AccountError."""
+    """Decode code, name and country of the location at `pubkey`. Raises AccountError."""
     reader = _named(data, LOCATION, "location", _PLACE_CODE)
     return Location(pubkey, code=reader.text(), name=reader.text(), country=reader.text())
 
 
 def decode_exchange(pubkey: Pubkey, data: bytes) -> Exchange:
-    """Decodes, of the account of an exchange at `pubkey`, code and name. Raises AccountError."""
+    """Decode code and name of the exchange at `pubkey`. Raises AccountError."""
     reader = _named(data, EXCHANGE, "exchange", _PLACE_CODE)
     return Exchange(pubkey, code=reader.text(), name=reader.text())
 
 
 def decode_contributor(pubkey: Pubkey, data: bytes) -> Contributor:
-    """Decodes, of the account of a contributor at `pubkey`, the code. Raises AccountError."""
+    """Decode the code of the contributor at `pubkey`. Raises AccountError."""
     return Contributor(pubkey, code=_named(data, CONTRIBUTOR, "contributor", _CONTRIBUTOR_CODE).text())
 
 
 def decode_multicast_group(pubkey: Pubkey, data: bytes) -> MulticastGroup:
-    """Decodes, of the account of a multicast group at `pubkey`, the code. Raises AccountError."""
+    """Decode the code of the multicast group at `pubkey`. Raises AccountError."""
     return MulticastGroup(pubkey, code=_named(data, MULTICAST_GROUP, "multicast group", _GROUP_CODE).text())
 
 
 def _named(data: bytes, kind: int, name: str, code_offset: int) -> _Reader:
-    """Gives a reader that stands before the account's code, its first field of variable length."""
+    """Return a reader positioned at the account's code, its first field of variable length."""
     if len(data) < code_offset:
         raise AccountError(f"a {name} takes at least {code_offset} bytes, these are {len(data)}")
     if data[0] != kind:

@@ -1,8 +1,8 @@
-"""Fetches the program's accounts, once for everybody in the process.
+"""Fetch the program's accounts through one cache that the whole process shares.
 
-The behaviour is that of upstream's caching fetcher: an answer is good for 5 s; callers who come meanwhile
-share one fetch; the fetch goes on when the caller who began it goes away, within its own 30 s; when it fails
-the last good answer is served, marked stale; when there never was one, the error is raised.
+It behaves as upstream's caching fetcher: an answer is used for 5 s. Concurrent callers share one fetch. The fetch
+continues if its caller is cancelled, for 30 s at most. If it fails, the last good answer is served, marked stale;
+without an earlier answer the error is raised.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ FETCH_TIMEOUT_S = 30.0
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """Program data and its age. `stale`: the ledger could not be asked, this is the last good answer."""
+    """Program data and its age. `stale`: the fetch failed, and this is the last good answer."""
 
     data: ProgramData
     age_s: float
@@ -34,7 +34,7 @@ class Fetched:
 
 
 class ProgramDataFetcher:
-    """The one cache of a process. All of it runs in the event loop that first used it."""
+    """The cache of a process. Used in one event loop."""
 
     def __init__(
         self,
@@ -51,7 +51,7 @@ class ProgramDataFetcher:
         self._scope = scope
         self._spare_scope = spare_scope
         self._is_split = False
-        """Whether all users together are known to be too large an answer."""
+        """Whether the answer with all users is known to be too large."""
         self._ttl_s = ttl_s
         self._timeout_s = timeout_s
         self._on_fetch = on_fetch
@@ -60,54 +60,54 @@ class ProgramDataFetcher:
         self._fetched_at = 0.0
         self._expired = False
         self._failing = False
-        self._flight: asyncio.Task[Fetched] | None = None
+        self._task: asyncio.Task[Fetched] | None = None
         self._early: asyncio.Future[Early] | None = None
-        """Of the flight: the devices, when it has them."""
+        """The devices of the current fetch, as soon as they are read."""
 
     async def begin(self) -> "tuple[Early, asyncio.Future[Fetched]]":
-        """Gives the devices, and the fetch that they are of, which may go on for the users. Raises a LedgerError."""
+        """Return the devices, and the fetch that goes on to read the users. Raises a LedgerError."""
         if self._is_fresh() and self._data is not None:
             ready: asyncio.Future[Fetched] = asyncio.get_running_loop().create_future()
             ready.set_result(Fetched(self._data, self._age_s(), stale=False))
             return Early(self._data.slot, self._data.devices), ready
-        flight, early = self._joined()
-        either: list[asyncio.Future[Any]] = [flight, early]
+        task, early = self._current()
+        either: list[asyncio.Future[Any]] = [task, early]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if early.done():
-            return early.result(), flight
-        data = flight.result().data
-        return Early(data.slot, data.devices), flight
+            return early.result(), task
+        data = task.result().data
+        return Early(data.slot, data.devices), task
 
     async def get(self) -> Fetched:
-        """Gives the program data, at most `ttl_s` old unless it is stale. Raises a LedgerError."""
+        """Return the program data, at most `ttl_s` old unless it is stale. Raises a LedgerError."""
         if self._is_fresh() and self._data is not None:
             return Fetched(self._data, self._age_s(), stale=False)
-        flight, _ = self._joined()
-        return await asyncio.shield(flight)
+        task, _ = self._current()
+        return await asyncio.shield(task)
 
     def _is_fresh(self) -> bool:
         return self._data is not None and not self._expired and self._age_s() < self._ttl_s
 
-    def _joined(self) -> "tuple[asyncio.Task[Fetched], asyncio.Future[Early]]":
-        """Gives the fetch that is under way, begun if there is none."""
-        if self._flight is None or self._early is None:
+    def _current(self) -> "tuple[asyncio.Task[Fetched], asyncio.Future[Early]]":
+        """Return the current fetch; start one if there is none."""
+        if self._task is None or self._early is None:
             self._early = asyncio.get_running_loop().create_future()
-            self._flight = asyncio.create_task(self._fetch(self._early))
-            self._flight.add_done_callback(self._landed)
-        return self._flight, self._early
+            self._task = asyncio.create_task(self._fetch(self._early))
+            self._task.add_done_callback(self._finished)
+        return self._task, self._early
 
     def expire(self) -> None:
-        """Has the next caller ask the ledger anew; the old answer still serves when that fails."""
+        """Let the next caller fetch again. The old answer is still served if that fails."""
         self._expired = True
-        # A fetch that is under way may have read before the write that this is about.
-        self._flight = None
+        # A running fetch may have read before the write that made the data old.
+        self._task = None
 
-    def _landed(self, flight: "asyncio.Task[Fetched]") -> None:
-        if self._flight is flight:
-            self._flight = None
-        # The error of a fetch whose callers have all gone away: it was logged, and nobody else will look.
-        if not flight.cancelled():
-            flight.exception()
+    def _finished(self, task: "asyncio.Task[Fetched]") -> None:
+        if self._task is task:
+            self._task = None
+        # Mark the error as retrieved: it was logged, and all callers may be gone.
+        if not task.cancelled():
+            task.exception()
 
     def _age_s(self) -> float:
         return self._monotonic() - self._fetched_at
@@ -136,7 +136,7 @@ class ProgramDataFetcher:
                 log.warning("program data: the ledger answers again, after %.0f s", self._age_s())
                 self._failing = False
             self._is_split = self._scope is None and data.scope is not None
-            if self._flight is asyncio.current_task():
+            if self._task is asyncio.current_task():
                 self._data, self._fetched_at, self._expired = data, started, False
             return Fetched(data, 0.0, stale=False)
         if self._data is None:

@@ -1,4 +1,4 @@
-"""Reads the program's accounts: one fetch, from the requests to the records."""
+"""Read the program's accounts: one fetch, from requests to records."""
 
 import asyncio
 import logging
@@ -30,21 +30,21 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 _AT_ONCE = 8
-"""Devices whose users are asked for at the same time."""
+"""Number of devices whose users are requested at the same time."""
 
 _Answer = tuple[int, list[Account]]
-"""A slot, and the accounts as of it."""
+"""A slot, and the accounts as of that slot."""
 
 Scope = Callable[[Mapping[Pubkey, Device]], Sequence[Pubkey]]
-"""Given all devices, the few whose users are wanted."""
+"""Returns, given all devices, those whose users are wanted."""
 
 
 @dataclass(frozen=True, slots=True)
 class Early:
-    """What is known of the program data before all of them are read: that they are under way."""
+    """The part of the program data that is read first."""
 
     slot: int
-    """That of the devices: what is seen from now on was seen in it or later."""
+    """The slot of the devices: everything seen on a device from now on is from this slot or later."""
     devices: Mapping[Pubkey, Device]
 
 
@@ -56,10 +56,10 @@ async def fetch(
     spare_scope: Scope | None = None,
     is_split: bool = False,
 ) -> ProgramData:
-    """Reads devices, tenants and users, with a scope only the users of its devices. Raises a LedgerError.
+    """Read devices, tenants and users, with a scope only the users of its devices. Raises a LedgerError.
 
-    `on_devices` is given the devices as soon as they are read. `spare_scope` is the scope where all users together are
-    too large an answer; with `is_split` that is known already.
+    `on_devices` is called with the devices as soon as they are read. `spare_scope` is used if the answer with all users
+    is too large; `is_split` says that it is known to be.
     """
     rate = asyncio.create_task(_slot_rate(client))
     try:
@@ -102,7 +102,7 @@ async def _fetch(
     if wanted is not None:
         answers, known = await _users_of(client, wanted, is_whole_possible=scope is not None)
     if not any(accounts for _, accounts in answers) and wanted != frozenset():
-        raise _empty(client, "user", "that is taken for a fault, never for an empty fleet")
+        raise _empty(client, "user", "treated as a fault, not as an empty fleet")
     user_accounts = [account for _, accounts in answers for account in accounts]
     tenants, skipped_tenants = decode_all(
         "tenant", tenant_accounts, lambda item: decode_tenant(item.pubkey, item.data)
@@ -130,13 +130,11 @@ def _not_known(wanted: frozenset[Pubkey] | None, known: frozenset[Pubkey] | None
     if not count:
         return []
     devices = "device" if count == 1 else "devices"
-    return [
-        f"Of {count} {devices} the ledger showed no user at all: that is taken for nothing that is known."
-    ]
+    return [f"{count} {devices} left out: an answer without any user is not believed."]
 
 
 async def _all_users(client: RpcClient, *, is_wanted: bool, is_spared: bool) -> _Answer | None:
-    """Gives all users; None where they are not wanted or, if that may be, too large an answer."""
+    """Return all users; None if they are not wanted, or if the answer is too large and `is_spared`."""
     if not is_wanted:
         return None
     try:
@@ -151,10 +149,10 @@ async def _all_users(client: RpcClient, *, is_wanted: bool, is_spared: bool) -> 
 async def _users_of(
     client: RpcClient, wanted: frozenset[Pubkey], *, is_whole_possible: bool
 ) -> tuple[list[_Answer], frozenset[Pubkey]]:
-    """Gives the answers for the users of `wanted`, and the devices that they are believed for.
+    """Return the answers for the users of `wanted`, and the devices for which the answers are believed.
 
-    That a device has no user at all is not taken from an answer without any: then all users are asked for or, where
-    that is too much, nothing is known of the device.
+    An answer without any user is not believed: then all users are requested or, if that answer would be too large,
+    the device is left out.
     """
     gate = asyncio.Semaphore(_AT_ONCE)
 
@@ -172,13 +170,13 @@ async def _users_of(
 
 
 async def _both(one: Coroutine[Any, Any, T], other: Coroutine[Any, Any, U]) -> tuple[T, U]:
-    """Does `_together` for two that give different things."""
+    """Run `_together` for two reads of different types."""
     results: list[Any] = await _together([one, other])
     return results[0], results[1]
 
 
 async def _together(reads: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """Gives all results; when one read fails, the others are not waited for but cancelled."""
+    """Return all results. If one read fails, the others are cancelled."""
     tasks = [asyncio.ensure_future(read) for read in reads]
     try:
         return await asyncio.gather(*tasks)
@@ -188,11 +186,11 @@ async def _together(reads: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 
 
 async def _slot_rate(client: RpcClient) -> float:
-    """Gives the cluster's own slot time; a node that keeps no samples must not stop a run."""
+    """Return the cluster's own slot time, or the nominal one: a node without samples must not stop a run."""
     try:
         return await client.seconds_per_slot() or NOMINAL_SECONDS_PER_SLOT
     except LedgerError as error:
-        log.warning("slot time: taken as %g s: %s", NOMINAL_SECONDS_PER_SLOT, error)
+        log.warning("slot time unknown, using %g s: %s", NOMINAL_SECONDS_PER_SLOT, error)
         return NOMINAL_SECONDS_PER_SLOT
 
 

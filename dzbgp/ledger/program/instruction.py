@@ -21,7 +21,7 @@ _USER_FIXED = 132 + 3 * 4 + 32 + 4 + 1 + 1 + 3 * 8
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One user's status to be written, signed and paid for by `publisher`. An RTT goes with Up only."""
+    """A user's status to write, signed and paid for by `publisher`. Only an Up carries an RTT."""
 
     user: Pubkey
     device: Pubkey
@@ -29,9 +29,9 @@ class Write:
     status: BgpStatus
     rtt_ns: int = 0
     grown_len: int = 0
-    """Length in bytes that the program will grow the account to; 0 when it is long enough."""
+    """Length in bytes that the program grows the account to; 0 if it is long enough."""
     lamports: int = 0
-    """What the account holds now: the publisher pays the rest of the grown account's rent."""
+    """The account's balance: the publisher pays the rest of the grown account's rent."""
 
     def __post_init__(self) -> None:
         if self.status not in {BgpStatus.UP, BgpStatus.DOWN}:
@@ -41,14 +41,14 @@ class Write:
 
 
 def grown_len(user: User) -> int:
-    """Gives the length that a write makes of the user's account, 0 when it has that length already."""
+    """Return the length that a write grows the user's account to, 0 if it is long enough already."""
     items = len(user.publishers) + len(user.subscribers) + len(user.feed_pks)
     full = _USER_FIXED + 32 * items
     return full if full > user.data_len else 0
 
 
 def set_bgp_status(write: Write, program_id: Pubkey) -> Instruction:
-    """Builds SetUserBGPStatus: [106, status u8, rtt_ns u64]; accounts user, device, publisher, system."""
+    """Build SetUserBGPStatus: [106, status u8, rtt_ns u64]; accounts user, device, publisher, system."""
     return Instruction(
         program_id,
         _DATA.pack(_VARIANT, write.status, write.rtt_ns),

@@ -1,4 +1,4 @@
-"""One reading of the ledger for people: the program's data, and the names of what it points to."""
+"""Read the program once, with names, for commands that show the ledger to people."""
 
 import asyncio
 import logging
@@ -9,31 +9,29 @@ from dataclasses import dataclass, field
 from anyio.from_thread import start_blocking_portal
 from solders.pubkey import Pubkey
 
-from dzbgp.ledger.errors import EmptyProgramError, RpcTransportError
+from dzbgp.ledger.errors import RpcTransportError
 from dzbgp.ledger.networks import Network
 from dzbgp.ledger.program.accounts import (
     CONTRIBUTOR,
-    DEVICE,
     EXCHANGE,
     LOCATION,
     MULTICAST_GROUP,
     decode_all,
     decode_contributor,
-    decode_device,
     decode_exchange,
     decode_location,
     decode_multicast_group,
 )
 from dzbgp.ledger.program.fetch import fetch
 from dzbgp.ledger.rpc.client import RpcClient
-from dzbgp.models.ledger import Contributor, Device, Exchange, Location, MulticastGroup, ProgramData
+from dzbgp.models.ledger import Contributor, Exchange, Location, MulticastGroup, ProgramData
 
 TIMEOUT_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """What devices and users point to. An account that is missing, or can't be read, costs only its name."""
+    """The accounts that devices and users refer to. One that is missing or malformed is shown by its key."""
 
     locations: Mapping[Pubkey, Location] = field(default_factory=dict)
     exchanges: Mapping[Pubkey, Exchange] = field(default_factory=dict)
@@ -41,19 +39,19 @@ class Names:
     groups: Mapping[Pubkey, MulticastGroup] = field(default_factory=dict)
 
     def location(self, key: Pubkey) -> str:
-        """Gives the code of a location, its key where it has no name."""
+        """Return the code of a location, or its key if it has none."""
         return _code(self.locations.get(key), key)
 
     def exchange(self, key: Pubkey) -> str:
-        """Gives the code of an exchange, its key where it has no name."""
+        """Return the code of an exchange, or its key if it has none."""
         return _code(self.exchanges.get(key), key)
 
     def contributor(self, key: Pubkey) -> str:
-        """Gives the code of a contributor, its key where it has no name."""
+        """Return the code of a contributor, or its key if it has none."""
         return _code(self.contributors.get(key), key)
 
     def group(self, key: Pubkey) -> str:
-        """Gives the code of a multicast group, its key where it has no name."""
+        """Return the code of a multicast group, or its key if it has none."""
         return _code(self.groups.get(key), key)
 
 
@@ -63,7 +61,7 @@ def _code(item: Location | Exchange | Contributor | MulticastGroup | None, key: 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A network's program as it was read."""
+    """A network's program at one moment."""
 
     env: str
     program_id: str
@@ -71,17 +69,21 @@ class Snapshot:
     names: Names
 
 
-def take_snapshot(network: Network) -> Snapshot:
-    """Reads the program's accounts and their names. Raises a LedgerError."""
-    return asyncio.run(_take(network))
+def take_snapshot(network: Network, *, with_users: bool = True) -> Snapshot:
+    """Read the program's accounts and their names. Raises a LedgerError.
+
+    Works in any thread, also in one with a running event loop.
+    """
+    with _silent_http(), start_blocking_portal() as portal:
+        return portal.call(_take, network, with_users)
 
 
-async def _take(network: Network) -> Snapshot:
+async def _take(network: Network, with_users: bool) -> Snapshot:
     async with RpcClient(network) as client:
-        naming = asyncio.create_task(read_names(client))
+        naming = asyncio.create_task(_read_names(client))
         try:
             async with asyncio.timeout(TIMEOUT_S):
-                data = await fetch(client)
+                data = await fetch(client, None if with_users else lambda _: ())
                 names = await naming
         except TimeoutError:
             raise RpcTransportError(
@@ -89,13 +91,12 @@ async def _take(network: Network) -> Snapshot:
             ) from None
         finally:
             naming.cancel()
-            # Its error, if it has one beside that of the data, is told by nobody else.
+            # If the data failed too, nobody else retrieves this task's error.
             await asyncio.gather(naming, return_exceptions=True)
     return Snapshot(network.name, str(network.program_id), data, names)
 
 
-async def read_names(client: RpcClient) -> Names:
-    """Reads the names of what devices and users point to. Raises a LedgerError."""
+async def _read_names(client: RpcClient) -> Names:
     kinds = (LOCATION, EXCHANGE, CONTRIBUTOR, MULTICAST_GROUP)
     read = [(await client.program_accounts(kind))[1] for kind in kinds]
     locations, exchanges, contributors, groups = read
@@ -107,54 +108,14 @@ async def read_names(client: RpcClient) -> Names:
     )
 
 
-# At level INFO these tell whole URLs, and the path of an RPC's is a secret.
-_TALKERS = ("httpx2", "httpcore2", "solana")
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceBook:
-    """The devices of a network's program as they were read."""
-
-    env: str
-    slot: int
-    devices: Mapping[Pubkey, Device]
-    names: Names
-    skipped: tuple[str, ...] = ()
-    """One sentence for every device account that could not be read."""
-
-
-def read_device_book(network: Network) -> DeviceBook:
-    """Reads the devices and their names. Raises a LedgerError. For any thread, also one with an event loop."""
-    with _untold(), start_blocking_portal() as portal:
-        return portal.call(_read, network)
-
-
-async def _read(network: Network) -> DeviceBook:
-    async with RpcClient(network) as client:
-        naming = asyncio.create_task(read_names(client))
-        try:
-            async with asyncio.timeout(TIMEOUT_S):
-                slot, accounts = await client.program_accounts(DEVICE)
-                names = await naming
-        except TimeoutError:
-            raise RpcTransportError(f"RPC {client.transport.where}: no devices in {TIMEOUT_S:g} s") from None
-        finally:
-            naming.cancel()
-            # Its error, if it has one beside that of the devices, is told by nobody else.
-            await asyncio.gather(naming, return_exceptions=True)
-        devices, skipped = decode_all("device", accounts, lambda item: decode_device(item.pubkey, item.data))
-        if not devices:
-            raise EmptyProgramError(
-                f"RPC {client.transport.where}: program {network.program_id} has no device accounts; expected "
-                "at least one (wrong network, program or RPC?)"
-            )
-    return DeviceBook(network.name, slot, devices, names, tuple(skipped))
+# At level INFO these loggers write whole URLs, and the path of an RPC URL is a secret.
+_HTTP_LOGGERS = ("httpx2", "httpcore2", "solana")
 
 
 @contextmanager
-def _untold() -> Iterator[None]:
-    """Keeps what the HTTP client would tell of its requests out of whatever log the process has."""
-    loggers = [logging.getLogger(name) for name in _TALKERS]
+def _silent_http() -> Iterator[None]:
+    """Silence the HTTP client, whatever logging the calling process has set up."""
+    loggers = [logging.getLogger(name) for name in _HTTP_LOGGERS]
     levels = [logger.level for logger in loggers]
     try:
         for logger in loggers:

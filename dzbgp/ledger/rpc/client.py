@@ -74,7 +74,7 @@ class RpcClient:
     async def program_accounts(
         self, account_type: int, *matches: tuple[int, bytes]
     ) -> tuple[int, list[Account]]:
-        """Gives the slot and the program's accounts of a type; `matches`: further (offset, bytes) filters."""
+        """Return the slot and the program's accounts of a type; `matches`: further (offset, bytes) filters."""
         filters = [
             {"memcmp": {"offset": offset, "bytes": _base64(wanted), "encoding": "base64"}}
             for offset, wanted in ((0, bytes([account_type])), *matches)
@@ -96,7 +96,7 @@ class RpcClient:
         )
 
     async def accounts(self, keys: Sequence[Pubkey], min_context_slot: int = 0) -> list[Account | None]:
-        """Gives the accounts at `keys`, None where there is none, as of `min_context_slot` or later."""
+        """Return the accounts at `keys`, None where there is none, as of `min_context_slot` or later."""
         found: list[Account | None] = []
         config = {"encoding": "base64", "minContextSlot": min_context_slot} | self._at
         for start in range(0, len(keys), ACCOUNTS_PER_CALL):
@@ -122,7 +122,7 @@ class RpcClient:
         return found
 
     async def seconds_per_slot(self) -> float | None:
-        """Gives the cluster's own slot time over the last hour; None where it keeps no samples."""
+        """Return the cluster's own slot time over the last hour; None where it keeps no samples."""
         answer = await self.transport.call("getRecentPerformanceSamples", [_SAMPLES])
         slots, seconds = self._read(
             "getRecentPerformanceSamples",
@@ -134,19 +134,19 @@ class RpcClient:
         return seconds / slots if slots and seconds else None
 
     async def genesis_hashes(self) -> list[tuple[str, str]]:
-        """Gives (RPC, what tells its cluster from another) for every RPC that answers."""
+        """Return (RPC, what tells its cluster from another) for every RPC that answers."""
         answers = await self.transport.call_all("getGenesisHash", [])
         return self._read(
             "getGenesisHash", lambda: [(where, str(Hash.from_string(answer))) for where, answer in answers]
         )
 
     async def minimum_balance(self, data_len: int) -> int:
-        """Gives the lamports that make an account of `data_len` bytes exempt from rent."""
+        """Return the lamports that make an account of `data_len` bytes exempt from rent."""
         answer = await self.transport.call("getMinimumBalanceForRentExemption", [data_len])
         return self._read("getMinimumBalanceForRentExemption", lambda: _u64(answer))
 
     async def latest_blockhash(self, min_context_slot: int = 0) -> Blockhash:
-        """Gives a blockhash to sign over, from a node that has reached `min_context_slot`."""
+        """Return a blockhash to sign over, from a node that has reached `min_context_slot`."""
         config = {"minContextSlot": min_context_slot} | self._at
         answer = await self.transport.call("getLatestBlockhash", [config])
         return self._read(
@@ -159,12 +159,12 @@ class RpcClient:
         )
 
     async def height(self, commitment: str = "finalized") -> tuple[int, int]:
-        """Gives (slot, block height), both of the newest block; behind a finalized one no fork goes back."""
+        """Return (slot, block height), both of the newest block; behind a finalized one no fork goes back."""
         answer = await self.transport.call("getEpochInfo", [{"commitment": commitment}])
         return self._read("getEpochInfo", lambda: (_u64(answer["absoluteSlot"]), _u64(answer["blockHeight"])))
 
     async def statuses(self, signatures: Sequence[str]) -> tuple[int, list[SignatureStatus | None]]:
-        """Gives (the oldest slot answered from, what is known of each signature: None for nothing)."""
+        """Return (the oldest slot answered from, what is known of each signature: None for nothing)."""
         found: list[SignatureStatus | None] = []
         slots = []
         for start in range(0, len(signatures), STATUSES_PER_CALL):
@@ -187,7 +187,7 @@ class RpcClient:
         return min(slots, default=0), found
 
     async def simulate(self, transaction: bytes) -> Simulation:
-        """Runs a transaction dry: the node puts in a blockhash of its own and checks no signature."""
+        """Run a transaction dry: the node puts in a blockhash of its own and checks no signature."""
         config = {"encoding": "base64", "sigVerify": False, "replaceRecentBlockhash": True} | self._at
         answer = await self.transport.call("simulateTransaction", [_base64(transaction), config])
         return self._read(
@@ -200,7 +200,7 @@ class RpcClient:
         )
 
     async def transaction_logs(self, signature: str) -> tuple[str, ...]:
-        """Gives what a transaction that landed has logged; nothing where the node keeps no history."""
+        """Return what a transaction that landed has logged; nothing where the node keeps no history."""
         config = {"encoding": "json", "maxSupportedTransactionVersion": 0, "commitment": "confirmed"}
         answer = await self.transport.call("getTransaction", [signature, config])
         return self._read(
@@ -208,12 +208,12 @@ class RpcClient:
         )
 
     async def fee(self, message: bytes) -> int | None:
-        """Gives the lamports that a message would cost; None when its blockhash is not known."""
+        """Return the lamports that a message would cost; None when its blockhash is not known."""
         answer = await self.transport.call("getFeeForMessage", [_base64(message), self._at])
         return self._read("getFeeForMessage", lambda: _optional_u64(answer["value"]))
 
     async def send(self, transaction: bytes) -> None:
-        """Sends once and without preflight. After any error but a JSON-RPC one it may still land."""
+        """Send once and without preflight. After any error but a JSON-RPC one it may still land."""
         config = {"encoding": "base64", "skipPreflight": True, "maxRetries": 0}
         await self.transport.call("sendTransaction", [_base64(transaction), config], retry=False)
 
@@ -222,7 +222,7 @@ class RpcClient:
         return {"commitment": self.commitment}
 
     def _read(self, method: str, read: Callable[[], T]) -> T:
-        """Runs `read` over an answer; an answer of another form than it expects is a protocol error."""
+        """Run `read` over an answer; an answer of another form than it expects is a protocol error."""
         try:
             return read()
         except (KeyError, IndexError, TypeError, ValueError, AttributeError, ParseHashError):
@@ -269,7 +269,7 @@ def _optional_u64(value: Any) -> int | None:
 
 
 def _u64(value: Any) -> int:
-    """Gives a slot, a height, or lamports. Raises ValueError for what is none.
+    """Return a slot, a height, or lamports. Raises ValueError for what is none.
 
     They are u64, but the upper half has no use, and no room in the state file, whose integers are signed.
     """

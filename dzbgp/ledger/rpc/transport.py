@@ -124,12 +124,12 @@ class RpcTransport:
         return self._rpcs[0].shown
 
     async def close(self) -> None:
-        """Closes the connections."""
+        """Close the connections."""
         for rpc in self._opened:
             await rpc.http.close()
 
     async def call(self, method: str, params: list[Any], *, retry: bool = True) -> Any:
-        """Gives the `result` of the JSON-RPC answer. Raises a LedgerError.
+        """Return the `result` of the JSON-RPC answer. Raises a LedgerError.
 
         Without `retry` one RPC is asked once; after a passing failure the next question goes to another one.
         """
@@ -145,14 +145,14 @@ class RpcTransport:
             raise
 
     async def call_into(self, kind: type[T], method: str, params: list[Any]) -> T:
-        """Gives the `result` as what msgspec makes of it, which for a large one is quicker and smaller."""
+        """Return the `result` as what msgspec makes of it, which for a large one is quicker and smaller."""
         request = self._request(method, params)
         parse = _into(kind)
         result: T = await self._retried(method, lambda: self._call_any(request, parse))
         return result
 
     async def call_all(self, method: str, params: list[Any]) -> list[tuple[str, Any]]:
-        """Gives (RPC, result) of every RPC that answers; the others are not asked again before `readmit`.
+        """Return (RPC, result) of every RPC that answers; the others are not asked again before `readmit`.
 
         Raises the last LedgerError when none answers.
         """
@@ -175,7 +175,7 @@ class RpcTransport:
         return answers
 
     def readmit(self) -> None:
-        """Lets every RPC be asked again, also those that `call_all` left out."""
+        """Let every RPC be asked again, also those that `call_all` left out."""
         self._rpcs += [rpc for rpc in self._opened if rpc not in self._rpcs]
 
     def _request(self, method: str, params: list[Any]) -> JsonRpcRequest:
@@ -209,7 +209,7 @@ class RpcTransport:
         raise failure
 
     async def _call_any(self, request: JsonRpcRequest, parse: "_Parse") -> Any:
-        """Asks the RPC that answered last; when it fails for a passing cause, the others in turn."""
+        """Ask the RPC that answered last; when it fails for a passing cause, the others in turn."""
         rpcs = list(self._rpcs)
         for rpc in rpcs:
             try:
@@ -224,7 +224,7 @@ class RpcTransport:
         raise AssertionError("unreachable: there is at least one RPC")
 
     def _turn_from(self, rpc: Rpc) -> None:
-        """Lets the next question go to another RPC than `rpc`, if there is one."""
+        """Let the next question go to another RPC than `rpc`, if there is one."""
         if self._rpcs[0] is rpc:
             self._rpcs = [*self._rpcs[1:], rpc]
 
@@ -252,7 +252,7 @@ class RpcTransport:
             # pydantic's message would hold the whole answer.
             failure = malformed(where, method)
         except httpx2.InvalidURL:
-            failure = RpcTransportError(f"RPC {where}: {method}: its URL can not be asked")
+            failure = RpcTransportError(f"RPC {where}: {method}: its URL cannot be asked")
         # Outside the handlers: no chained exception shall carry the URL into a traceback.
         raise failure
 
@@ -280,12 +280,12 @@ def _into(kind: type[T]) -> "_Parse":
 
 
 def malformed(where: str, method: str) -> RpcProtocolError:
-    """Gives the error for an answer that can't be understood."""
+    """Return the error for an answer that cannot be understood."""
     return RpcProtocolError(f"RPC {where}: {method}: the answer is no JSON-RPC of the expected form")
 
 
 def is_transient(error: Exception) -> bool:
-    """Says whether the same question may well be answered if it is asked again."""
+    """Return whether the same question may well be answered if it is asked again."""
     if isinstance(error, RpcStatusError):
         return error.status in RETRIED_STATUS
     if isinstance(error, RpcError):
@@ -294,7 +294,7 @@ def is_transient(error: Exception) -> bool:
 
 
 def _backoff(error: Exception, left_s: float) -> bool | float:
-    """Says whether, and if the server told us after how many seconds, to try again within `left_s`."""
+    """Return whether, and if the server told us after how many seconds, to try again within `left_s`."""
     if isinstance(error, RpcStatusError) and error.retry_after_s is not None and is_transient(error):
         # Coming back sooner than told would only prolong it; later is later than the caller can wait.
         if error.retry_after_s >= left_s:
@@ -325,7 +325,7 @@ def _translate(where: str, method: str, cause: BaseException | None) -> LedgerEr
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    """Reads a Retry-After in seconds; its other form, a date, is left to the ordinary backoff."""
+    """Read a Retry-After in seconds; its other form, a date, is left to the ordinary backoff."""
     try:
         return max(0.0, float(retry_after)) if retry_after is not None else None
     except ValueError:

@@ -12,7 +12,7 @@ from solders.pubkey import Pubkey
 
 from dzbgp.lab.solana.faults import Fault, FaultKind
 from dzbgp.lab.solana.ledger import Ledger
-from dzbgp.lab.solana.methods import Rpc
+from dzbgp.lab.solana.methods import RpcMethods
 from dzbgp.lab.world.encode import encode_device
 
 Check = Callable[..., Checked]
@@ -122,7 +122,9 @@ def test_rpcs_of_two_clusters_are_told_apart(
 ) -> None:
     world = lab.world
     # Every ledger of the lab begins with the same block; this one shall not.
-    monkeypatch.setattr(Rpc, "_rpc_get_genesis_hash", lambda rpc: str(rpc._chain.blockhash(id(rpc._chain))))
+    monkeypatch.setattr(
+        RpcMethods, "_rpc_get_genesis_hash", lambda rpc: str(rpc._chain.blockhash(id(rpc._chain)))
+    )
     with Ledger.start(
         world.accounts(), program_id=world.program_id, balances={}, start_slot=world.now_slot
     ) as other:

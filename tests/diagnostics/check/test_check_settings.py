@@ -70,7 +70,7 @@ def test_a_limit_that_names_nobody_is_told(checked: Check) -> None:
 def test_a_network_that_does_not_exist_is_a_usage_error(checked: Check) -> None:
     done = checked("--env", "moonnet")
     assert done.code == 2
-    assert "'moonnet' is no network" in done.result.output
+    assert "unknown network 'moonnet'" in done.result.output
 
 
 # The keypairs

@@ -178,9 +178,7 @@ def test_of_a_device_without_an_answer_nothing_is_known_then(one: Stage, small_l
 
     found = run(one, story, spare_scope=list)
     assert found.scope == frozenset([first])
-    assert found.skipped == (
-        "Of 1 device the ledger showed no user at all: that is taken for nothing that is known.",
-    )
+    assert found.skipped == ("1 device left out: an answer without any user is not believed.",)
     assert len(found.users) == 3
 
 

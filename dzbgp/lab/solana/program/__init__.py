@@ -6,5 +6,5 @@ BUILT = "bgp_status.so"
 
 
 def elf() -> bytes:
-    """The built program, as the repository and the wheel carry it."""
+    """Return the built program, as the repository and the wheel carry it."""
     return files(__name__).joinpath(BUILT).read_bytes()

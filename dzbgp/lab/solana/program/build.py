@@ -1,4 +1,4 @@
-"""Builds the lab's onchain program: `python -m dzbgp.lab.solana.program.build`.
+"""Build the lab's onchain program: `python -m dzbgp.lab.solana.program.build`.
 
 clang compiles the C source to a BPF object; the linking is done here, because no linker of a usual
 distribution writes what Solana's loader takes: an ELF of SBPF version 3. The same source and the same clang
@@ -43,7 +43,7 @@ WORD = 8  # bytes in an instruction
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class ElfSection:
     """A section of the object file that clang wrote."""
 
     name: str
@@ -55,7 +55,7 @@ class Section:
 
 
 def murmur3_32(data: bytes) -> int:
-    """Murmur3, 32 bits, seed 0: how a syscall's name becomes the number in the call."""
+    """Return the 32-bit Murmur3 hash with seed 0: how a syscall's name becomes the number in the call."""
     mask, value = 0xFFFFFFFF, 0
     padded = data + bytes(-len(data) % 4)
     for start in range(0, len(padded), 4):
@@ -74,17 +74,17 @@ def _text(table: bytes, at: int) -> str:
     return table[at : table.index(0, at)].decode()
 
 
-def read_sections(obj: bytes) -> list[Section]:
-    """The sections of an ELF64 object file."""
+def read_sections(obj: bytes) -> list[ElfSection]:
+    """Return the sections of an ELF64 object file."""
     header = EHDR.unpack_from(obj)
     offset, count, names_at = header[6], header[12], header[13]
     rows = [SHDR.unpack_from(obj, offset + SHDR.size * i) for i in range(count)]
     names = obj[rows[names_at][4] :]
-    return [Section(_text(names, r[0]), r[1], r[2], obj[r[4] : r[4] + r[5]], r[6], r[7]) for r in rows]
+    return [ElfSection(_text(names, r[0]), r[1], r[2], obj[r[4] : r[4] + r[5]], r[6], r[7]) for r in rows]
 
 
 def link(obj: bytes, entry: str = "entrypoint") -> bytes:
-    """Links clang's object file to an SBPF version 3 file. Raises ValueError for what it has no rule for."""
+    """Link clang's object file to an SBPF version 3 file. Raises ValueError for what it has no rule for."""
     sections = read_sections(obj)
     code_at = next(i for i, s in enumerate(sections) if s.name == ".text")
     code, rodata, placed = bytearray(sections[code_at].data), bytearray(), {}
@@ -142,7 +142,7 @@ def _write(code: bytes, rodata: bytes, start: int) -> bytes:
 
 
 def build(clang: str = "clang") -> bytes:
-    """Compiles and links the program.
+    """Compile and link the program.
 
     Raises OSError when clang is not there, CalledProcessError when it fails.
     """
