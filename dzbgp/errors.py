@@ -1,22 +1,23 @@
-"""Every way in which a run can fail as a whole, drawn once.
+"""Every way in which a run can fail as a whole.
 
-    DzbgpError                 carries the exit code of the contract
+    DzbgpError                 has the exit code of the contract
     |-- UsageError             2  the command line, a file or a setting is wrong
     |   |-- InventoryError     2  the Nornir inventory
     |   `-- KeypairError       2  a keypair file
-    |-- StateLockedError       1  another run has the state file
+    |-- StateLockedError       1  another run uses the state file
     |-- LabError               1  the lab could not start
-    |-- ClusterError           1  the Dask cluster can't be used
-    `-- LedgerError            1  dzbgp/ledger/errors.py: the ledger can't be read or written
+    |-- ClusterError           1  the Dask cluster cannot be used
+    `-- LedgerError            1  dzbgp/ledger/errors.py: the ledger cannot be read or written
 
-What goes wrong for one device or one user is no exception but a line of the report (exit codes 3 and 4).
+A failure of one device or one user is not an exception: it is a line of the report (exit codes 3 and 4).
 """
 
+from collections.abc import Iterable
 from enum import IntEnum
 
 
 class ExitCode(IntEnum):
-    """The exit codes; where several hold, the lowest other than OK is used."""
+    """The exit codes. Where several apply, the first one of `PRECEDENCE` is given."""
 
     OK = 0
     COULD_NOT_RUN = 1
@@ -26,8 +27,35 @@ class ExitCode(IntEnum):
     CHANGES_PENDING = 5
 
 
+PRECEDENCE = (
+    ExitCode.COULD_NOT_RUN,
+    ExitCode.USAGE,
+    ExitCode.HELD,
+    ExitCode.PARTIAL,
+    ExitCode.CHANGES_PENDING,
+)
+"""HELD comes before PARTIAL: one dead device must not hide that the guard holds something."""
+
+
+def first_of(codes: Iterable[ExitCode]) -> ExitCode:
+    """Return the exit code to give where all of `codes` apply."""
+    found = set(codes)
+    return next((code for code in PRECEDENCE if code in found), ExitCode.OK)
+
+
+def one_line(text: object, limit: int | None = None) -> str:
+    """Return text from outside on one line of at most `limit` characters, with printable characters only.
+
+    A device's banner or an RPC's answer could otherwise move the cursor or forge a line of the log.
+    """
+    line = str(text)
+    if not line.isprintable():
+        line = " ".join("".join(char if char.isprintable() else " " for char in line).split())
+    return line[:limit]
+
+
 class DzbgpError(Exception):
-    """A run can not go on. The message is one line for people: what, where, and what to do about it."""
+    """A run cannot go on. The message is one line for people: what, where, and what to do about it."""
 
     exit_code = ExitCode.COULD_NOT_RUN
 
@@ -47,7 +75,7 @@ class KeypairError(UsageError):
 
 
 class StateLockedError(DzbgpError):
-    """Another run has the state file."""
+    """Another run uses the state file."""
 
 
 class LabError(DzbgpError):
@@ -55,4 +83,4 @@ class LabError(DzbgpError):
 
 
 class ClusterError(DzbgpError):
-    """The Dask cluster whose workers are to ask the devices can not be used."""
+    """The Dask cluster whose workers ask the devices cannot be used."""

@@ -82,9 +82,9 @@ def register(app: typer.Typer, reporting_errors: Reporting) -> None:
 
 
 def _deliver(found: "Audit", output: AuditFormat) -> ExitCode:
-    from dzbgp.console.stdout import printed, written  # noqa: PLC0415 - slow
+    from dzbgp.console.stdout import print_result, print_text  # noqa: PLC0415 - slow
     from dzbgp.diagnostics.audit.render import render_json, render_table  # noqa: PLC0415 - slow
 
     if output is AuditFormat.JSON:
-        return printed(lambda _: written(render_json(found) + "\n"))
-    return printed(lambda console: render_table(found, console))
+        return print_text(render_json(found))
+    return print_result(lambda console: render_table(found, console))

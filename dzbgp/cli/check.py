@@ -45,7 +45,7 @@ def register(app: typer.Typer, reporting_errors: Reporting) -> None:
         2 usage or configuration; 3 some devices can not be read, or not be written for. The lowest one wins.
         """
         with reporting_errors(verbose=verbose, quiet=quiet, log_format=log_format) as stderr:
-            from dzbgp.console.stdout import printed, written  # noqa: PLC0415 - slow
+            from dzbgp.console.stdout import print_result, print_text  # noqa: PLC0415 - slow
             from dzbgp.diagnostics.check.checks import run_check  # noqa: PLC0415 - slow
             from dzbgp.diagnostics.check.render import render_json, render_table  # noqa: PLC0415
             from dzbgp.run.request import RunRequest  # noqa: PLC0415 - slow
@@ -74,8 +74,8 @@ def register(app: typer.Typer, reporting_errors: Reporting) -> None:
             )
             report = run_check(request, stderr)
             if output is AuditFormat.TABLE:
-                code = printed(lambda console: render_table(report, console, show_all=show_all))
+                code = print_result(lambda console: render_table(report, console, show_all=show_all))
             else:
-                code = printed(lambda _: written(render_json(report) + "\n"))
+                code = print_text(render_json(report))
             code = report.exit_code or code
         raise typer.Exit(code)

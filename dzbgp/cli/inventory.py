@@ -9,7 +9,7 @@ import typer
 
 from dzbgp.cli import listing_options as read_options
 from dzbgp.cli import options
-from dzbgp.errors import ExitCode
+from dzbgp.errors import ExitCode, one_line
 
 if TYPE_CHECKING:
     from dzbgp.fleet.from_ledger.directory import Plan
@@ -133,7 +133,7 @@ def sync(
     """
     import logging  # noqa: PLC0415
 
-    from dzbgp.console.stdout import printed  # noqa: PLC0415
+    from dzbgp.console.stdout import print_result  # noqa: PLC0415
     from dzbgp.fleet.from_ledger.directory import plan_update  # noqa: PLC0415 - slow
     from dzbgp.fleet.from_ledger.facts import facts_of  # noqa: PLC0415
     from dzbgp.ledger.program.snapshot import take_snapshot  # noqa: PLC0415
@@ -151,9 +151,9 @@ def sync(
 
     def show(console: Any) -> None:
         for line in _lines(plan, head, dry_run=dry_run):
-            console.print(_clean(line), markup=False, highlight=False, soft_wrap=True)
+            console.print(one_line(line), markup=False, highlight=False, soft_wrap=True)
 
-    code = printed(show)
+    code = print_result(show)
     return ExitCode.CHANGES_PENDING if code is ExitCode.OK and dry_run and plan.files else code
 
 
@@ -182,8 +182,3 @@ def _lines(plan: "Plan", head: str, *, dry_run: bool) -> Iterator[str]:
         yield "Nothing to write."
     else:
         yield f"Would write {files}." if dry_run else f"Wrote {files}."
-
-
-def _clean(line: str) -> str:
-    """Gives the line without what would move a terminal's cursor: names are for anybody on the ledger to choose."""
-    return "".join(char if char.isprintable() else "?" for char in line)

@@ -1,4 +1,4 @@
-"""Which rows and fields are wanted: filters, the order, and the columns, as they come from the command line."""
+"""Filters of rows, as they come from the command line."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
@@ -13,37 +13,37 @@ R = TypeVar("R")
 
 
 def exact(text: str) -> str:
-    """Codes and keys: only upper and lower case are the same."""
+    """Return what codes and keys are compared by: upper and lower case are the same."""
     return text.casefold()
 
 
 def loose(text: str) -> str:
-    """Words of the program: `GREOverDIA`, `gre-over-dia` and `gre_over_dia` are the same."""
+    """Return what words of the program are compared by: `GREOverDIA` and `gre-over-dia` are the same."""
     return "".join(char for char in text.casefold() if char.isalnum())
 
 
 @dataclass(frozen=True, slots=True)
 class Filter(Generic[R]):
-    """Rows of which one of `names` is among those wanted. An empty `wanted` lets everything pass."""
+    """Chooses rows that have one of the wanted names. Nothing wanted: every row passes."""
 
     option: str
     wanted: Sequence[str]
     names: Callable[[R], Iterable[str]]
-    """What a row may be called in this respect."""
+    """Return the names by which a row can be chosen."""
     known: Collection[str]
-    """What may be wanted at all: a slip shall not look like an empty list."""
+    """All names that exist: a typing error must not look like an empty list."""
     expected: str
-    """The same in words."""
+    """The same in words, for the message."""
     fold: Callable[[str], str] = exact
 
     def choose(self, rows: Iterable[R]) -> list[R]:
-        """Gives the rows that pass. Raises UsageError for a name that nothing has."""
+        """Return the rows that pass. Raises UsageError for a name that does not exist."""
         if not self.wanted:
             return list(rows)
         known = set(map(self.fold, self.known))
         for name in self.wanted:
             if self.fold(name) not in known:
-                raise UsageError(f"{self.option}: {name!r} is not known; expected {self.expected}")
+                raise UsageError(f"{self.option}: unknown name {name!r}: expected {self.expected}")
         wanted = set(map(self.fold, self.wanted))
         return [row for row in rows if not wanted.isdisjoint(map(self.fold, self.names(row)))]
 
@@ -51,7 +51,7 @@ class Filter(Generic[R]):
 def word_filter(
     option: str, wanted: Sequence[str], word: Callable[[R], OpenEnum], kind: type[IntEnum], rows: Iterable[R]
 ) -> Filter[R]:
-    """Filters by a word of the program; one that this version does not know may be there all the same."""
+    """Return a filter by a word of the program; the ledger may have one that this version does not know."""
     labels = [member.label for member in kind if isinstance(member, OpenEnum)]
     known = dict.fromkeys([*labels, *(word(row).label for row in rows)])
     return Filter(
@@ -60,8 +60,8 @@ def word_filter(
 
 
 def addresses(option: str, wanted: Sequence[str]) -> list[str]:
-    """Gives IPv4 addresses in their usual form. Raises UsageError."""
+    """Return IPv4 addresses in their usual form. Raises UsageError."""
     try:
         return [str(IPv4Address(text)) for text in wanted]
     except AddressValueError as error:
-        raise UsageError(f"{option}: {error}; expected an IPv4 address such as 198.51.100.7") from None
+        raise UsageError(f"{option}: {error}: expected an IPv4 address such as 198.51.100.7") from None

@@ -1,4 +1,4 @@
-"""Lines for a terminal: columns that know how wide the console is, and text that wraps.
+"""Lines for a terminal: text that wraps, facts with dots between them, lists of a name, a word and a text.
 
 Not rich's Table, for two reasons: on a narrow console a row here becomes two lines instead of losing columns,
 and 5,000 rows print at once (rich measures, wraps and pads every cell as a document of its own). rich still
@@ -16,21 +16,29 @@ from rich.console import Console, ConsoleOptions, RenderResult
 from rich.segment import Segment
 from rich.text import Text
 
+from dzbgp.console.words import name_or_key
+from dzbgp.errors import one_line
+
 Cell = tuple[str, str]
 """Text and the name of its style."""
 Line = list[Cell]
 
 INDENT = "  "
 GAP = "  "
-DIM = "dim"
 SECOND_INDENT = "    "
+DIM, TITLE, GOOD, BAD, LOUD = "dim", "bold", "green", "red", "bold red"
+"""Styles by what they mean."""
 _SMALLEST_CONSOLE = 40
-_ENOUGH_FOR_TAIL = 40
+_WHOLE_KEYS_FROM = 160
+"""Columns."""
 
 
 @dataclass(frozen=True, slots=True)
-class Paper:
-    """What can be drawn on a console: how wide a line may be (40 at least), and with which characters."""
+class Terminal:
+    """What a console can show: how wide a line may be (40 at least), and which characters.
+
+    Every method makes text from outside safe to print.
+    """
 
     width: int
     encoding: str
@@ -39,25 +47,25 @@ class Paper:
     dot: str
 
     @classmethod
-    def of(cls, console: Console) -> "Paper":
-        """Takes the measure of `console`; one that can't encode the nicer characters gets plain ASCII."""
+    def of(cls, console: Console) -> "Terminal":
+        """Return what `console` can show; one that cannot encode the nicer characters gets plain ASCII."""
         nice = ("→", "─", "·")
         arrow, rule, dot = nice if _encodes(console.encoding, nice) else ("->", "-", "|")
         return cls(max(console.width, _SMALLEST_CONSOLE), console.encoding, arrow, rule, dot)
 
     def clean(self, text: str) -> str:
-        """Makes text from outside safe to print: one line, no control characters, nothing unencodable.
+        """Return text on one line with only what the console can show."""
+        line = one_line(text)
+        return (
+            line if line.isascii() else line.encode(self.encoding, "backslashreplace").decode(self.encoding)
+        )
 
-        A device's banner or error could otherwise move the cursor, or stop the report with an encoding error.
-        """
-        if text.isascii() and text.isprintable():
-            return text
-        printable = "".join(char if char.isprintable() else " " for char in text)
-        encoded = " ".join(printable.split()).encode(self.encoding, "backslashreplace")
-        return encoded.decode(self.encoding)
+    def key(self, text: str) -> str:
+        """Return a key, whole on a wide terminal and by its two ends on a narrow one; a name as it is."""
+        return text if self.width >= _WHOLE_KEYS_FROM else name_or_key(text)
 
     def fold(self, text: str, width: int) -> list[str]:
-        """Breaks text into lines of at most `width` cells, between words where it can; nothing is cut."""
+        """Break clean text into lines of at most `width` cells, between words where it can; nothing is cut."""
         width = max(width, 1)
         if text.isascii():
             if len(text) <= width:
@@ -67,31 +75,39 @@ class Paper:
         wrapped = Text(text).wrap(Console(width=width), width)
         return [line.plain.rstrip() for line in wrapped]
 
-    def paragraph(self, text: str, first: str, style: str = "") -> Iterator[Line]:
-        """Gives wrapped text that begins with `first` and goes on under its end."""
+    def paragraph(self, text: str, first: str = "", style: str = "") -> Iterator[Line]:
+        """Yield wrapped text that begins with `first` and is indented by its width."""
         room = self.width - cell_len(first)
-        for number, part in enumerate(self.fold(text, room)):
+        for number, part in enumerate(self.fold(self.clean(text), room)):
             lead = first if number == 0 else " " * cell_len(first)
             yield [(lead, style), (part, style)]
 
-    def joined(self, facts: Iterable[str], style: str) -> Iterator[Line]:
-        """Gives facts with dots between them; where a line is too narrow it is broken between two facts."""
+    def joined(self, facts: Iterable[str], style: str, indent: str = "") -> Iterator[Line]:
+        """Yield facts with dots between them; where a line is too narrow it is broken between two facts."""
         line = ""
-        for fact in facts:
+        for fact in map(self.clean, facts):
             longer = f"{line} {self.dot} {fact}" if line else fact
-            if line and cell_len(longer) > self.width:
-                yield [(line, style)]
+            if line and cell_len(indent + longer) > self.width:
+                yield from self.paragraph(line, indent, style)
                 longer = fact
             line = longer
-        yield from self.paragraph(line, "", style)
+        yield from self.paragraph(line, indent, style)
+
+    def bullets(self, title: str, texts: Sequence[str]) -> Iterator[Line]:
+        """Yield a title and the texts below it; nothing where there are none."""
+        if texts:
+            yield from self.paragraph(title, style=TITLE)
+        for text in texts:
+            yield from self.paragraph(text, INDENT + "- ")
 
     def listed(self, rows: Sequence[tuple[str, str, str]], style: str = "") -> Iterator[Line]:
-        """Gives rows of a name, a word in `style` and a text; the text goes below when those are long."""
-        name_width, word_width = (max(cell_len(row[column]) for row in rows) for column in (0, 1))
+        """Yield rows of a name, a word in `style` and a text; the text goes below when those are long."""
+        cleaned = [(self.clean(name), self.clean(word), text) for name, word, text in rows]
+        name_width, word_width = (max(cell_len(row[column]) for row in cleaned) for column in (0, 1))
         below = len(INDENT) + name_width + len(GAP) + word_width + len(GAP) > self.width // 2
-        for name, word, text in rows:
-            lead = INDENT + _padded(name, name_width) + GAP
-            middle = _padded(word, word_width) + GAP
+        for name, word, text in cleaned:
+            lead = INDENT + padded(name, name_width) + GAP
+            middle = padded(word, word_width) + GAP
             if below:
                 yield from self.paragraph(f"{name}{GAP}{word}", INDENT, style)
                 yield from self.paragraph(text, SECOND_INDENT)
@@ -100,7 +116,8 @@ class Paper:
                 yield [(lead, ""), (middle, style), line[1]] if number == 0 else line
 
 
-def _padded(text: str, width: int) -> str:
+def padded(text: str, width: int) -> str:
+    """Return text filled up with blanks to `width` cells."""
     return text + " " * (width - cell_len(text))
 
 
@@ -119,7 +136,7 @@ class Lines:
     lines: Iterable[Line]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """Gives the segments; a line's trailing blanks are left out."""
+        """Yield the segments; a line's trailing blanks are left out."""
         del options
         for line in self.lines:
             shown = list(line)

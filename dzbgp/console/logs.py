@@ -1,24 +1,27 @@
-"""Logging: to stderr, one line an event; the libraries' own words only with --verbose."""
+"""Logging: to stderr, one printable line an event; the libraries' own words only with --verbose."""
 
 import contextlib
 import json
 import logging
 import sys
 from datetime import UTC, datetime
+from typing import Any
 
 from rich.console import Console
+
+from dzbgp.errors import one_line
 
 DEVICES = ("nornir", "pyeapi", "napalm", "netmiko", "paramiko")
 LIBRARIES = (*DEVICES, "distributed", "tornado")
 REQUESTS = "pyeapi"
-"""Its DEBUG lines hold whole requests, with the enable password in them."""
+"""Its DEBUG lines have whole requests, with the enable password."""
 SAYS = "dzbgp.says"
 # These put whole URLs or requests into their lines, and an RPC's path is a secret.
 NEVER = ("httpx2", "httpcore2", "solana", "stamina")
 
 
 class _ConsoleHandler(logging.Handler):
-    """Writes through the console that also draws the progress bar, so that the two never mix."""
+    """Print through the console that also draws the progress bar, so that the two never mix."""
 
     def __init__(self, console: Console) -> None:
         super().__init__()
@@ -31,23 +34,32 @@ class _ConsoleHandler(logging.Handler):
 
 
 class _TextFormatter(logging.Formatter):
-    """The time, the level and the message; what `say` says stands alone."""
+    """The time, the level and the message; a line of `say` has the message only.
+
+    Only a traceback has more than one line: no text from a device or an RPC can look like a line of its own.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
-        if record.name == SAYS:
-            return record.getMessage()
-        return super().format(record)
+        text = super().format(record)
+        return text if record.name != SAYS else record.message
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's name
+        record.message = one_line(record.message)
+        return super().formatMessage(record)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802 - logging's name
+        return "\n".join(map(one_line, super().formatException(ei).splitlines()))
 
 
 class _JsonFormatter(logging.Formatter):
-    """One JSON object a line: time (ISO 8601, UTC), level, logger, message, and the traceback where one is shown."""
+    """One JSON object a line: time (ISO 8601, UTC), level, logger, message, and the traceback if there is one."""
 
     def format(self, record: logging.LogRecord) -> str:
         line = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": one_line(record.getMessage()),
         }
         if record.exc_info:
             line["exception"] = self.formatException(record.exc_info)
@@ -55,9 +67,9 @@ class _JsonFormatter(logging.Formatter):
 
 
 def configure(console: Console, *, verbose: int, quiet: bool, as_json: bool = False) -> None:
-    """Sends the program's log lines to `console`: INFO and up, with verbose DEBUG, with quiet ERROR.
+    """Send the program's log lines to `console`: INFO and up, with `verbose` DEBUG, with `quiet` ERROR.
 
-    The libraries are silent, with `verbose` they say what goes wrong for them, with 2 of it nearly everything.
+    The libraries are silent; with `verbose` 1 they report errors, with 2 nearly everything.
     """
     level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO
     handler = _ConsoleHandler(console)
@@ -78,18 +90,18 @@ def configure(console: Console, *, verbose: int, quiet: bool, as_json: bool = Fa
 
 
 def silence_devices() -> None:
-    """Silences the libraries that ask devices, as `configure` does, where somebody else configures the logging."""
+    """Silence the libraries that ask devices, as `configure` does, where another program configures logging."""
     for name in DEVICES:
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 def say(line: str) -> None:
-    """Says what ends a command: one line, whatever the level."""
+    """Print why a command ended: one line, whatever the level."""
     logging.getLogger(SAYS).critical("%s", line)
 
 
 def silence_retry_logs() -> None:
-    """Stops stamina from logging each retry with its arguments; ours counts them and names the RPC."""
+    """Stop stamina from logging each retry with its arguments: the transport counts retries and names the RPC."""
     import stamina  # noqa: PLC0415 - not needed for --help
 
     stamina.instrumentation.set_on_retry_hooks([])

@@ -26,20 +26,20 @@ class BarProgress:
         self._task: TaskID | None = None
 
     def stage(self, name: str, total: int) -> None:
-        """Begins a stage of `total` steps."""
+        """Begin a stage of `total` steps."""
         if self._task is not None:
             self._bars.remove_task(self._task)
         self._task = self._bars.add_task(name, total=total)
 
     def step(self, count: int = 1) -> None:
-        """Counts steps; may be called from any thread."""
+        """Count steps; may be called from any thread."""
         if self._task is not None:
             self._bars.advance(self._task, count)
 
 
 @contextmanager
 def progress_bar(console: Console, *, enabled: bool) -> Iterator[BarProgress]:
-    """Shows a bar while inside; it leaves nothing behind. Without a terminal it shows nothing."""
+    """Show a bar inside the context, and remove it at the end. Without a terminal nothing is shown."""
     bars = RichProgress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -55,20 +55,20 @@ def progress_bar(console: Console, *, enabled: bool) -> Iterator[BarProgress]:
 
 
 class Progress(Protocol):
-    """Is told how far a pass has come."""
+    """Receives how far a pass has come."""
 
     def stage(self, name: str, total: int) -> None:
-        """A stage of `total` steps begins."""
+        """Begin a stage of `total` steps."""
 
     def step(self, count: int = 1) -> None:
-        """That many steps of the stage are done."""
+        """Count that many steps of the stage as done."""
 
 
 class NoProgress:
-    """Tells nobody."""
+    """Shows nothing."""
 
     def stage(self, name: str, total: int) -> None:
-        """Tells nobody."""
+        """Show nothing."""
 
     def step(self, count: int = 1) -> None:
-        """Tells nobody."""
+        """Show nothing."""

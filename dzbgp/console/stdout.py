@@ -1,4 +1,4 @@
-"""The console that everything is printed through."""
+"""The console for stdout and stderr, which survives a reader that has gone."""
 
 import contextlib
 import logging
@@ -15,35 +15,39 @@ log = logging.getLogger(__name__)
 
 
 class CandidConsole(Console):
-    """A console that lets its caller know when nobody reads any more.
+    """A console that raises BrokenPipeError when nobody reads any more.
 
-    Rich itself would leave the process with exit code 1, in the middle of a pass and whatever it had written.
+    Rich itself would end the process with exit code 1, in the middle of a pass and whatever it had written.
     """
 
     def on_broken_pipe(self) -> Never:
-        """Raises the BrokenPipeError that is being handled."""
+        """Raise the BrokenPipeError that is being handled."""
         raise  # noqa: PLE0704 - Rich calls this from its own handler
 
 
 def forget(stream: TextIO) -> None:
-    """Sends what is still buffered nowhere: Python would complain about it at exit, with a code of its own."""
+    """Discard what is still buffered: Python would fail to flush it at exit, with an exit code of its own."""
     with contextlib.suppress(OSError, ValueError):
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
-def printed(show: Callable[[Console], None]) -> ExitCode:
-    """Lets `show` print on stdout. Gives PARTIAL when it could not; who has read enough of it is no failure."""
+def print_result(show: Callable[[Console], None]) -> ExitCode:
+    """Print a command's result on stdout with `show`. Return PARTIAL if it could not be printed.
+
+    A reader that stops early, such as `head`, is not a failure.
+    """
     try:
         show(CandidConsole(file=sys.stdout))
         sys.stdout.flush()
     except BrokenPipeError:
-        return ExitCode.OK
+        forget(sys.stdout)
     except OSError as error:
         log.error("stdout: the result could not be printed: %s", error.strerror)  # noqa: TRY400 - one line
+        forget(sys.stdout)
         return ExitCode.PARTIAL
     return ExitCode.OK
 
 
-def written(text: str) -> None:
-    """Writes text to stdout as it is."""
-    sys.stdout.write(text)
+def print_text(text: str) -> ExitCode:
+    """Print text on stdout as it is, with one final newline. Return PARTIAL if it could not be printed."""
+    return print_result(lambda _: print(text.removesuffix("\n")))  # noqa: T201 - a command's result

@@ -6,7 +6,12 @@ from itertools import zip_longest
 
 from rich.cells import cell_len
 
-from dzbgp.console.layout import _ENOUGH_FOR_TAIL, DIM, GAP, INDENT, SECOND_INDENT, Cell, Line, Paper, _padded
+from dzbgp.console.layout import DIM, GAP, INDENT, SECOND_INDENT, TITLE, Cell, Line, Terminal, padded
+
+_ENOUGH_FOR_TAIL = 40
+"""Cells."""
+_SILENT = frozenset({"", "-"})
+"""Cells that say nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,7 +22,7 @@ class Column:
     cells: Sequence[Cell]
     short: Sequence[Cell] = ()
     rank: int = 0
-    """When it goes to the second line of a row: 1 goes first, 0 stays."""
+    """When it leaves the first line of a row: 1 leaves first, 0 stays."""
     right: bool = False
     limit: int = 1_000
     width: int = field(init=False)
@@ -26,39 +31,70 @@ class Column:
         widest = max((cell_len(text) for text, _ in self.cells), default=0)
         object.__setattr__(self, "width", max(cell_len(self.title), min(widest, self.limit)))
 
+    def cleaned(self, terminal: Terminal) -> "Column":
+        """Return the column with only what the terminal can show."""
+        cells, short = (
+            [(terminal.clean(text), style) for text, style in each] for each in (self.cells, self.short)
+        )
+        return replace(self, cells=cells, short=short)
+
     def shortened(self) -> "Column":
-        """Gives the column with its short cells, if it has such."""
+        """Return the column with its short cells, if it has any."""
         return replace(self, cells=self.short, short=()) if self.short else self
 
     def pad(self, text: str) -> str:
-        """Fills text up to the column's width."""
+        """Return text filled up to the column's width."""
         if self.right:
             return " " * (self.width - cell_len(text)) + text
-        return _padded(text, self.width)
+        return padded(text, self.width)
 
 
 @dataclass(frozen=True, slots=True)
 class _Arrangement:
-    """Which columns stand on the first line of a row, and which before the tail on the second."""
+    """Which columns stand on the first line of a row, and which below it."""
 
     first: tuple[Column, ...]
-    second: tuple[Column, ...]
-    inline: bool
+    below: tuple[Column, ...] = ()
+    is_tail_inline: bool = False
     """The tail stands on the first line, as its last column."""
 
 
-def table(paper: Paper, columns: Sequence[Column], tail: Sequence[str], tail_title: str) -> Iterator[Line]:
-    """Gives the lines of a table: titles, a rule, and the rows.
+def table(
+    terminal: Terminal,
+    columns: Sequence[Column],
+    tail: Sequence[str] = (),
+    tail_title: str = "",
+    *,
+    hides_rest: bool = False,
+) -> Iterator[Line]:
+    """Yield the lines of a table: titles, a rule, and the rows.
 
-    The tail is a sentence per row. It takes the space that is left on the row's line when that is enough,
-    else it has a second line. Where even the columns are too wide, short cells replace the long ones, and
-    then columns join the tail on the second line, in the order of their rank; there a cell with nothing to
-    tell (`-`) is left out.
+    The tail is a sentence a row. It takes the space that is left on the row's line when that is enough, else it
+    stands below. Where even the columns are too wide, short cells replace the long ones, and then columns leave
+    the row's first line in the order of their rank: with `hides_rest` they are left out, else they go below,
+    each with its title; there a cell that says nothing (`-`) is left out.
     """
-    arrangement = _arrange(columns, tail, paper.width)
-    yield from _titles(paper, arrangement, tail_title)
-    for number, sentence in enumerate(tail):
-        yield from _row(paper, arrangement, number, sentence)
+    arrangement = _arrange([column.cleaned(terminal) for column in columns], tail, terminal.width)
+    if hides_rest:
+        arrangement = replace(arrangement, below=())
+    titles = GAP.join(column.pad(column.title) for column in arrangement.first)
+    end = min(_line_width(arrangement.first), terminal.width)
+    if arrangement.is_tail_inline:
+        titles, end = titles + GAP + tail_title, terminal.width
+    yield [(INDENT + titles, TITLE)]
+    yield [(INDENT + terminal.rule * (end - len(INDENT)), DIM)]
+    for number in range(len(columns[0].cells)):
+        sentence = tail[number] if tail else ""
+        yield from _first_lines(terminal, arrangement, number, sentence)
+        facts = [
+            f"{column.title} {text}"
+            for column in arrangement.below
+            if (text := column.cells[number][0]) not in _SILENT
+        ]
+        if sentence and not arrangement.is_tail_inline:
+            facts.append(sentence)
+        if facts:
+            yield from terminal.joined(facts, DIM, SECOND_INDENT)
 
 
 def _line_width(columns: Iterable[Column]) -> int:
@@ -66,101 +102,31 @@ def _line_width(columns: Iterable[Column]) -> int:
 
 
 def _arrange(columns: Sequence[Column], tail: Sequence[str], width: int) -> _Arrangement:
+    """Choose the fewest columns below the first line, with long cells if they fit."""
     forms = (tuple(columns), tuple(column.shortened() for column in columns))
-    needed = min(_ENOUGH_FOR_TAIL, max((cell_len(text) for text in tail), default=0))
-    for form in forms:
-        if _line_width(form) + len(GAP) + needed <= width:
-            return _Arrangement(form, (), inline=True)
-    ranks = sorted({column.rank for column in columns})
-    for moved in ranks:
+    if tail:
+        needed = min(_ENOUGH_FOR_TAIL, max(map(cell_len, tail)))
+        for form in forms:
+            if _line_width(form) + len(GAP) + needed <= width:
+                return _Arrangement(form, is_tail_inline=True)
+    for moved in sorted({0, *(column.rank for column in columns)}):
         for form in forms:
             first = tuple(column for column in form if not 0 < column.rank <= moved)
-            if _line_width(first) <= width or (moved == ranks[-1] and form is forms[-1]):
-                second = tuple(column for column in form if 0 < column.rank <= moved)
-                return _Arrangement(first, second, inline=False)
-    return _Arrangement(forms[-1], (), inline=False)
+            if first and _line_width(first) <= width:
+                return _Arrangement(first, tuple(column for column in form if 0 < column.rank <= moved))
+    first = tuple(column for column in forms[1] if column.rank == 0) or forms[1][:1]
+    return _Arrangement(first, tuple(column for column in forms[1] if column not in first))
 
 
-def _titles(paper: Paper, arrangement: _Arrangement, tail_title: str) -> Iterator[Line]:
-    first = GAP.join(column.pad(column.title) for column in arrangement.first)
-    if arrangement.inline:
-        yield [(INDENT + first + GAP + tail_title, "bold")]
-    else:
-        yield [(INDENT + first, "bold")]
-        titles = [*(column.title for column in arrangement.second), tail_title]
-        yield from paper.paragraph(f" {paper.dot} ".join(titles), SECOND_INDENT, DIM)
-    end = paper.width if arrangement.inline else min(_line_width(arrangement.first), paper.width)
-    yield [(INDENT + paper.rule * (end - len(INDENT)), DIM)]
-
-
-def _row(paper: Paper, arrangement: _Arrangement, number: int, sentence: str) -> Iterator[Line]:
+def _first_lines(terminal: Terminal, arrangement: _Arrangement, number: int, sentence: str) -> Iterator[Line]:
     cells = [(column, *column.cells[number]) for column in arrangement.first]
-    folded = [paper.fold(text, column.width) for column, text, _ in cells]
+    folded = [terminal.fold(text, column.width) for column, text, _ in cells]
     beside = len(INDENT) + sum(column.width + len(GAP) for column in arrangement.first)
-    tail = paper.fold(sentence, paper.width - beside) if arrangement.inline else []
+    tail = (
+        terminal.fold(terminal.clean(sentence), terminal.width - beside) if arrangement.is_tail_inline else []
+    )
     for parts in zip_longest(tail, *folded, fillvalue=""):
         line: Line = [(INDENT, "")]
         for (column, _, style), part in zip(cells, parts[1:], strict=True):
             line += [(column.pad(part), style), (GAP, "")]
         yield [*line, (parts[0], DIM)]
-    if not arrangement.inline:
-        below = (column.cells[number][0] for column in arrangement.second)
-        fields = [*(text for text in below if text not in {"", "-"}), sentence]
-        yield from paper.paragraph(f" {paper.dot} ".join(fields), SECOND_INDENT, DIM)
-
-
-_SILENT = frozenset({"", "-"})
-
-
-def grid(paper: Paper, columns: Sequence[Column]) -> Iterator[Line]:
-    """Gives the lines of a table; columns leave the first line of a row in the order of their rank."""
-    first, below = _arrange_grid(columns, paper.width)
-    yield [(INDENT + GAP.join(column.pad(column.title) for column in first), "bold")]
-    yield [(INDENT + paper.rule * (min(_width(first), paper.width) - len(INDENT)), DIM)]
-    for number in range(len(columns[0].cells)):
-        yield from _first_line(paper, first, number)
-        yield from _facts(paper, below, number)
-
-
-def _width(columns: Sequence[Column]) -> int:
-    return len(INDENT) + sum(column.width + len(GAP) for column in columns) - len(GAP)
-
-
-def _arrange_grid(columns: Sequence[Column], width: int) -> tuple[list[Column], list[Column]]:
-    """Gives the columns of a row's first line and those below: the fewest below, with long cells if they fit."""
-    forms = ([*columns], [column.shortened() for column in columns])
-    for moved in (0, *sorted({column.rank for column in columns} - {0})):
-        for form in forms:
-            first = [column for column in form if column.rank == 0 or column.rank > moved]
-            below = [column for column in form if 0 < column.rank <= moved]
-            if first and _width(first) <= width:
-                return first, below
-    fixed = [column for column in forms[1] if column.rank == 0] or forms[1][:1]
-    return fixed, [column for column in forms[1] if column not in fixed]
-
-
-def _first_line(paper: Paper, columns: Sequence[Column], number: int) -> Iterator[Line]:
-    cells = [column.cells[number] for column in columns]
-    folded = [paper.fold(text, column.width) for column, (text, _) in zip(columns, cells, strict=True)]
-    for row in range(max(map(len, folded))):
-        line: Line = [(INDENT, "")]
-        for column, (_, style), parts in zip(columns, cells, folded, strict=True):
-            line += [(column.pad(parts[row] if row < len(parts) else ""), style), (GAP, "")]
-        yield line
-
-
-def _facts(paper: Paper, columns: Sequence[Column], number: int) -> Iterator[Line]:
-    """Gives titles with values below a row, broken between two of them where it can be."""
-    line = ""
-    for column in columns:
-        text = column.cells[number][0]
-        if text in _SILENT:
-            continue
-        fact = f"{column.title} {text}"
-        longer = f"{line} {paper.dot} {fact}" if line else fact
-        if line and cell_len(SECOND_INDENT + longer) > paper.width:
-            yield from paper.paragraph(line, SECOND_INDENT, DIM)
-            longer = fact
-        line = longer
-    if line:
-        yield from paper.paragraph(line, SECOND_INDENT, DIM)

@@ -1,28 +1,30 @@
-"""Durations as people write them: 90s, 5m, 6h, 1h30m."""
+"""Words, numbers and durations as people read and write them: 90s, 1h30m; `12 min`, `5,000 users`, `4pNS..JmDQ`."""
 
 import re
+from datetime import UTC, datetime
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _LIMIT_S = 36_500 * 86_400
 _PART = re.compile(r"([0-9]+(?:\.[0-9]+)?)(ms|s|m|h|d)")
 _WHOLE = re.compile(rf"(?:{_PART.pattern})+")
+_SHORTEST_KEY = 32
 
 
 def parse_duration(text: str) -> float:
-    """Gives the seconds of a duration. Raises ValueError."""
+    """Return the seconds of a duration. Raises ValueError."""
     stripped = text.strip()
     if stripped == "0":
         return 0.0
     if not _WHOLE.fullmatch(stripped):
-        raise ValueError(f"{text!r} is no duration; expected for example 90s, 5m or 6h")
+        raise ValueError(f"invalid duration {text!r}: expected for example 90s, 5m or 6h")
     seconds = sum(float(amount) * _UNITS[unit] for amount, unit in _PART.findall(stripped))
     if seconds > _LIMIT_S:
-        raise ValueError(f"{text!r} is too long a duration; expected at most 36500d")
+        raise ValueError(f"duration {text!r} is too long: expected at most 36500d")
     return seconds
 
 
 def duration(seconds: float) -> str:
-    """Gives a duration as people say it: `45 s`, `12 min`, `7.3 h`, `4 d`."""
+    """Return a duration in words: `45 s`, `12 min`, `7.3 h`, `4 d`."""
     for limit, unit, size in ((90, "s", 1), (90 * 60, "min", 60), (48 * 3600, "h", 3600)):
         if seconds < limit:
             amount = seconds / size
@@ -30,34 +32,36 @@ def duration(seconds: float) -> str:
     return f"{seconds / 86400:.0f} d"
 
 
+def moment(when: datetime) -> str:
+    """Return a time for people: `2026-03-01 12:00:05 UTC`."""
+    return f"{when.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def iso(when: datetime) -> str:
+    """Return a time for JSON, in whole seconds: `2026-03-01T12:00:05Z`, which jq's `fromdate` reads."""
+    return when.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def abbreviated(key: str) -> str:
-    """Gives the two ends of a key, enough to find it again: `4pNS..JmDQ`."""
+    """Return the two ends of a key, enough to find it again: `4pNS..JmDQ`."""
     return f"{key[:4]}..{key[-4:]}"
 
 
+def name_or_key(text: str) -> str:
+    """Return a name as it is, and a key that stands for a missing name as its two ends."""
+    return abbreviated(text) if len(text) > _SHORTEST_KEY else text
+
+
 def numbered(*facts: tuple[int, str]) -> list[str]:
-    """Gives the facts that there are any of."""
+    """Return the facts whose number is positive: `3 failed`."""
     return [f"{number:,} {word}" for number, word in facts if number > 0]
 
 
-def one_line(text: str) -> str:
-    """Gives text from outside on one line, without control characters, lone surrogates and the like."""
-    if text.isascii() and text.isprintable():
-        return text
-    return " ".join("".join(char if char.isprintable() else " " for char in text).split())
-
-
 def amount(number: int, noun: str) -> str:
-    """Gives a number with its noun: `1 user`, `5,000 users`."""
+    """Return a number with its noun: `1 user`, `5,000 users`."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def rtt_text(rtt_ns: int) -> str:
-    """Gives an RTT as people read it, `5.50 ms`; `-` where there was no sample."""
+    """Return an RTT in milliseconds, `5.50 ms`; `-` where there was no sample."""
     return f"{rtt_ns / 1e6:.2f} ms" if rtt_ns else "-"
-
-
-GOOD = "green"
-
-
-BAD = "red"

@@ -8,7 +8,7 @@ from dzbgp.listing.model import Listing, Value
 
 
 def render(listing: Listing[Any]) -> str:
-    """Gives a header and a line for each row. Nothing is an empty cell, lists are separated by blanks."""
+    """Return a header and a line a row. No value is an empty cell; lists are separated by blanks."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([item.name for item in listing.chosen])

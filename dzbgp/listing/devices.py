@@ -7,8 +7,8 @@ from ipaddress import IPv4Address
 from solders.pubkey import Pubkey
 
 from dzbgp.console.filters import Filter, word_filter
-from dzbgp.console.layout import DIM
-from dzbgp.console.words import BAD, GOOD
+from dzbgp.console.layout import BAD, DIM, GOOD
+from dzbgp.console.words import name_or_key
 from dzbgp.ledger.program.snapshot import Snapshot
 from dzbgp.listing.model import (
     BgpCounts,
@@ -18,7 +18,6 @@ from dzbgp.listing.model import (
     ages_of,
     arranged,
     field_name,
-    name_or_key,
     sorting,
     source_of,
 )
@@ -29,7 +28,7 @@ _NO_KEY = Pubkey.default()
 
 @dataclass(frozen=True, slots=True)
 class DeviceRow:
-    """A device with everything that it points to, and the counts of its activated users."""
+    """A device with the accounts that it refers to, and the counts of its activated users."""
 
     device: Device
     location: Location | None
@@ -42,13 +41,13 @@ class DeviceRow:
 
     @property
     def name(self) -> str:
-        """The device's code; one without a code goes by its key."""
+        """The device's code, or its key if it has no code."""
         return self.device.code or str(self.device.pubkey)
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceQuery:
-    """What is asked for; an empty filter lets everything pass."""
+    """The options of the command; an empty filter lets every row pass."""
 
     device: tuple[str, ...] = ()
     location: tuple[str, ...] = ()
@@ -62,14 +61,14 @@ class DeviceQuery:
 
 
 def has_publisher(device: Device) -> bool:
-    """Tells whether a metrics publisher was ever set: until then there is no key, or the owner's."""
+    """Return whether a metrics publisher was ever set: before, the account has no key, or the owner's."""
     return device.metrics_publisher_pk not in {_NO_KEY, device.owner}
 
 
 def list_devices(
     snapshot: Snapshot, query: DeviceQuery, held: Container[Pubkey] | None = None
 ) -> Listing[DeviceRow]:
-    """Gives the devices that `query` asks for, by code unless it says otherwise. Raises UsageError.
+    """Return the devices that `query` chooses, by default in the order of their codes. Raises UsageError.
 
     `held`: the keys that we can sign with; None: not known.
     """
@@ -112,7 +111,7 @@ def _row(device: Device, snapshot: Snapshot, held: Container[Pubkey] | None, cou
 
 
 def device_filters(query: DeviceQuery, rows: Sequence[DeviceRow]) -> list[Filter[DeviceRow]]:
-    """Gives the filters that `query` names."""
+    """Return the filters that `query` names."""
 
     def by_code(row: DeviceRow) -> tuple[str, ...]:
         return row.device.code, str(row.device.pubkey)

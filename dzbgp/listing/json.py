@@ -2,20 +2,20 @@
 
 import json
 from dataclasses import asdict
-from datetime import UTC
 from typing import Any
 
+from dzbgp.console.words import iso
 from dzbgp.listing.model import Listing, Source
 
 SCHEMA_VERSION = 1
 
 
 def render(listing: Listing[Any]) -> str:
-    """Gives the listing as indented JSON in plain ASCII, without a final newline.
+    """Return the listing as indented JSON in plain ASCII, without a final newline.
 
-    Every key is always there, whatever columns were chosen for tables; what has nothing to say is null. Keys
-    never disappear within a schema_version. Ages are seconds before `slot`, by the cluster's own slot rate.
-    `summary` counts the activated users of the rows; `total` is the number of rows without any filter.
+    Every key is always there, whatever --columns says; a key without a value is null. Keys are never removed
+    within a schema_version. Ages are seconds before `slot`, by the cluster's own slot rate. `summary` counts the
+    activated users of the rows; `total` is the number of rows without any filter.
     """
     document = origin(listing.source)
     document["stale_after_s"] = listing.source.stale_after_s
@@ -36,12 +36,12 @@ def render(listing: Listing[Any]) -> str:
 
 
 def origin(source: Source) -> dict[str, Any]:
-    """Gives the keys that every document begins with."""
+    """Return the keys that every document has first."""
     return {
         "schema_version": SCHEMA_VERSION,
         "env": source.env,
         "program_id": source.program_id,
         "slot": source.slot,
         "seconds_per_slot": source.seconds_per_slot,
-        "fetched_at": source.fetched_at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        "fetched_at": iso(source.fetched_at),
     }

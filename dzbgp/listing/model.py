@@ -1,4 +1,4 @@
-"""The model that every format prints: rows, what a field of a row is, and what was counted."""
+"""What every format of a listing prints: rows, the fields of a row, and counts."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from dzbgp.console.filters import loose
-from dzbgp.console.words import abbreviated
 from dzbgp.decision.policy import Clock
 from dzbgp.errors import UsageError
 from dzbgp.ledger.program.snapshot import Snapshot
@@ -15,7 +14,7 @@ from dzbgp.models.ledger import BgpStatus, User, UserStatus
 R = TypeVar("R")
 
 Value = str | int | float | bool | list[str] | None
-"""What JSON and CSV hold."""
+"""A value of JSON and CSV."""
 Styled = tuple[str, str]
 """Text for a terminal, and the name of its style."""
 
@@ -24,10 +23,10 @@ NOTHING = "-"
 
 @dataclass(frozen=True, slots=True)
 class Field(Generic[R]):
-    """One thing that is known of a row. Without a `title` it is in JSON and CSV only."""
+    """One field of a row. Without a `title` it is in JSON and CSV only."""
 
     name: str
-    """As JSON, CSV, --sort and --columns call it."""
+    """Its name in JSON, CSV, --sort and --columns."""
     value: Callable[[R], Value]
     title: str = ""
     text: Callable[[R], Styled] | None = None
@@ -35,20 +34,20 @@ class Field(Generic[R]):
     short: Callable[[R], str] | None = None
     """The same where space is scarce."""
     rank: int = 0
-    """When it goes to the second line of a row on a narrow terminal: 1 goes first, 0 stays."""
+    """When it leaves the row's line on a narrow terminal: 1 leaves first, 0 stays."""
     right: bool = False
     order: Callable[[R], Any] | None = None
-    """What rows are sorted by; None: the value. What is None itself comes last."""
+    """What rows are sorted by; None: the value. Rows without a value come last."""
 
     def shown(self, row: R) -> Styled:
-        """Gives the text for a terminal."""
+        """Return the text for a terminal."""
         if self.text is not None:
             return self.text(row)
         value = self.value(row)
         return (NOTHING if value is None or value == "" else str(value)), ""
 
     def key(self, row: R) -> Any:
-        """Gives what to sort by."""
+        """Return what to sort by."""
         key = self.order(row) if self.order else self.value(row)
         return key.casefold() if isinstance(key, str) else key
 
@@ -88,7 +87,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[R]):
-    """Everything that one reading command found."""
+    """The result of one command that reads the ledger."""
 
     noun: str
     """What a row is: `user` or `device`."""
@@ -105,35 +104,35 @@ class Listing(Generic[R]):
 
     @property
     def chosen(self) -> tuple[Field[R], ...]:
-        """The fields to show in tables and CSV, in the order they were asked for."""
+        """The fields of tables and CSV, in the order of --columns."""
         by_name = {item.name: item for item in self.fields}
         return tuple(by_name[name] for name in self.columns) or self.fields
 
     @property
     def titled(self) -> tuple[tuple[str, Field[R]], ...]:
-        """What a table shows: titles and fields. One without a title is shown only when it was asked for."""
+        """Titles and fields of a table. A field without a title is shown only if --columns names it."""
         return tuple((item.title or item.name, item) for item in self.chosen if item.title or self.columns)
 
 
 @dataclass(frozen=True, slots=True)
 class Ages:
-    """Slots as ages, by the cluster's own rate. `stale_after_s`: seconds after which a report is stale."""
+    """Turns slots into ages with the cluster's own rate. A report older than `stale_after_s` is stale."""
 
     clock: Clock
     stale_after_s: float
 
     def since(self, slot: int) -> float | None:
-        """Gives the seconds since `slot`, None for a slot that never was (0)."""
+        """Return the seconds since `slot`, None for a slot that never was (0)."""
         return round(self.clock.age_s(slot), 1) if slot else None
 
     def is_stale(self, user: User) -> bool:
-        """Tells whether an activated user's report is overdue; who was never reported is not stale."""
+        """Return whether an activated user's report is stale; a user that was never reported is not."""
         if user.status is not UserStatus.ACTIVATED or not user.last_bgp_reported_at:
             return False
         return self.clock.age_s(user.last_bgp_reported_at) > self.stale_after_s
 
     def count(self, users: Iterable[User]) -> BgpCounts:
-        """Counts the activated ones of `users`."""
+        """Count the activated ones of `users`."""
         active = [user for user in users if user.status is UserStatus.ACTIVATED]
         up, down = (sum(user.bgp_status is one for user in active) for one in (BgpStatus.UP, BgpStatus.DOWN))
         stale = sum(map(self.is_stale, active))
@@ -141,7 +140,7 @@ class Ages:
 
 
 def arranged(rows: Iterable[R], fields: Sequence[Field[R]], wanted: Sequence[tuple[str, bool]]) -> list[R]:
-    """Sorts by (field, descending), the first counts most. What has no value comes last either way."""
+    """Sort by (field, descending), the first field first. Rows without a value come last in both directions."""
     by_name = {item.name: item for item in fields}
     found = list(rows)
     for name, descending in reversed(wanted):
@@ -151,27 +150,22 @@ def arranged(rows: Iterable[R], fields: Sequence[Field[R]], wanted: Sequence[tup
     return found
 
 
-def name_or_key(text: str) -> str:
-    """Gives a name as it is; where a key stands for it, the key's two ends."""
-    return abbreviated(text) if len(text) > 32 else text  # noqa: PLR2004 - keys have 43 or 44 characters
-
-
 def sorting(text: Sequence[str], fields: Sequence[Field[R]]) -> list[tuple[str, bool]]:
-    """Gives (field, descending) of `NAME` and `-NAME`. Raises UsageError."""
+    """Return (field, descending) of `NAME` and `-NAME`. Raises UsageError."""
     return [(field_name("--sort", name.removeprefix("-"), fields), name.startswith("-")) for name in text]
 
 
 def field_name(option: str, text: str, fields: Sequence[Field[R]]) -> str:
-    """Gives the name of the field that is called so, by name or by its title in the table. Raises UsageError."""
+    """Return the name of the field that has this name or this title. Raises UsageError."""
     for item in fields:
         if loose(text) in {loose(item.name), loose(item.title)} - {""}:
             return item.name
     names = ", ".join(item.name for item in fields)
-    raise UsageError(f"{option}: {text!r} is no column; expected one of {names}")
+    raise UsageError(f"{option}: unknown column {text!r}: expected one of {names}")
 
 
 def source_of(snapshot: Snapshot, stale_after_s: float) -> Source:
-    """Says where and when `snapshot` was read."""
+    """Return where and when `snapshot` was read."""
     data = snapshot.data
     return Source(
         env=snapshot.env,
@@ -185,5 +179,5 @@ def source_of(snapshot: Snapshot, stale_after_s: float) -> Source:
 
 
 def ages_of(snapshot: Snapshot, stale_after_s: float) -> Ages:
-    """Gives the clock that turns the snapshot's slots into ages."""
+    """Return the clock that turns the snapshot's slots into ages."""
     return Ages(Clock(snapshot.data.slot, snapshot.data.seconds_per_slot), stale_after_s)

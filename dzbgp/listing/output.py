@@ -1,10 +1,10 @@
-"""Puts what a reading command has found on stdout, in the format that was asked for."""
+"""Puts a listing on stdout, in the format that was asked for."""
 
 import logging
 from typing import Any
 
 from dzbgp.console.formats import Format
-from dzbgp.console.stdout import printed, written
+from dzbgp.console.stdout import print_result, print_text
 from dzbgp.errors import ExitCode
 from dzbgp.listing import csv, json, table
 from dzbgp.listing.model import Listing
@@ -13,10 +13,9 @@ log = logging.getLogger(__name__)
 
 
 def deliver(listing: Listing[Any], output: Format) -> ExitCode:
-    """Prints a listing. Gives PARTIAL when it could not be printed."""
+    """Print a listing. Return PARTIAL if it could not be printed."""
     if output is Format.TABLE:
-        return printed(lambda console: table.render(listing, console))
+        return print_result(lambda console: table.render(listing, console))
     for note in listing.source.notes:
         log.warning("%s", note)
-    text = csv.render(listing) if output is Format.CSV else json.render(listing) + "\n"
-    return printed(lambda _: written(text))
+    return print_text(csv.render(listing) if output is Format.CSV else json.render(listing))

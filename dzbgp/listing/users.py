@@ -7,8 +7,8 @@ from ipaddress import IPv4Address
 from solders.pubkey import Pubkey
 
 from dzbgp.console.filters import Filter, addresses, word_filter
-from dzbgp.console.layout import DIM
-from dzbgp.console.words import BAD, GOOD, duration, rtt_text
+from dzbgp.console.layout import BAD, DIM, GOOD
+from dzbgp.console.words import duration, name_or_key, rtt_text
 from dzbgp.ledger.program.snapshot import Snapshot
 from dzbgp.listing.model import (
     NOTHING,
@@ -20,7 +20,6 @@ from dzbgp.listing.model import (
     ages_of,
     arranged,
     field_name,
-    name_or_key,
     sorting,
     source_of,
 )
@@ -31,7 +30,7 @@ _NO_KEY = Pubkey.default()
 
 @dataclass(frozen=True, slots=True)
 class UserRow:
-    """A user with everything that it points to. Ages are in seconds, None: never."""
+    """A user with the accounts that it refers to. Ages are in seconds, None: never."""
 
     user: User
     device: Device | None
@@ -45,31 +44,31 @@ class UserRow:
 
     @property
     def device_code(self) -> str:
-        """The device's code; one that is gone, or has none, goes by its key."""
+        """The device's code, or its key if the device is gone or has no code."""
         return (self.device.code if self.device else "") or str(self.user.device_pk)
 
     @property
     def location_code(self) -> str | None:
-        """The location's code; one without an account goes by its key."""
+        """The location's code, or its key if it has no account."""
         if self.device is None:
             return None
         return (self.location.code if self.location else "") or str(self.device.location_pk)
 
     @property
     def endpoint(self) -> str:
-        """The device's side of the tunnel: its public_ip unless the user says otherwise."""
+        """The device's end of the tunnel: its public_ip unless the user's account names another."""
         own = self.user.tunnel_endpoint
         return self.device.public_ip if own == _UNSET and self.device else own
 
     @property
     def has_own_endpoint(self) -> bool:
-        """Tells whether the tunnel ends elsewhere than at the device's public_ip."""
+        """Whether the tunnel ends at another address than the device's public_ip."""
         return self.device is None or self.endpoint != self.device.public_ip
 
 
 @dataclass(frozen=True, slots=True)
 class UserQuery:
-    """What is asked for; an empty filter lets everything pass."""
+    """The options of the command; an empty filter lets every row pass."""
 
     device: tuple[str, ...] = ()
     location: tuple[str, ...] = ()
@@ -84,7 +83,7 @@ class UserQuery:
 
 
 def list_users(snapshot: Snapshot, query: UserQuery) -> Listing[UserRow]:
-    """Gives the users that `query` asks for, by device and tunnel unless it says otherwise. Raises UsageError."""
+    """Return the users that `query` chooses, by default in the order of device and tunnel. Raises UsageError."""
     ages = ages_of(snapshot, query.stale_after_s)
     everyone = [_row(user, snapshot, ages) for user in snapshot.data.users.values()]
     order = sorting(query.sort, USER_FIELDS) or [("device", False), ("tunnel_id", False)]
@@ -123,7 +122,7 @@ def _row(user: User, snapshot: Snapshot, ages: Ages) -> UserRow:
 
 
 def _role(user: User, group: Pubkey) -> str:
-    """Says what a user is in a multicast group, as upstream's command line does: `S:`, `P:` or `S:P:`."""
+    """Return a user's role in a multicast group as upstream's command line shows it: `S:`, `P:` or `S:P:`."""
     return "S:" * (group in user.subscribers) + "P:" * (group in user.publishers)
 
 
@@ -175,7 +174,7 @@ _UNSET = "0.0.0.0"
 
 
 def age_text(age_s: float | None) -> str:
-    """Gives an age as people say it."""
+    """Return an age in words."""
     return "never" if age_s is None else duration(age_s)
 
 

@@ -15,14 +15,13 @@ from solders.pubkey import Pubkey
 
 from dzbgp.errors import ExitCode
 from dzbgp.models.decision import Action, Decision
-from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.ledger import LAMPORTS_PER_SOL, BgpStatus
 from dzbgp.models.report import Outcome, Report
 from dzbgp.models.session import DeviceResult, Observed
 from dzbgp.report.summary import LANDED
 
 Labels = TypeVar("Labels", bound=tuple[str, ...])
 
-LAMPORTS_PER_SOL = 1_000_000_000
 FLAPPING = 2
 """From so many transitions within the flap window on a user is said to flap: one is a change."""
 

@@ -13,6 +13,7 @@ from typing import NamedTuple, Self
 
 from solders.pubkey import Pubkey
 
+LAMPORTS_PER_SOL = 1_000_000_000
 NOMINAL_SECONDS_PER_SLOT = 0.4
 """Solana's slot time, for a cluster without samples of its own."""
 

@@ -1,4 +1,4 @@
-"""What became of a pass and of its writes."""
+"""The result of a pass and of its writes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ from dzbgp.models.session import DeviceReading
 
 
 class Outcome(StrEnum):
-    """What became of a submission."""
+    """The outcome of a write."""
 
     CONFIRMED = "confirmed"
     FINALIZED = "finalized"
@@ -23,7 +23,7 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Submission:
-    """What became of the write of one user. PENDING: it was sent and its fate is not known."""
+    """The outcome of the write of one user. PENDING: it was sent, and whether it landed is unknown."""
 
     user: Pubkey
     outcome: Outcome
@@ -31,14 +31,14 @@ class Submission:
     error: str | None = None
     slot: int | None = None
     seconds: float | None = None
-    """From the first signature until its fate was known, or nobody waited any longer; None: never signed."""
+    """Seconds from the first signature until its outcome was known or the wait ended; None: never signed."""
     status: BgpStatus | None = None
-    """What was to be written, which a later decision about the user may no longer say."""
+    """What was to be written; a later decision about the user may differ."""
 
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything that one pass found and did; each format of dzbgp/report prints this and nothing else."""
+    """Everything that one pass found and did; each format of dzbgp/report prints this only."""
 
     dry_run: bool
     env: str
@@ -52,12 +52,10 @@ class Report:
     transactions: int = 0
     rpc_requests: int = 0
     seconds_per_slot: float = NOMINAL_SECONDS_PER_SLOT
-    """The cluster's own recent rate: what an age in slots is in seconds."""
+    """The cluster's own recent rate, which turns slots into seconds."""
     transitions: Mapping[Pubkey, int] = field(default_factory=dict)
-    """How often each user's session went up or down within the flap window; who never did may be left out."""
+    """How often each user's session went up or down within the flap window; users with 0 may be left out."""
     memories: Mapping[Pubkey, UserMemory] = field(default_factory=dict)
-    """What is remembered, this pass included, of the users with transitions or something to do; that of others is not
-    kept.
-    """
+    """What is remembered, this pass included, of users with transitions or an action; of other users it is left out."""
     notes: tuple[str, ...] = ()
-    """Sentences that a person should read: accounts skipped, hosts ignored, low balances."""
+    """Sentences for a person: hosts ignored, low balances and the like."""

@@ -1,4 +1,4 @@
-"""Where the report goes: stdout, and as many files as were asked for, each in its format."""
+"""Delivers the report: to stdout, and to each file that was asked for in its format."""
 
 import contextlib
 import io
@@ -19,7 +19,7 @@ from dzbgp.models.report import Report
 log = logging.getLogger(__name__)
 
 _FILE_WIDTH = 200
-"""Columns of a table in a file, where there is no terminal to ask."""
+"""Columns of a table in a file."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +29,13 @@ class Destination:
     output: Output
     file: Path | None = None
     option: str = ""
-    """What the user has written, for messages."""
+    """What the user wrote, for messages."""
 
 
 def destinations(outputs: Sequence[str] | None, report_file: Path | None = None) -> tuple[Destination, ...]:
-    """Gives the places that --output and --report-file name: files first, stdout last. Raises UsageError.
+    """Return the places that --output and --report-file name: files first, stdout last. Raises UsageError.
 
-    Stdout gets the table when no --output names another format for it.
+    Stdout gets the table unless an --output names another format for it.
     """
     given = [_destination(text) for text in outputs or ()]
     if report_file is not None:
@@ -44,30 +44,32 @@ def destinations(outputs: Sequence[str] | None, report_file: Path | None = None)
     printed = [place for place in given if place.file is None]
     if len(printed) > 1:
         both = " and ".join(place.option for place in printed)
-        raise UsageError(f"{both}: stdout takes one format; expected a file for the others, FORMAT=FILE")
+        raise UsageError(f"{both}: stdout takes one format: give the others a file with FORMAT=FILE")
     seen: dict[Path, Destination] = {}
     for place in files:
         path = Path(os.path.realpath(place.file or ""))
         other = seen.setdefault(path, place)
         if other is not place:
-            raise UsageError(f"{other.option} and {place.option}: expected a file of its own for each")
+            raise UsageError(f"{other.option} and {place.option}: both name the same file: give each its own")
     return (*files, *(printed or [Destination(Output.TABLE)]))
 
 
 def check(places: Sequence[Destination]) -> None:
-    """Finds out before anything is written onchain that a report would have nowhere to go. Raises UsageError."""
+    """Test, before anything is written onchain, that every file can be written. Raises UsageError."""
     for place in places:
         if place.file is not None and not _can_be_written(place.file):
-            raise UsageError(f"{place.option}: expected a file in a directory that can be written to")
+            raise UsageError(
+                f"{place.option}: the file cannot be written: expected a file in a writable directory"
+            )
 
 
 def deliver(report: Report, places: Sequence[Destination], *, show_all: bool) -> bool:
-    """Saves and prints the report; says whether all went well.
+    """Save and print the report; return whether every destination has it.
 
-    Raises nothing: by now there may be writes, and they stay written.
+    Raises nothing: there may be writes by now, and they stay written.
     """
     try:
-        # All of them: one that fails does not keep the others from theirs.
+        # A destination that fails must not keep the report from the others.
         failed = [place for place in places if not _delivered(report, place, show_all=show_all)]
     except KeyboardInterrupt:
         log.error("interrupted while the report was printed; what the pass wrote is written")  # noqa: TRY400
@@ -83,7 +85,7 @@ def _delivered(report: Report, place: Destination, *, show_all: bool) -> bool:
     except Exception as error:
         log.debug("the report ended here", exc_info=True)
         log.error(  # noqa: TRY400 - one line
-            "%s: a fault of dzbgp's own (%s); --verbose shows where. Please report it. What the pass wrote is written",
+            "%s: internal error (%s); please report it. --verbose shows the traceback. What the pass wrote is written",
             place.option or "stdout",
             type(error).__name__,
         )
@@ -91,7 +93,7 @@ def _delivered(report: Report, place: Destination, *, show_all: bool) -> bool:
 
 
 def rendered(report: Report, output: Output, *, show_all: bool) -> str:
-    """Gives the report as text, without a final newline."""
+    """Return the report as text, without a final newline."""
     from dzbgp.report import json, markdown, table  # noqa: PLC0415
 
     match output:
@@ -125,9 +127,9 @@ def _destination(text: str) -> Destination:
         output = Output(name)
     except ValueError:
         known = ", ".join(repr(each.value) for each in Output)
-        raise UsageError(f"{option}: {name!r} is no format; expected one of {known}") from None
+        raise UsageError(f"{option}: unknown format {name!r}: expected one of {known}") from None
     if equals and not path:
-        raise UsageError(f"{option}: expected a file after the equals sign")
+        raise UsageError(f"{option}: the file is missing: expected FORMAT=FILE")
     return Destination(output, Path(path) if equals else None, option)
 
 
@@ -142,11 +144,11 @@ def _print(report: Report, output: Output, *, show_all: bool) -> bool:
             for note in report.notes:
                 log.warning("%s", note)
         text = rendered(report, output, show_all=show_all)
-        # Markdown and HTML know such references; JSON is plain ASCII.
+        # Markdown and HTML have such references; JSON is plain ASCII.
         encoding = sys.stdout.encoding or "utf-8"
         typer.echo(text.encode(encoding, "xmlcharrefreplace").decode(encoding))
     except BrokenPipeError:
-        # Whoever read the report has seen enough of it.
+        # The reader, such as `head`, has seen enough.
         forget(sys.stdout)
     except OSError as error:
         log.error("stdout: the report could not be printed: %s", error.strerror)  # noqa: TRY400 - one line
@@ -156,7 +158,7 @@ def _print(report: Report, output: Output, *, show_all: bool) -> bool:
 
 
 def _save(text: str, place: Destination, file: Path) -> bool:
-    """Replaces `file` as a whole: nobody reads half a report."""
+    """Replace `file` as a whole, so that nobody reads half a report."""
     fresh = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         fresh.write_text(text + "\n", encoding="utf-8")

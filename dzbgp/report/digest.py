@@ -1,6 +1,6 @@
-"""What every format for people tells alike: which users and devices go where, and the sentences about them.
+"""What every format for people shows: users and devices by section, and the sentences about them.
 
-Text from devices is in here as it came; each format makes it safe for what it prints on.
+Text from devices is unchanged here; each format makes it safe for its own output.
 """
 
 from collections.abc import Iterator
@@ -19,7 +19,7 @@ from dzbgp.report.summary import LANDED, Totals, totals
 
 
 class Tone(StrEnum):
-    """How a result sounds: done, bad, or not known yet."""
+    """Whether a result is good, bad, or not known yet."""
 
     GOOD = "good"
     BAD = "bad"
@@ -37,7 +37,7 @@ class Transaction:
 
     @property
     def result(self) -> str:
-        """What became of it, in a word; more than one only if its users fared differently."""
+        """Its outcome in one word; more than one only if its users have different outcomes."""
         return ", ".join(sorted(self.outcomes))
 
     @property
@@ -50,7 +50,7 @@ class Transaction:
 
 @dataclass(frozen=True, slots=True)
 class UnknownGroup:
-    """Users of one host that nothing is known of, all for the same reason."""
+    """Users of one host whose state is unknown for the same reason."""
 
     device: str
     users: int
@@ -99,16 +99,16 @@ class Digest:
         if counted.devices == counted.devices_failed + counted.devices_unmatched:
             return "Nothing to write: no device gave a credible answer"
         if counted.held:
-            return "Nothing to write but what is held"
+            return "Nothing to write except what is held"
         return "Nothing to write"
 
     @property
     def why_held(self) -> str:
-        """What it means that users are held, and what to do about it."""
+        """Why users are held, and what to do about it."""
         written = "would be" if self.report.dry_run else "was"
         return (
             f"{amount(len(self.held), 'user')}. Too many would turn Down at once, so nothing {written} written "
-            "about them. If it is true, --force writes it."
+            "for them. If it is correct, --force writes it."
         )
 
     @cached_property
@@ -124,7 +124,7 @@ class Digest:
         }
 
     def result(self, decision: Decision) -> tuple[str, Tone]:
-        """Gives the number of the write's transaction, and a word when that is not the whole story."""
+        """Return the number of the write's transaction, with a word if it did not land."""
         submission = self.report.submissions.get(decision.observation.user.pubkey)
         if submission is None:
             return "not sent", Tone.OPEN
@@ -135,15 +135,15 @@ class Digest:
         return f"{number} {submission.outcome.value}".strip(), tone
 
     def left_out(self) -> list[tuple[str, str, str]]:
-        """Gives name, result and cause of every host without a credible answer."""
+        """Return name, result and cause of every host without a credible answer."""
         return [
-            (host_name(reading), reading.result.value, reading.error or "no cause is known")
+            (host_name(reading), reading.result.value, reading.error or "the cause is unknown")
             for reading in self.report.devices
             if reading.result is not DeviceResult.OK
         ]
 
     def failed_writes(self) -> list[tuple[Pubkey, str, str]]:
-        """Gives user, device and cause of every write that failed, or of which is known why it is pending."""
+        """Return user, device and cause of every write that failed, or is pending for a known reason."""
         devices = {item.observation.user.pubkey: device_name(item) for item in self.report.decisions}
         return [
             (submission.user, devices.get(submission.user, "-"), _fate(submission))
@@ -153,7 +153,7 @@ class Digest:
         ]
 
     def unknown(self) -> list[UnknownGroup]:
-        """Gives the users that nothing is known of, by host and reason. A host left out tells its cause itself."""
+        """Return the users whose state is unknown, by host and reason; a failed host has its own section."""
         groups: dict[tuple[str, str], list[Decision]] = {}
         for decision in self.report.decisions:
             if decision.observation.observed is Observed.UNKNOWN:
@@ -169,7 +169,7 @@ class Digest:
         return found
 
     def facts(self) -> Iterator[str]:
-        """Gives the totals, each in a few words."""
+        """Yield the totals, each in a few words."""
         counted = self.totals
         hosts = numbered((counted.devices_failed, "failed"), (counted.devices_unmatched, "unmatched"))
         yield amount(counted.devices, "device") + (f" ({', '.join(hosts)})" if hosts else "")
@@ -186,7 +186,7 @@ class Digest:
 
 
 def importance(decision: Decision) -> tuple[bool, bool, str, int]:
-    """Gives what to sort users by: what differs first, Down before Up, then by device and tunnel."""
+    """Return a key to sort users by: changes first, Down before Up, then by device and tunnel."""
     user = decision.observation.user
     return (
         decision.status is user.bgp_status,
@@ -197,17 +197,17 @@ def importance(decision: Decision) -> tuple[bool, bool, str, int]:
 
 
 def device_name(decision: Decision) -> str:
-    """Gives the device's code; one without a code is known by its key."""
+    """Return the device's code, or its key if it has no code."""
     device = decision.observation.device
     return device.code or abbreviated(str(device.pubkey))
 
 
 def host_name(reading: DeviceReading) -> str:
-    """Gives the host's name, with the device's code where that is another."""
+    """Return the host's name, with the device's code if it differs."""
     code = reading.device.code if reading.device else ""
     return f"{reading.host} ({code})" if code and code != reading.host else reading.host
 
 
 def _fate(submission: Submission) -> str:
-    error = submission.error or "no cause is known"
+    error = submission.error or "the cause is unknown"
     return error if submission.outcome is Outcome.FAILED else f"{submission.outcome.value}: {error}"

@@ -1,16 +1,16 @@
 """The report for machines: schema_version 1.
 
-Every key is always there; one that has nothing to say is null, 0, false or an empty list. Keys are added only
-with a new schema_version, and never disappear within one.
+Every key is always there; a key without a value is null, 0, false or an empty list. Within a schema_version keys
+are added, and never removed or renamed.
 """
 
 import json
 from collections import Counter
-from datetime import UTC, datetime
 from typing import Any
 
 from solders.pubkey import Pubkey
 
+from dzbgp.console.words import iso
 from dzbgp.models.decision import Decision
 from dzbgp.models.report import Report, Submission
 from dzbgp.models.session import DeviceReading
@@ -20,13 +20,13 @@ SCHEMA_VERSION = 1
 
 
 def render(report: Report) -> str:
-    """Gives the report as indented JSON in plain ASCII, without a final newline.
+    """Return the report as indented JSON in plain ASCII, without a final newline.
 
-    - `started_at` is UTC in whole seconds, `2026-03-01T12:00:00Z`, which jq's `fromdate` reads as it is.
+    - `started_at` is UTC in whole seconds, `2026-03-01T12:00:00Z`, which jq's `fromdate` reads.
     - `devices`: `sessions` counts all BGP neighbors of the host, users' and others; `established` those that
-      are up; `users` the decisions about that device as seen from that host.
-    - `users`: `status` is the verdict, null when there is none. `result`, `signature` and `error` tell what
-      became of the write; all are null when nothing was sent.
+      are up; `users` the decisions about that device.
+    - `users`: `status` is what was decided, null where the state is unknown. `result`, `signature` and `error` are
+      the outcome of the write; all are null where nothing was sent.
     - `summary`: `up` and `down` count the users by `status`, whatever the `action`; `to_submit` and `held`
       count by `action`; `submitted` is what was confirmed or finalized, while a write that is pending is in
       neither `submitted` nor `failed`; `devices_failed` counts the failed and the suspect.
@@ -40,7 +40,7 @@ def render(report: Report) -> str:
         "env": report.env,
         "program_id": report.program_id,
         "slot": report.slot,
-        "started_at": _iso(report.started_at),
+        "started_at": iso(report.started_at),
         "duration_s": round(float(report.duration_s), 3),
         "devices": [_device(reading, users_of) for reading in report.devices],
         "users": [
@@ -50,10 +50,6 @@ def render(report: Report) -> str:
         "summary": summary(report),
     }
     return json.dumps(document, indent=2, allow_nan=False)
-
-
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def _device(reading: DeviceReading, users_of: Counter[tuple[str, Pubkey]]) -> dict[str, Any]:

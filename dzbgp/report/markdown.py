@@ -1,20 +1,19 @@
 """The report as GitHub-flavored Markdown, for the summary of a CI step.
 
-A step's summary may have 1 MiB and is not shown at all when it is larger, so each part has its bound, and says
-what it left out.
+GitHub shows no summary larger than 1 MiB, so each part has a bound, and says how much it leaves out.
 """
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import UTC
 
-from dzbgp.console.words import amount, one_line, rtt_text
+from dzbgp.console.words import amount, moment, rtt_text
+from dzbgp.errors import one_line
 from dzbgp.models.decision import Action, Decision
 from dzbgp.models.report import Report
 from dzbgp.report.digest import Digest, Tone, device_name
 
 _FOLD_FROM = 30
-"""A list with more rows than this is folded."""
+"""A longer list is folded."""
 _KB = 1000
 _CHANGES_BYTES, _HELD_BYTES, _OTHERS_BYTES = 400 * _KB, 150 * _KB, 100 * _KB
 _LIST_BYTES = 60 * _KB
@@ -27,33 +26,32 @@ _LINK = re.compile(r"(://)|(?i:(?<=www)\.)")
 
 
 def render(report: Report, *, show_all: bool = False) -> str:
-    """Gives the report as Markdown, without a final newline; users that nothing is done about only with `show_all`.
+    """Return the report as Markdown, without a final newline; with `show_all` also users without an action.
 
-    What comes from devices is escaped: it is neither markup nor HTML, ends no cell and becomes no link.
+    Text from devices is escaped: it cannot be markup or HTML, end a cell or become a link.
     """
-    return "\n\n".join(_Sections(report).blocks(show_all=show_all))
+    return "\n\n".join(_MarkdownSections(report).blocks(show_all=show_all))
 
 
 def escaped(text: str) -> str:
-    """Gives text from outside as Markdown that shows exactly this text, on one line, in a table's cell too."""
+    """Return text from outside as Markdown that shows exactly this text, on one line, also in a table's cell."""
     plain = _SPECIAL.sub(r"\\\g<0>", one_line(text))
     plain = _ENTITY.sub(lambda found: _ENTITIES[found[0]], plain)
     return _LINK.sub(lambda found: "&#58;//" if found[1] else "&#46;", plain)
 
 
-class _Sections:
-    """The sections of one report; one with nothing to say has no blocks."""
+class _MarkdownSections:
+    """The sections of one report; an empty section has no blocks."""
 
     def __init__(self, report: Report) -> None:
         self._report = report
         self._digest = Digest(report)
 
     def blocks(self, *, show_all: bool) -> Iterator[str]:
-        """Gives paragraphs, tables and lists, to be separated by blank lines."""
+        """Yield paragraphs, tables and lists, to be separated by blank lines."""
         report, digest = self._report, self._digest
-        moment = f"{report.started_at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
         yield f"## dzbgp: {digest.headline}"
-        yield " · ".join([digest.kind, escaped(report.env), f"slot {report.slot}", moment])
+        yield " · ".join([digest.kind, escaped(report.env), f"slot {report.slot}", moment(report.started_at)])
         yield f"**{' · '.join(map(escaped, digest.facts()))}**"
         if digest.changes:
             yield f"### Changes: {amount(len(digest.changes), 'user')}"
@@ -67,7 +65,7 @@ class _Sections:
         yield from _listed("Notes", map(escaped, report.notes))
         yield from self._transactions()
         if show_all and digest.others:
-            yield f"### Not to be written: {amount(len(digest.others), 'user')}"
+            yield f"### No write due: {amount(len(digest.others), 'user')}"
             yield from self._users(digest.others, _OTHERS_BYTES)
 
     def _users(self, decisions: Sequence[Decision], room: int, *, results: bool = False) -> Iterator[str]:
@@ -110,7 +108,7 @@ class _Sections:
         groups = self._digest.unknown()
         if groups:
             number = sum(group.users for group in groups)
-            yield f"### Left as they are: {amount(number, 'user')} that nothing is known of"
+            yield f"### Unchanged: {amount(number, 'user')} with unknown state"
             rows = ([escaped(item.device), f"{item.users:,}", escaped(item.cause)] for item in groups)
             yield from _table(["Device", "Users", "Why"], rows, len(groups), _LIST_BYTES)
 
@@ -136,7 +134,7 @@ def _change(decision: Decision) -> str:
 def _table(
     titles: Sequence[str], rows: Iterable[Sequence[str]], number: int, room: int, *, fold: bool = True
 ) -> Iterator[str]:
-    """Gives a table of `number` rows in at most `room` bytes, folded when it is long."""
+    """Yield a table of `number` rows in at most `room` bytes, folded if it is long."""
     lines = [_row(titles), _row(["---"] * len(titles))]
     fitting = _fitting(map(_row, rows), room)
     lines += fitting
@@ -170,7 +168,7 @@ def _fitting(lines: Iterable[str], room: int) -> list[str]:
 
 def _left_out(number: int) -> Iterator[str]:
     if number:
-        yield f"_… and {number:,} more: a step's summary has no room for them, `--output json=FILE` has all._"
+        yield f"_… and {number:,} more that do not fit into the summary of a CI step: `--output json=FILE` has all._"
 
 
 def _folded(title: str, blocks: Iterable[str]) -> Iterator[str]:

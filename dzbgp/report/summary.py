@@ -1,4 +1,4 @@
-"""What every format counts alike: the numbers of a pass, and the words for them."""
+"""The numbers of a pass, which every format shows, and its exit code."""
 
 from collections import Counter
 from dataclasses import dataclass
@@ -17,17 +17,16 @@ NOT_CREDIBLE = frozenset({DeviceResult.FAILED, DeviceResult.SUSPECT})
 class Totals:
     """The numbers of one pass.
 
-    `up` and `down` count verdicts: the users that belong Up or Down by what this pass saw and by the rules,
-    whether that is onchain already, is written now, failed to be written or is held. So they are the same in
-    a dry run and in a real one, and together with `undecided` they make `users`.
+    `up` and `down` count the users by the status that this pass decided, whether that is onchain already, is
+    written now, could not be written or is held. So a dry run and a real one have the same numbers.
     """
 
     devices: int
-    """Hosts that the pass was about, whatever became of them."""
+    """All hosts of the pass."""
     devices_failed: int
-    """Devices that gave no answer, or none that is credible (suspect)."""
+    """Devices without an answer, or without a credible one (suspect)."""
     devices_unmatched: int
-    """Hosts that are no device of the ledger; they failed at nothing and are not in `devices_failed`."""
+    """Hosts that match no device of the ledger; they are not in `devices_failed`."""
     users: int
     up: int
     down: int
@@ -38,21 +37,21 @@ class Totals:
     failed: int
     """Writes that failed."""
     pending: int
-    """Writes that were sent and whose fate is not known."""
+    """Writes that were sent and whose outcome is unknown."""
     held: int
     transactions: int
     rpc_requests: int
     skipped: dict[str, int]
-    """How many users nothing is done about, by the reason word; the most frequent first."""
+    """The number of users without an action by reason word, the most frequent first."""
 
     @property
     def unsent(self) -> int:
-        """Writes that were due and that nothing is known of; in a dry run that is all of them."""
+        """Writes that were due and not sent; in a dry run that is all of them."""
         return self.to_submit - self.submitted - self.failed - self.pending
 
 
 def totals(report: Report) -> Totals:
-    """Counts what `report` holds."""
+    """Count what is in `report`."""
     results = Counter(reading.result for reading in report.devices)
     verdicts = Counter(decision.status for decision in report.decisions)
     actions = Counter(decision.action for decision in report.decisions)
@@ -79,7 +78,7 @@ def totals(report: Report) -> Totals:
 
 
 def summary(report: Report) -> dict[str, int]:
-    """Gives the numbers of the JSON report's `summary`, which the history keeps too."""
+    """Return the numbers of the JSON report's `summary`, which the state file keeps too."""
     counted = totals(report)
     return {
         "devices": counted.devices,
@@ -97,10 +96,10 @@ def summary(report: Report) -> dict[str, int]:
 
 
 def exit_code_of(report: Report, *, changes_count: bool, delivered: bool = True) -> ExitCode:
-    """Gives the exit code of a pass.
+    """Return the exit code of a pass.
 
-    `changes_count`: a dry run that finds something to write says so. `delivered`: the report has reached where it
-    should go.
+    `changes_count`: a dry run with something to write returns CHANGES_PENDING. `delivered`: the report has reached
+    every destination.
     """
     counts = totals(report)
     undone = any(decision.reason in {"no-signer", "stale-ledger"} for decision in report.decisions)

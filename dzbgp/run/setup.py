@@ -20,10 +20,9 @@ from dzbgp.fleet.shard import Shard
 from dzbgp.ledger.events import OnFetch
 from dzbgp.ledger.networks import Network, network
 from dzbgp.ledger.session import LedgerSession, SessionOptions
-from dzbgp.ledger.submit.preflight import LAMPORTS_PER_SOL
 from dzbgp.ledger.submit.signers import Signers, default_paths, load_signers
 from dzbgp.ledger.submit.submitter import SubmitOptions
-from dzbgp.models.ledger import Device
+from dzbgp.models.ledger import LAMPORTS_PER_SOL, Device
 from dzbgp.run.request import PassOptions, RunRequest
 from dzbgp.state.lock import state_lock
 from dzbgp.state.store import History

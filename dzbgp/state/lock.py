@@ -49,7 +49,7 @@ def _acquire(descriptor: int, state: Path, wait_s: float) -> None:
         except BlockingIOError:
             if time.monotonic() >= deadline:
                 raise StateLockedError(
-                    f"--state {state}: {_holder(descriptor)}; nothing was written"
+                    f"--state {state}: {holder(descriptor)}; nothing was written"
                 ) from None
             time.sleep(_POLL_S)
         except OSError as error:
@@ -62,15 +62,16 @@ def _acquire(descriptor: int, state: Path, wait_s: float) -> None:
 
 def _sign(descriptor: int) -> None:
     """Says who holds the lock. A full disk is no reason to hold it namelessly any less."""
-    holder = {"pid": os.getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
+    signature = {"pid": os.getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
     with contextlib.suppress(OSError):
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(holder).encode(), 0)
+        os.pwrite(descriptor, json.dumps(signature).encode(), 0)
 
 
-def _holder(descriptor: int) -> str:
+def holder(descriptor: int) -> str:
+    """Return who holds the lock, as far as its file says."""
     try:
-        holder = json.loads(os.pread(descriptor, 1000, 0))
-        return f"another run has it: pid {holder['pid']}, since {holder['since']}"
+        found = json.loads(os.pread(descriptor, 1000, 0))
+        return f"another run has it: pid {int(found['pid'])}, since {str(found['since'])[:40]}"
     except (ValueError, KeyError, TypeError):
         return "another run has it"

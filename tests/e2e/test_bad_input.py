@@ -39,16 +39,19 @@ def refused(done: Done, code: int, *words: str) -> None:
             ["--rpc-url: invalid URL 'ftp://ledger': expected http:// or https://"],
         ),
         (["--program-id", "xyz"], ["--program-id: invalid key 'xyz'"]),
-        (["--refresh-interval", "6 hours"], ["--refresh-interval", "'6 hours' is no duration", "6h"]),
-        (["--refresh-interval", "-5m"], ["--refresh-interval", "'-5m' is no duration"]),
-        (["--submit-timeout", "soon"], ["--submit-timeout", "'soon' is no duration"]),
+        (["--refresh-interval", "6 hours"], ["--refresh-interval", "invalid duration '6 hours'", "6h"]),
+        (["--refresh-interval", "-5m"], ["--refresh-interval", "invalid duration '-5m'"]),
+        (["--submit-timeout", "soon"], ["--submit-timeout", "invalid duration 'soon'"]),
         (["--workers", "0"], ["--workers", "greater than or equal to 1"]),
         (["--workers", "many"], ["--workers", "valid integer"]),
         (["--output", "yaml"], ["--output", "'yaml'", "'table', 'json'"]),
         (["--commitment", "processed"], ["--commitment", "'confirmed', 'finalized'"]),
         (["--filter", "metro"], ["--filter: 'metro' is no filter; expected KEY=VALUE"]),
-        (["--report-file", "/no/where/r.json"], ["--report-file /no/where/r.json: expected a file"]),
-        (["--report-file", "/"], ["--report-file /: expected a file"]),
+        (
+            ["--report-file", "/no/where/r.json"],
+            ["--report-file /no/where/r.json: the file cannot be written"],
+        ),
+        (["--report-file", "/"], ["--report-file /: the file cannot be written"]),
         (["--lab", "--rpc-url", "http://localhost"], ["--rpc-url does not go with --lab"]),
         (["--lab", "--keypair", "id.json"], ["--keypair does not go with --lab"]),
         (["--lab", "--program-id", "x"], ["--program-id does not go with --lab"]),
@@ -65,7 +68,10 @@ def test_a_wrong_option_is_one_line_and_exit_code_2(
 
 def test_a_wrong_environment_variable_is_named(tmp_path: Path) -> None:
     refused(
-        dzbgp(tmp_path, "run", DZBGP_REFRESH_INTERVAL="often"), 2, "DZBGP_REFRESH_INTERVAL", "'often' is no"
+        dzbgp(tmp_path, "run", DZBGP_REFRESH_INTERVAL="often"),
+        2,
+        "DZBGP_REFRESH_INTERVAL",
+        "invalid duration 'often'",
     )
 
 

@@ -46,7 +46,7 @@ def test_the_table_says_what_fails_and_what_to_do_about_it(lab: E2eLab, tmp_path
     assert done.out.startswith("dzbgp check · localnet · ")
     lines = done.out.splitlines()
     (at,) = [n for n, line in enumerate(lines) if line.startswith(f"  fail     {AILING[0]}: api: ")]
-    assert lines[at + 1].strip().startswith("→ on the device look at ")
+    assert lines[at + 1].strip().startswith("→ on the device check ")
     assert lines[-1].startswith("Not ready (exit code 3) · 2 fail · 1 warning · ")
     assert "\x1b" not in done.out
 

@@ -49,9 +49,9 @@ def test_formats_can_come_from_the_environment(lab: E2eLab, tmp_path: Path) -> N
 @pytest.mark.parametrize(
     ("outputs", "message"),
     [
-        (["html=/no/where/r.html"], "--output html=/no/where/r.html: expected a file in a directory"),
+        (["html=/no/where/r.html"], "--output html=/no/where/r.html: the file cannot be written"),
         (["json", "html"], "stdout takes one format"),
-        (["pdf=r.pdf"], "'pdf' is no format"),
+        (["pdf=r.pdf"], "unknown format 'pdf'"),
     ],
 )
 def test_a_report_without_a_place_is_found_out_before_anything_is_written(

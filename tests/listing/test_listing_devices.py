@@ -159,7 +159,7 @@ def test_a_filter_leaves_exactly_what_matches(
 def test_a_name_that_nothing_has_is_a_usage_error(ledger: Ledger, option: str) -> None:
     done = invoke(ledger, "devices", option, "nope")
     assert done.exit_code == 2
-    assert done.stderr.startswith(f"error: {option}: 'nope' is not known; expected ")
+    assert done.stderr.startswith(f"error: {option}: unknown name 'nope': expected ")
     assert done.stderr.count("\n") == 1
 
 

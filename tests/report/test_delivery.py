@@ -45,12 +45,12 @@ def test_the_report_file_is_one_more_json_file() -> None:
     [
         (["json", "markdown"], "--output json and --output markdown: stdout takes one format"),
         (["table", "table"], "stdout takes one format"),
-        (["pdf"], "--output pdf: 'pdf' is no format; expected one of 'table', 'json', 'markdown', 'html'"),
-        (["=r.html"], "'' is no format"),
-        (["html="], "--output html=: expected a file after the equals sign"),
+        (["pdf"], "--output pdf: unknown format 'pdf': expected one of 'table', 'json', 'markdown', 'html'"),
+        (["=r.html"], "unknown format ''"),
+        (["html="], "--output html=: the file is missing: expected FORMAT=FILE"),
         (
             ["html=r", "json=./r"],
-            "--output html=r and --output json=./r: expected a file of its own for each",
+            "--output html=r and --output json=./r: both name the same file: give each its own",
         ),
     ],
 )
@@ -62,7 +62,7 @@ def test_outputs_that_make_no_sense_are_usage_errors(outputs: list[str], message
 
 @pytest.mark.parametrize("path", ["/no/where/r.html", "/", "/dev/null"])
 def test_a_file_that_could_not_be_written_is_found_out_before_the_pass(path: str) -> None:
-    with pytest.raises(UsageError, match=f"--output html={path}: expected a file in a directory"):
+    with pytest.raises(UsageError, match=f"--output html={path}: the file cannot be written"):
         check(destinations([f"html={path}"]))
 
 
@@ -105,7 +105,7 @@ def test_a_fault_of_a_format_does_not_end_a_run_that_has_written(
 
     monkeypatch.setattr(html, "render", broken)
     assert not deliver(mixed(dry_run=False), destinations([f"html={tmp_path / 'r'}"]), show_all=False)
-    assert "a fault of dzbgp's own (KeyError)" in caplog.messages[-1]
+    assert "internal error (KeyError)" in caplog.messages[-1]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -147,10 +147,10 @@ def test_a_bar_is_filled_from_end_to_end() -> None:
 def test_held_failures_unknown_and_notes_are_told() -> None:
     document = Checked(render(mixed(dry_run=False)))
     for fact in (
-        "HELD", "Too many would turn Down at once, so nothing was written about them.",
+        "HELD", "Too many would turn Down at once, so nothing was written for them.",
         "it is another device: router-id 192.0.2.9 in vrf1",
         "the program refused it: Custom(8), NotAllowed [not the metrics publisher]",
-        "3 users that nothing is known of", "2 accounts could not be read and were skipped.", signature(3),
+        "3 users with unknown state", "2 accounts could not be read and were skipped.", signature(3),
     ):  # fmt: skip
         assert fact in document.text
 

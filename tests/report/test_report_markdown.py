@@ -76,9 +76,9 @@ def test_the_sections_have_their_order() -> None:
         "🛑 HELD",
         "❌ Devices left out: 3",
         "❌ Writes that did not go through: 1",
-        "Left as they are: 3 users that nothing is known of",
+        "Unchanged: 3 users with unknown state",
         "Notes",
-        "Not to be written: 6 users",
+        "No write due: 6 users",
     ]
 
 
@@ -90,7 +90,7 @@ def test_unchanged_users_appear_only_when_all_are_asked_for() -> None:
 
 def test_held_users_are_loud() -> None:
     held = section(render(mixed(dry_run=False)), "🛑 HELD")
-    assert "> **2 users. Too many would turn Down at once, so nothing was written about them." in held
+    assert "> **2 users. Too many would turn Down at once, so nothing was written for them." in held
     assert len(KEY.findall(held)) == 2
 
 

@@ -75,7 +75,7 @@ def test_a_change_without_an_rtt_has_a_dash_in_its_column() -> None:
 def test_the_changes_come_first_then_held_then_failed_then_unknown_then_totals(width: int) -> None:
     text = printed(mixed(dry_run=False), width)
     titles = ["Wrote 3 of 5 users: 1 failed, 1 pending", "Transactions", "HELD: 2 users", "Devices left out",
-              "Writes that did not go through", "Left as they are: 3 users", "Notes",
+              "Writes that did not go through", "Unchanged: 3 users", "Notes",
               "5 devices"]  # fmt: skip
     places = [text.index(title) for title in titles]
     assert places == sorted(places)
@@ -97,7 +97,7 @@ def test_unchanged_users_appear_only_when_all_are_asked_for(width: int) -> None:
     assert calm not in printed(mixed(dry_run=True), width)
     everything = printed(mixed(dry_run=True), width, show_all=True)
     assert calm in everything
-    assert "Not to be written: 6 users" in everything
+    assert "No write due: 6 users" in everything
     assert "3 unchanged" in printed(mixed(dry_run=True), width)
 
 
@@ -186,7 +186,7 @@ def test_a_device_with_many_ambiguous_users_has_one_line() -> None:
 def test_held_users_are_loud_in_a_dry_run_and_in_a_real_one() -> None:
     for dry_run, words in ((True, "nothing would be written"), (False, "nothing was written")):
         text = as_one_line(printed(mixed(dry_run=dry_run), 120))
-        assert f"HELD: 2 users. Too many would turn Down at once, so {words} about them." in text
+        assert f"HELD: 2 users. Too many would turn Down at once, so {words} for them." in text
         assert "2 HELD" in text
 
 

@@ -1,4 +1,4 @@
-"""An audit: what to look at, and the way through it."""
+"""One audit: read the ledger, ask the devices of an inventory, return what is odd."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from dzbgp.fleet.shard import Shard
 from dzbgp.models.session import DeviceReading
 
 if TYPE_CHECKING:
-    from dzbgp.diagnostics.audit.findings import Audit, Evidence
+    from dzbgp.diagnostics.audit.findings import Audit, AuditInput
     from dzbgp.ledger.networks import Network
 
 
@@ -44,10 +44,10 @@ class AuditRequest:
 
 
 def run_audit(request: AuditRequest, stderr: "Console") -> "Audit":
-    """Reads the ledger and, with an inventory, the devices; gives what is odd. Raises a DzbgpError."""
+    """Read the ledger and, with an inventory, the devices; return what is odd. Raises a DzbgpError."""
     from dzbgp.console.logs import silence_retry_logs  # noqa: PLC0415
     from dzbgp.diagnostics.audit.devices import audit  # noqa: PLC0415
-    from dzbgp.diagnostics.audit.findings import AuditRules, Evidence  # noqa: PLC0415 - slow
+    from dzbgp.diagnostics.audit.findings import AuditInput, AuditRules  # noqa: PLC0415 - slow
     from dzbgp.ledger.program.snapshot import take_snapshot  # noqa: PLC0415
     from dzbgp.ledger.submit.signers import load_signers  # noqa: PLC0415
     from dzbgp.listing.devices import DeviceQuery, list_devices  # noqa: PLC0415
@@ -59,7 +59,7 @@ def run_audit(request: AuditRequest, stderr: "Console") -> "Audit":
     rules = AuditRules(
         request.down_for_s, request.stale_after_s, documentation_is_martian=net.name != "localnet"
     )
-    evidence = Evidence(snapshot, rules, held=held)
+    evidence = AuditInput(snapshot, rules, held=held)
     if request.device or request.contributor:
         query = DeviceQuery(device=request.device, contributor=request.contributor)
         chosen = list_devices(snapshot, query)
@@ -71,7 +71,7 @@ def run_audit(request: AuditRequest, stderr: "Console") -> "Audit":
 
 
 def _network(request: AuditRequest) -> "Network":
-    """Gives the network to look at: an inventory made of one ledger is of no use on another."""
+    """Return the network to look at: an inventory made of one ledger is of no use on another."""
     from dzbgp.ledger.networks import network  # noqa: PLC0415 - slow
 
     named = None
@@ -85,9 +85,9 @@ def _network(request: AuditRequest) -> "Network":
 
 
 def _ask_fleet(
-    inventory: Path, request: AuditRequest, net: "Network", evidence: "Evidence", stderr: "Console"
+    inventory: Path, request: AuditRequest, net: "Network", evidence: "AuditInput", stderr: "Console"
 ) -> "Sequence[DeviceReading]":
-    """Asks the devices of the inventory for their neighbors, and judges the answers as a run would."""
+    """Ask the devices of the inventory for their neighbors, and assess the answers as a run does."""
     from dzbgp.console.progress import progress_bar  # noqa: PLC0415
     from dzbgp.decision.resolver import judge, users_by_device  # noqa: PLC0415
     from dzbgp.eos.tls import Verification  # noqa: PLC0415 - slow

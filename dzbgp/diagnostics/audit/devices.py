@@ -1,4 +1,4 @@
-"""What is odd about devices: their publishers, and the neighbors that they show."""
+"""What is odd about devices: their publishers and their neighbors."""
 
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
@@ -8,16 +8,16 @@ from solders.pubkey import Pubkey
 
 from dzbgp.console.words import amount
 from dzbgp.decision.resolver import bounds
-from dzbgp.diagnostics.audit.findings import Audit, Evidence, Finding, Kind, ordered
+from dzbgp.diagnostics.audit.findings import Audit, AuditInput, Finding, FindingKind, ordered
 from dzbgp.diagnostics.audit.users import active_users, audit_users
 from dzbgp.listing.devices import has_publisher
 from dzbgp.listing.model import source_of
 from dzbgp.models.ledger import Device, DeviceStatus, User, UserStatus
 from dzbgp.models.session import DeviceReading, DeviceResult, Neighbor
 
-# Where users' tunnels are. Sessions with other devices and with carriers have addresses elsewhere.
+# The range of users' tunnels. Sessions with other devices and with carriers have other addresses.
 _TUNNELS = IPv4Network("169.254.0.0/16")
-_AT_WORK = frozenset(
+_IN_SERVICE = frozenset(
     {
         DeviceStatus.ACTIVATED,
         DeviceStatus.DRAINED,
@@ -28,8 +28,8 @@ _AT_WORK = frozenset(
 _IPV4_BITS = 32
 
 
-def audit(evidence: Evidence) -> Audit:
-    """Looks for everything that is odd."""
+def audit(evidence: AuditInput) -> Audit:
+    """Return everything that is odd."""
     devices = [item for item in evidence.snapshot.data.devices.values() if evidence.covers(item.pubkey)]
     asked = None
     if evidence.readings is not None:
@@ -48,8 +48,8 @@ def _name(device: Device) -> str:
     return device.code or str(device.pubkey)
 
 
-def _audit_publishers(evidence: Evidence, devices: Sequence[Device]) -> Iterator[Finding]:
-    """Finds devices that nobody can report for; of keys that are not here, only those that the fleet needs."""
+def _audit_publishers(evidence: AuditInput, devices: Sequence[Device]) -> Iterator[Finding]:
+    """Find devices that nobody can report for; a missing key counts only for a device of the fleet."""
     fleet = {device.pubkey for device in devices}
     if evidence.readings is not None:
         fleet = {reading.device.pubkey for reading in evidence.readings if reading.device}
@@ -57,38 +57,38 @@ def _audit_publishers(evidence: Evidence, devices: Sequence[Device]) -> Iterator
     for user in active_users(evidence):
         waiting[user.device_pk] += 1
     for device in devices:
-        if device.status not in _AT_WORK:
+        if device.status not in _IN_SERVICE:
             continue
         key, users = str(device.pubkey), amount(waiting[device.pubkey], "activated user")
         publisher = device.metrics_publisher_pk
         if not has_publisher(device):
             detail = f"No metrics publisher was ever set for it; nobody can report its {users}."
-            yield Finding(Kind.NO_PUBLISHER, key, _name(device), detail)
+            yield Finding(FindingKind.NO_PUBLISHER, key, _name(device), detail)
         elif evidence.held is not None and publisher not in evidence.held and device.pubkey in fleet:
-            detail = f"The key of its metrics publisher {publisher} is not among --keypair; it has {users}."
-            yield Finding(Kind.PUBLISHER_NOT_HELD, key, _name(device), detail)
+            detail = f"The key of its metrics publisher {publisher} is not in --keypair; it has {users}."
+            yield Finding(FindingKind.PUBLISHER_NOT_HELD, key, _name(device), detail)
 
 
-def _audit_fleet(evidence: Evidence) -> Iterator[Finding]:
-    """Compares the neighbors that devices show with the users of the ledger."""
+def _audit_fleet(evidence: AuditInput) -> Iterator[Finding]:
+    """Compare the neighbors that devices show with the users of the ledger."""
     owners = _by_address(evidence.snapshot.data.users)
     for reading in evidence.readings or ():
         device = reading.device
         if reading.result is DeviceResult.UNMATCHED or device is None:
             if evidence.scope is None:
-                detail = f"It could not be compared: {reading.error or 'it is no device of the ledger'}."
-                yield Finding(Kind.HOST_UNMATCHED, reading.host, None, detail)
+                detail = f"It could not be compared: {reading.error or 'it is not a device of the ledger'}."
+                yield Finding(FindingKind.HOST_UNMATCHED, reading.host, None, detail)
         elif not evidence.covers(device.pubkey):
             continue
         elif reading.result is not DeviceResult.OK:
-            detail = f"Host {reading.host} could not be compared: {reading.error or 'no cause is known'}."
-            yield Finding(Kind.DEVICE_NOT_READ, str(device.pubkey), _name(device), detail)
+            detail = f"Host {reading.host} could not be compared: {reading.error or 'the cause is unknown'}."
+            yield Finding(FindingKind.DEVICE_NOT_READ, str(device.pubkey), _name(device), detail)
         else:
             yield from _audit_neighbors(evidence, reading, device, owners)
 
 
 def _audit_neighbors(
-    evidence: Evidence, reading: DeviceReading, device: Device, owners: Mapping[int, Sequence[User]]
+    evidence: AuditInput, reading: DeviceReading, device: Device, owners: Mapping[int, Sequence[User]]
 ) -> Iterator[Finding]:
     for neighbor in reading.neighbors:
         address = _tunnel_address(neighbor)
@@ -100,19 +100,22 @@ def _audit_neighbors(
             continue
         shown = f"Neighbor {neighbor.address} in {neighbor.vrf} ({_state(neighbor)})"
         if here:
-            kind = Kind.LEFTOVER_NEIGHBOR
+            kind = FindingKind.LEFTOVER_NEIGHBOR
             detail = f"{shown} belongs to user {here[0].pubkey}, which is {here[0].status.label}."
         elif users:
             other = evidence.snapshot.data.devices.get(users[0].device_pk)
-            kind, place = Kind.FOREIGN_NEIGHBOR, (other.code if other else "") or str(users[0].device_pk)
+            kind, place = (
+                FindingKind.FOREIGN_NEIGHBOR,
+                (other.code if other else "") or str(users[0].device_pk),
+            )
             detail = f"{shown} belongs to user {users[0].pubkey} of device {place}."
         else:
-            kind, detail = Kind.UNKNOWN_NEIGHBOR, f"{shown} belongs to no user of the ledger."
+            kind, detail = FindingKind.UNKNOWN_NEIGHBOR, f"{shown} belongs to no user of the ledger."
         yield Finding(kind, neighbor.address, _name(device), detail)
 
 
 def _by_address(users: Mapping[Pubkey, User]) -> dict[int, list[User]]:
-    """Gives the users by what may be their neighbor's address, for tunnels of a sane size."""
+    """Return the users by every address that their neighbor can have, for tunnels of a plausible size."""
     owners: defaultdict[int, list[User]] = defaultdict(list)
     for user in users.values():
         net = user.tunnel_net

@@ -1,6 +1,6 @@
 """What is odd across the ledger and, where devices were asked, the fleet.
 
-Pure: no I/O, no clock of its own. Nothing here is written anywhere: a finding is for a person to look at.
+Pure: no I/O, no clock of its own. A finding is for a person to look at: no decision depends on it.
 """
 
 from collections.abc import Container, Sequence
@@ -15,13 +15,13 @@ from dzbgp.models.session import DeviceReading
 
 
 class Severity(StrEnum):
-    """ERROR: something can't work as it is. WARNING: somebody should look."""
+    """ERROR: it cannot work as it is. WARNING: a person should look at it."""
 
     ERROR = "error"
     WARNING = "warning"
 
 
-class Kind(StrEnum):
+class FindingKind(StrEnum):
     """What is odd."""
 
     DEVICE_GONE = "device-gone"
@@ -46,45 +46,45 @@ class Kind(StrEnum):
 
     @property
     def words(self) -> str:
-        """What is odd, in words."""
+        """The title of its section."""
         return _TITLES[self]
 
 
 _ERRORS = frozenset(
     {
-        Kind.DEVICE_GONE,
-        Kind.NOT_RENDERED,
-        Kind.DUPLICATE_TUNNEL_ID,
-        Kind.TUNNEL_OVERLAP,
-        Kind.NO_PUBLISHER,
+        FindingKind.DEVICE_GONE,
+        FindingKind.NOT_RENDERED,
+        FindingKind.DUPLICATE_TUNNEL_ID,
+        FindingKind.TUNNEL_OVERLAP,
+        FindingKind.NO_PUBLISHER,
     }
 )
 _TITLES = {
-    Kind.DEVICE_GONE: "Users whose device is gone",
-    Kind.NOT_RENDERED: "Users that the controller renders no neighbor for",
-    Kind.DUPLICATE_TUNNEL_ID: "Users that share a tunnel_id on their device",
-    Kind.TUNNEL_OVERLAP: "Users whose tunnel nets overlap",
-    Kind.NO_PUBLISHER: "Devices without a metrics publisher",
-    Kind.PUBLISHER_NOT_HELD: "Devices whose publisher's key is not here",
-    Kind.NEVER_UP: "Activated users that were never Up",
-    Kind.DOWN_LONG: "Users that have been Down for long",
-    Kind.STALE_REPORT: "Users whose report is stale",
-    Kind.UNKNOWN_NEIGHBOR: "Neighbors that belong to no user",
-    Kind.FOREIGN_NEIGHBOR: "Neighbors that belong to a user of another device",
-    Kind.LEFTOVER_NEIGHBOR: "Neighbors of users that are not activated",
-    Kind.DEVICE_NOT_READ: "Devices that gave no credible answer",
-    Kind.HOST_UNMATCHED: "Hosts that are no device of the ledger",
+    FindingKind.DEVICE_GONE: "Users whose device does not exist",
+    FindingKind.NOT_RENDERED: "Users that the controller renders no neighbor for",
+    FindingKind.DUPLICATE_TUNNEL_ID: "Users that share a tunnel_id on their device",
+    FindingKind.TUNNEL_OVERLAP: "Users whose tunnel nets overlap",
+    FindingKind.NO_PUBLISHER: "Devices without a metrics publisher",
+    FindingKind.PUBLISHER_NOT_HELD: "Devices whose publisher's key is not available",
+    FindingKind.NEVER_UP: "Activated users that were never Up",
+    FindingKind.DOWN_LONG: "Users that have been Down for a long time",
+    FindingKind.STALE_REPORT: "Users whose report is stale",
+    FindingKind.UNKNOWN_NEIGHBOR: "Neighbors that belong to no user",
+    FindingKind.FOREIGN_NEIGHBOR: "Neighbors that belong to a user of another device",
+    FindingKind.LEFTOVER_NEIGHBOR: "Neighbors of users that are not activated",
+    FindingKind.DEVICE_NOT_READ: "Devices that gave no credible answer",
+    FindingKind.HOST_UNMATCHED: "Hosts that are not a device of the ledger",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One odd thing. `subject` is the key of a user or of a device, a neighbor's address, or a host's name."""
+    """One thing that is odd. `subject` is the key of a user or of a device, a neighbor's address, or a host's name."""
 
-    kind: Kind
+    kind: FindingKind
     subject: str
     device: str | None
-    """The code of the device that it is about; one that is gone goes by its key."""
+    """The code of its device, or the key if the device does not exist."""
     detail: str
     """One sentence."""
 
@@ -101,43 +101,43 @@ class AuditRules:
     down_for_s: float = 24 * 3600
     stale_after_s: float = 12 * 3600
     documentation_is_martian: bool = True
-    """False where networks are made up of the ranges for documentation, as those of a lab are."""
+    """False where a network uses the ranges reserved for documentation, as the lab does."""
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """Everything that an audit looks at."""
+class AuditInput:
+    """What an audit looks at."""
 
     snapshot: Snapshot
     rules: AuditRules
     scope: frozenset[Pubkey] | None = None
-    """The devices that it is about; None: all, and users of devices that are gone."""
+    """The devices to look at; None: all, and users of devices that do not exist."""
     held: Container[Pubkey] | None = None
-    """The keys that we can sign with; None: not known."""
+    """The keys that can sign here; None: not known."""
     readings: Sequence[DeviceReading] | None = None
-    """What the fleet's devices answered, judged; None: they were not asked."""
+    """What the devices answered, with its credibility assessed; None: they were not asked."""
 
     def covers(self, device: Pubkey) -> bool:
-        """Tells whether the audit is about a device."""
+        """Return whether the audit looks at this device."""
         return self.scope is None or device in self.scope
 
 
 @dataclass(frozen=True, slots=True)
 class Audit:
-    """What an audit found; the findings in the order of their kinds, then by device."""
+    """The result of an audit; the findings in the order of their kinds, then by device."""
 
     source: Source
     users: int
-    """How many activated users were looked at."""
+    """The number of activated users in scope."""
     devices: int
     devices_read: int | None
-    """How many devices gave a credible answer; None: none was asked."""
+    """The number of devices with a credible answer; None: none was asked."""
     findings: tuple[Finding, ...]
 
 
 def ordered(findings: Sequence[Finding]) -> tuple[Finding, ...]:
-    """Sorts by severity and kind, then by device and subject."""
-    kinds = list(Kind)
+    """Sort by severity and kind, then by device and subject."""
+    kinds = list(FindingKind)
     return tuple(
         sorted(
             findings,

@@ -7,20 +7,17 @@ from itertools import groupby
 
 from rich.console import Console
 
-from dzbgp.console.layout import Line, Lines, Paper
-from dzbgp.console.words import amount
-from dzbgp.diagnostics.audit.findings import Audit, Finding, Severity
+from dzbgp.console.layout import LOUD, TITLE, Line, Lines, Terminal
+from dzbgp.console.words import amount, name_or_key
+from dzbgp.diagnostics.audit.findings import Audit, Severity
 from dzbgp.listing.json import origin
-from dzbgp.listing.model import name_or_key
 from dzbgp.listing.table import heading, noted
 
-_TITLE = "bold"
-_STYLE = {Severity.ERROR: "bold red", Severity.WARNING: "bold"}
-_FULL_KEYS_FROM = 160
+_STYLE = {Severity.ERROR: LOUD, Severity.WARNING: TITLE}
 
 
 def render_json(audit: Audit) -> str:
-    """Gives the audit as indented JSON in plain ASCII, without a final newline; schema_version 1.
+    """Return the audit as indented JSON in plain ASCII, without a final newline; schema_version 1.
 
     `devices_read` is the number of credible answers, null where no device was asked. `summary` counts by
     severity, `kinds` by kind.
@@ -52,28 +49,23 @@ def render_json(audit: Audit) -> str:
 
 
 def render_table(audit: Audit, console: Console) -> None:
-    """Prints the audit on `console`, a section for each kind of finding; no line is wider than the console."""
-    console.print(Lines(list(_lines(audit, Paper.of(console)))), soft_wrap=True)
+    """Print the audit on `console`, a section for each kind of finding; no line is wider than the console."""
+    console.print(Lines(list(_lines(audit, Terminal.of(console)))), soft_wrap=True)
 
 
-def _lines(audit: Audit, paper: Paper) -> Iterator[Line]:
-    yield from heading("dzbgp audit", audit.source, paper)
+def _lines(audit: Audit, terminal: Terminal) -> Iterator[Line]:
+    yield from heading("dzbgp audit", audit.source, terminal)
     yield []
     for kind, group in groupby(audit.findings, key=lambda item: item.kind):
         items = list(group)
-        yield from paper.paragraph(
-            f"{kind.words}: {len(items):,} ({kind.value}, {kind.severity.value})", "", _STYLE[kind.severity]
+        title = f"{kind.words}: {len(items):,} ({kind.value}, {kind.severity.value})"
+        yield from terminal.paragraph(title, style=_STYLE[kind.severity])
+        yield from terminal.listed(
+            [(name_or_key(item.device or "-"), terminal.key(item.subject), item.detail) for item in items]
         )
-        yield from paper.listed([_row(item, paper) for item in items])
         yield []
-    yield from noted(audit.source.notes, paper)
-    yield from paper.joined(_totals(audit), _TITLE)
-
-
-def _row(item: Finding, paper: Paper) -> tuple[str, str, str]:
-    device = paper.clean(name_or_key(item.device or "-"))
-    subject = item.subject if paper.width >= _FULL_KEYS_FROM else name_or_key(item.subject)
-    return device, paper.clean(subject), paper.clean(item.detail)
+    yield from noted(audit.source.notes, terminal)
+    yield from terminal.joined(_totals(audit), TITLE)
 
 
 def _totals(audit: Audit) -> Iterator[str]:
@@ -81,7 +73,7 @@ def _totals(audit: Audit) -> Iterator[str]:
     yield f"{amount(audit.users, 'activated user')} on {amount(audit.devices, 'device')}"
     yield "no device was asked" if audit.devices_read is None else f"{audit.devices_read:,} answered"
     if not audit.findings:
-        yield "nothing odd"
+        yield "nothing is odd"
     for severity in Severity:
         if severities[severity]:
             yield amount(severities[severity], severity.value)

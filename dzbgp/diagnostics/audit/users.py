@@ -7,12 +7,12 @@ from ipaddress import IPv4Address, IPv4Network
 from dzbgp.console.words import abbreviated, duration
 from dzbgp.decision.policy import Clock
 from dzbgp.decision.resolver import overlapping
-from dzbgp.diagnostics.audit.findings import AuditRules, Evidence, Finding, Kind
+from dzbgp.diagnostics.audit.findings import AuditInput, AuditRules, Finding, FindingKind
 from dzbgp.models.ledger import BgpStatus, User, UserStatus
 
 _UNSET = "0.0.0.0"
 _POINT_TO_POINT = 31
-# What the controller takes for martian (malbeclabs/doublezero, 2026-08). 198.18.0.0/15 is not among it.
+# What the controller treats as martian (malbeclabs/doublezero, 2026-08). 198.18.0.0/15 is not in the list.
 _MARTIAN = tuple(
     map(
         IPv4Network,
@@ -32,8 +32,8 @@ _MARTIAN = tuple(
 _DOCUMENTATION = tuple(map(IPv4Network, ("192.0.2.0/24", "198.51.100.0/24", "203.0.113.0/24")))
 
 
-def active_users(evidence: Evidence) -> list[User]:
-    """Gives the activated users that the audit is about."""
+def active_users(evidence: AuditInput) -> list[User]:
+    """Return the activated users in the scope of the audit."""
     return [
         user
         for user in evidence.snapshot.data.users.values()
@@ -41,27 +41,27 @@ def active_users(evidence: Evidence) -> list[User]:
     ]
 
 
-def audit_users(evidence: Evidence) -> Iterator[Finding]:
-    """Finds what is odd about activated users."""
+def audit_users(evidence: AuditInput) -> Iterator[Finding]:
+    """Find what is odd about activated users."""
     data = evidence.snapshot.data
     clock = Clock(data.slot, data.seconds_per_slot)
     users = active_users(evidence)
     for user in users:
         if user.device_pk not in data.devices:
             yield _finding(
-                evidence, Kind.DEVICE_GONE, user, f"Its device {user.device_pk} is not on the ledger."
+                evidence, FindingKind.DEVICE_GONE, user, f"Its device {user.device_pk} is not on the ledger."
             )
             continue
         reasons = list(_not_rendered(user, evidence.rules))
         if reasons:
             detail = f"The controller renders no neighbor for it: {', '.join(reasons)}."
-            yield _finding(evidence, Kind.NOT_RENDERED, user, detail)
+            yield _finding(evidence, FindingKind.NOT_RENDERED, user, detail)
         yield from _reports(evidence, user, clock)
     yield from _shared_tunnel_ids(evidence, users)
     yield from _overlaps(evidence, users)
 
 
-def _finding(evidence: Evidence, kind: Kind, user: User, detail: str) -> Finding:
+def _finding(evidence: AuditInput, kind: FindingKind, user: User, detail: str) -> Finding:
     device = evidence.snapshot.data.devices.get(user.device_pk)
     return Finding(kind, str(user.pubkey), (device.code if device else "") or str(user.device_pk), detail)
 
@@ -76,7 +76,7 @@ def _not_rendered(user: User, rules: AuditRules) -> Iterator[str]:
     elif _is_martian(user.dz_ip, rules):
         yield f"its dz_ip {user.dz_ip} is martian"
     if user.tunnel_net.prefix_len != _POINT_TO_POINT:
-        yield f"its tunnel_net {user.tunnel_net} is no /31"
+        yield f"its tunnel_net {user.tunnel_net} is not a /31"
 
 
 def _is_martian(address: str, rules: AuditRules) -> bool:
@@ -84,8 +84,8 @@ def _is_martian(address: str, rules: AuditRules) -> bool:
     return any(IPv4Address(address) in net for net in nets)
 
 
-def _reports(evidence: Evidence, user: User, clock: Clock) -> Iterator[Finding]:
-    """Compares what was reported of a user with how long ago it was."""
+def _reports(evidence: AuditInput, user: User, clock: Clock) -> Iterator[Finding]:
+    """Compare a user's last report with its age."""
     rules, up_at, reported_at = evidence.rules, user.last_bgp_up_at, user.last_bgp_reported_at
     reported_s, up_s = clock.age_s(reported_at), clock.age_s(up_at)
     if not up_at and user.bgp_status is not BgpStatus.UP:
@@ -94,16 +94,16 @@ def _reports(evidence: Evidence, user: User, clock: Clock) -> Iterator[Finding]:
             if reported_at
             else "It was never Up: nothing was ever reported about it."
         )
-        yield _finding(evidence, Kind.NEVER_UP, user, detail)
+        yield _finding(evidence, FindingKind.NEVER_UP, user, detail)
     elif user.bgp_status is BgpStatus.DOWN and up_s > rules.down_for_s:
         detail = f"It is Down, and was last reported Up {duration(up_s)} ago."
-        yield _finding(evidence, Kind.DOWN_LONG, user, detail)
+        yield _finding(evidence, FindingKind.DOWN_LONG, user, detail)
     if reported_at and reported_s > rules.stale_after_s:
         detail = f"It was last reported {duration(reported_s)} ago, as {user.bgp_status.label}."
-        yield _finding(evidence, Kind.STALE_REPORT, user, detail)
+        yield _finding(evidence, FindingKind.STALE_REPORT, user, detail)
 
 
-def _shared_tunnel_ids(evidence: Evidence, users: list[User]) -> Iterator[Finding]:
+def _shared_tunnel_ids(evidence: AuditInput, users: list[User]) -> Iterator[Finding]:
     sharing: defaultdict[object, list[User]] = defaultdict(list)
     for user in users:
         if user.tunnel_id:
@@ -114,14 +114,14 @@ def _shared_tunnel_ids(evidence: Evidence, users: list[User]) -> Iterator[Findin
             detail = (
                 f"Its tunnel_id {user.tunnel_id} is that of {others} too: the controller renders only one."
             )
-            yield _finding(evidence, Kind.DUPLICATE_TUNNEL_ID, user, detail)
+            yield _finding(evidence, FindingKind.DUPLICATE_TUNNEL_ID, user, detail)
 
 
-def _overlaps(evidence: Evidence, users: list[User]) -> Iterator[Finding]:
+def _overlaps(evidence: AuditInput, users: list[User]) -> Iterator[Finding]:
     everyone = evidence.snapshot.data.users.values()
     rivals = overlapping(user for user in everyone if user.status is UserStatus.ACTIVATED)
     for user in users:
         rival = rivals.get(user.pubkey)
         if rival is not None:
             detail = f"Its tunnel net {user.tunnel_net} overlaps {rival.tunnel_net} of user {rival.pubkey}."
-            yield _finding(evidence, Kind.TUNNEL_OVERLAP, user, detail)
+            yield _finding(evidence, FindingKind.TUNNEL_OVERLAP, user, detail)

@@ -1,1 +1,4 @@
-"""What a run needs, tested and explained one by one; nothing is written, anywhere."""
+"""Everything a run needs, tested one by one, with a remedy for each failure; nothing is written, anywhere.
+
+Start with `checks.run_check`; one module a subject (inventory, ledger, keys, state, devices) does the tests.
+"""

@@ -1,4 +1,4 @@
-"""One check, the whole story: inventory, ledger, keys, state, devices. What fails ends only what rests on it."""
+"""One check: inventory, ledger, keys, state, devices. A failure skips only the tests that depend on it."""
 
 import contextlib
 import logging
@@ -15,9 +15,9 @@ from dzbgp.console.logs import silence_retry_logs
 from dzbgp.console.progress import progress_bar
 from dzbgp.decision.resolver import users_by_device
 from dzbgp.diagnostics.check.devices import check_device, check_verification
-from dzbgp.diagnostics.check.findings import CheckReport, Finding, Findings, Section
 from dzbgp.diagnostics.check.keys import check_publishers, load_keys, publishers_of
 from dzbgp.diagnostics.check.ledger import LedgerState, check_ledger
+from dzbgp.diagnostics.check.results import CheckReport, CheckResult, CheckResults, CheckSection
 from dzbgp.diagnostics.check.state import check_state
 from dzbgp.eos.probe import Probe, Step
 from dzbgp.errors import ExitCode, InventoryError, UsageError
@@ -26,22 +26,21 @@ from dzbgp.fleet.inventory.connection import CONNECTION
 from dzbgp.fleet.load import load_inventory
 from dzbgp.ledger.errors import LedgerError
 from dzbgp.ledger.networks import Network, network
-from dzbgp.ledger.submit.preflight import LAMPORTS_PER_SOL
 from dzbgp.ledger.submit.signers import Signers
-from dzbgp.models.ledger import Device, ProgramData
+from dzbgp.models.ledger import LAMPORTS_PER_SOL, Device, ProgramData
 from dzbgp.run.request import RunRequest
 from dzbgp.run.setup import default_state, fleet_options, prepared
 from dzbgp.tasks.probe import probe
 
-_INVENTORY_HINT = "put it right; `dzbgp inventory --output DIR` makes one of the ledger"
+_INVENTORY_HINT = "correct it; `dzbgp inventory --output DIR` makes one from the ledger"
 _Matched = Mapping[str, Device | None]
 
 
 def run_check(request: RunRequest, stderr: Console) -> CheckReport:
-    """Looks at everything that a run with this request needs. Raises a DzbgpError for options that make no sense."""
+    """Test everything that a run with this request needs. Raises a DzbgpError for invalid options."""
     silence_retry_logs()
     started_at, started = datetime.now(UTC), time.monotonic()
-    inventory = Findings(Section.INVENTORY)
+    inventory = CheckResults(CheckSection.INVENTORY)
     with contextlib.ExitStack() as stack:
         request, net = _prepared(request, inventory, stack)
         fleet = _fleet(request, inventory)
@@ -77,12 +76,12 @@ def run_check(request: RunRequest, stderr: Console) -> CheckReport:
                     ledger.data.tenants if ledger.data else {},
                     identity_check=request.identity_check,
                 )
-    findings = (*inventory, *ledger.found, *keys, *keys_of_fleet, *state, *devices)
-    return CheckReport(net.name, str(net.program_id), started_at, time.monotonic() - started, findings)
+    results = (*inventory, *ledger.found, *keys, *keys_of_fleet, *state, *devices)
+    return CheckReport(net.name, str(net.program_id), started_at, time.monotonic() - started, results)
 
 
 def _prepared(
-    request: RunRequest, found: Findings, stack: contextlib.ExitStack
+    request: RunRequest, found: CheckResults, stack: contextlib.ExitStack
 ) -> tuple[RunRequest, Network]:
     if request.inventory is not None or request.lab:
         try:
@@ -91,7 +90,7 @@ def _prepared(
             found.fail(str(request.inventory), "parses", str(error), _INVENTORY_HINT, ExitCode.USAGE)
             request = replace(request, inventory=None)
     else:
-        detail = "none was given"
+        detail = "no inventory was given"
         hint = (
             "give a directory with hosts.yaml, a Nornir configuration file, or dz://NETWORK with --inventory"
         )
@@ -100,7 +99,7 @@ def _prepared(
     return request, net
 
 
-def _fleet(request: RunRequest, found: Findings) -> Fleet | None:
+def _fleet(request: RunRequest, found: CheckResults) -> Fleet | None:
     if request.inventory is None:
         return None
     subject = str(request.inventory)
@@ -109,7 +108,7 @@ def _fleet(request: RunRequest, found: Findings) -> Fleet | None:
     except UsageError as error:
         found.fail(subject, "parses", str(error), _INVENTORY_HINT, ExitCode.USAGE)
     except LedgerError as error:
-        hint = "it is made of the ledger: see below what is wrong there"
+        hint = "it is made from the ledger: see the ledger section below"
         found.fail(subject, "parses", str(error), hint, ExitCode.COULD_NOT_RUN)
     else:
         if fleet.hosts:
@@ -119,14 +118,14 @@ def _fleet(request: RunRequest, found: Findings) -> Fleet | None:
     return None
 
 
-def _match(fleet: Fleet | None, data: ProgramData | None, found: Findings) -> _Matched:
-    """Gives the hosts to ask, and the device of each: as a run those that are one, without a ledger all."""
+def _match(fleet: Fleet | None, data: ProgramData | None, found: CheckResults) -> _Matched:
+    """Return the hosts to ask and the device of each: the matched hosts, or all hosts if the ledger cannot be read."""
     if fleet is None:
         return {}
     hint = "name the host as the device's code, or set its data dz_device to the device's code or pubkey"
     if data is None:
-        detail = "not known, because the ledger could not be read; all hosts are asked"
-        found.warn("hosts", "devices", detail, "see below what is wrong with the ledger")
+        detail = "unknown, because the ledger could not be read; all hosts are asked"
+        found.warn("hosts", "devices", detail, "see the ledger section below")
         return dict.fromkeys(fleet.hosts)
     try:
         matched = fleet.match(data.devices)
@@ -135,7 +134,7 @@ def _match(fleet: Fleet | None, data: ProgramData | None, found: Findings) -> _M
         return {}
     for host, device in matched.items():
         if device is None:
-            detail = "it is none of the program's devices, and is not asked"
+            detail = "it matches no device of the program, and is not asked"
             found.fail(host, "device", detail, hint, ExitCode.PARTIAL)
     known = {host: device for host, device in matched.items() if device is not None}
     found.ok("hosts", "devices", f"{len(known)} of {len(matched)} are devices of the ledger")
@@ -154,21 +153,21 @@ def _payers(fleet: Fleet | None, data: ProgramData, signers: Signers | None) -> 
 
 def _publishers(
     request: RunRequest, matched: _Matched, signers: Signers | None, ledger: LedgerState
-) -> Findings:
+) -> CheckResults:
     if signers is None:
-        return Findings(Section.KEYS)
+        return CheckResults(CheckSection.KEYS)
     publishers = publishers_of(device for device in matched.values() if device is not None)
     low = int(request.low_balance_sol * LAMPORTS_PER_SOL)
     return check_publishers(publishers, signers, ledger.balances, low, ledger.minimum)
 
 
-def _state(request: RunRequest, net: Network) -> list[Finding]:
+def _state(request: RunRequest, net: Network) -> list[CheckResult]:
     return list(check_state(request.state or default_state(net, request.shard), net.program_id))
 
 
 @contextmanager
 def _quiet_ledger() -> Iterator[None]:
-    """Keeps what the findings tell out of the log; DEBUG has it all the same."""
+    """Keep what the results say out of the log; DEBUG logs it as well."""
     logger = logging.getLogger("dzbgp.ledger")
     level = logger.level
     if logging.getLogger("dzbgp").getEffectiveLevel() > logging.DEBUG:

@@ -1,4 +1,4 @@
-"""Says of one device how far one comes with it, and what to do where that ends."""
+"""Tests how far a connection to one device gets, and what to do where it fails."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,7 +7,7 @@ from nornir.core.inventory import ConnectionOptions
 from solders.pubkey import Pubkey
 
 from dzbgp.decision.resolver import judge, vrf_of
-from dzbgp.diagnostics.check.findings import Findings, Section
+from dzbgp.diagnostics.check.results import CheckResults, CheckSection
 from dzbgp.eos.probe import Probe, Step
 from dzbgp.eos.tls import is_verified, transport_of, unverified
 from dzbgp.errors import ExitCode
@@ -15,7 +15,7 @@ from dzbgp.models.ledger import Device, Tenant, User
 from dzbgp.models.session import DeviceReading, DeviceResult
 
 _SLOW_SHARE = 0.5
-"""A device that takes more of its timeout is slow."""
+"""A device that uses more than this share of its timeout is slow."""
 
 READ_ONLY_USER = (
     "a read-only user is enough; in EOS: `aaa authorization commands all default local`, `role dzbgp`, "
@@ -23,23 +23,23 @@ READ_ONLY_USER = (
     "`username dzbgp privilege 1 role dzbgp secret ...`, and here optional_args: force_no_enable: true"
 )
 _NAMED = (
-    "put right the inventory's username and password, or DZBGP_EOS_USERNAME and DZBGP_EOS_PASSWORD (or "
+    "correct the inventory's username and password, or DZBGP_EOS_USERNAME and DZBGP_EOS_PASSWORD (or "
     "DZBGP_EOS_PASSWORD_FILE, DZBGP_EOS_PASSWORD_COMMAND)"
 )
 HINTS = {
-    "cluster": "look at the Dask cluster: its workers need dzbgp[dask], the inventory's files and a way to the devices",
-    "settings": "put right platform and extras of the host's connection_options: napalm",
-    "reachable": "check hostname and port, the way there, and on the device `management api http-commands` "
-    "(`no shutdown`, and `vrf MGMT` where management has a VRF)",
-    "tls": "name the device's CA (--tls-ca-file), give the device a certificate for this "
-    "hostname, and check that the port is the one of https",
-    "api": "on the device look at `show management api http-commands`; a slow one needs a longer timeout in extras",
+    "cluster": "check the Dask cluster: its workers need dzbgp[dask], the inventory and a network path to the devices",
+    "settings": "correct platform and extras of the host's connection_options: napalm",
+    "reachable": "check hostname and port, the network path, and on the device `management api http-commands` "
+    "(`no shutdown`, and `vrf MGMT` if management has its own VRF)",
+    "tls": "name the device's CA (--tls-ca-file), install a certificate for this hostname on the device, "
+    "and check that the port is that of HTTPS",
+    "api": "on the device check `show management api http-commands`; a slow device needs a longer timeout in extras",
     "credentials": f"{_NAMED}; {READ_ONLY_USER}",
     "eos": "upgrade EOS: NAPALM reads 4.23.0 and newer",
     "commands": READ_ONLY_USER,
-    "bgp": "look at `show ip bgp summary vrf all` on the device; where its BGP agent restarts, check again later",
-    "identity": "check the host's hostname and port, and whether dz_device names the right device",
-    "vrf": "look at `show vrf` on the device, and at the tenant's vrf_id onchain",
+    "bgp": "check `show ip bgp summary vrf all` on the device; if its BGP agent restarts, check again later",
+    "identity": "check the host's hostname and port, and that dz_device names the right device",
+    "vrf": "check `show vrf` on the device, and the tenant's vrf_id onchain",
     "slow": "raise timeout in the host's extras, or ask fewer devices at once with --workers",
 }
 
@@ -53,12 +53,12 @@ def check_device(
     tenants: Mapping[Pubkey, Tenant] | None = None,
     *,
     identity_check: bool = True,
-) -> Findings:
-    """Gives the findings about `host`; `device` and `users`, the activated ones, are those of the ledger.
+) -> CheckResults:
+    """Return the results for `host`. `device` and its activated `users` are those of the ledger.
 
-    Without a device, as when the ledger can't be read, nothing says which device it should be.
+    Without a device, for example if the ledger cannot be read, its identity is not tested.
     """
-    found = Findings(Section.DEVICES)
+    found = CheckResults(CheckSection.DEVICES)
     if probe.failed_check:
         _passed(found, host, connection, probe, probe.failed_check)
         found.fail(host, probe.failed_check, probe.error, HINTS[probe.failed_check], ExitCode.PARTIAL)
@@ -72,16 +72,16 @@ def check_device(
     return found
 
 
-def check_verification(connections: Mapping[str, ConnectionOptions]) -> Findings:
-    """Says once for the whole fleet which devices need not prove who they are."""
-    found = Findings(Section.DEVICES)
+def check_verification(connections: Mapping[str, ConnectionOptions]) -> CheckResults:
+    """Report once for the whole fleet which devices are not verified by TLS."""
+    found = CheckResults(CheckSection.DEVICES)
     for detail, remedy in unverified(connections.values()):
         found.warn("fleet", "tls", detail, remedy)
     return found
 
 
-def _passed(found: Findings, host: str, connection: ConnectionOptions, probe: Probe, failed: str) -> None:
-    """Notes what went well before the failure."""
+def _passed(found: CheckResults, host: str, connection: ConnectionOptions, probe: Probe, failed: str) -> None:
+    """Add what passed before the failure."""
     step = probe.step
     transport = transport_of(connection)
     if (step > Step.CONNECT and failed not in {"reachable", "settings"}) and not (
@@ -93,15 +93,15 @@ def _passed(found: Findings, host: str, connection: ConnectionOptions, probe: Pr
         if transport not in {"http", "ssh"}:
             found.ok(host, "tls", "verified" if is_verified(connection) else "not verified")
         if failed != "credentials":
-            found.ok(host, "credentials", f"user {connection.username!r} is accepted")
+            found.ok(host, "credentials", f"user {connection.username!r} was accepted")
     if probe.version:
         found.ok(host, "eos", f"EOS {probe.version}")
     if step is Step.DONE:
-        found.ok(host, "commands", "every command of a pass is authorised")
+        found.ok(host, "commands", "every command of a pass is authorized")
 
 
 def _check_answer(
-    found: Findings,
+    found: CheckResults,
     host: str,
     device: Device | None,
     probe: Probe,
@@ -126,5 +126,5 @@ def _check_answer(
     wanted = Counter(vrf_of(user, tenants) for user in users)
     for vrf, count in wanted.items():
         if vrf is not None and vrf not in shown:
-            detail = f"{vrf} is not shown: its {count} users stay as they are onchain"
+            detail = f"{vrf} is not shown: its {count} users stay unchanged onchain"
             found.warn(host, "vrf", detail, HINTS["vrf"])

@@ -1,4 +1,4 @@
-"""Whether the publishers' keys are here, and whether they can pay. Nothing is signed."""
+"""Tests whether the publishers' keys are available, and whether they can pay. Nothing is signed."""
 
 import logging
 from collections import defaultdict
@@ -8,24 +8,23 @@ from pathlib import Path
 
 from solders.pubkey import Pubkey
 
-from dzbgp.diagnostics.check.findings import Findings, Section
+from dzbgp.diagnostics.check.results import CheckResults, CheckSection
 from dzbgp.errors import ExitCode, KeypairError
 from dzbgp.ledger.submit import signers as signers_module
-from dzbgp.ledger.submit.preflight import LAMPORTS_PER_SOL
 from dzbgp.ledger.submit.signers import Signers, default_paths, load_signers
-from dzbgp.models.ledger import Device
+from dzbgp.models.ledger import LAMPORTS_PER_SOL, Device
 
 _NO_KEY = Pubkey.default()
 _NAMES_SHOWN = 4
 
 
-def load_keys(paths: Sequence[Path]) -> tuple[Signers | None, Findings]:
-    """Reads the keypairs as a run would; None when they can not be read."""
-    found = Findings(Section.KEYS)
+def load_keys(paths: Sequence[Path]) -> tuple[Signers | None, CheckResults]:
+    """Read the keypairs as a run does; None if they cannot be read."""
+    found = CheckResults(CheckSection.KEYS)
     chosen = list(paths) or default_paths()
     if not chosen:
-        detail = "none was given, and none is at ~/.config/doublezero/id.json or ~/.config/solana/id.json"
-        hint = "give the device's metrics publisher with --keypair PATH; only `run --dry-run` needs none"
+        detail = "no keypair was given, and there is none at ~/.config/doublezero/id.json or ~/.config/solana/id.json"
+        hint = "give the device's metrics publisher with --keypair PATH; `run --dry-run` works without one"
         found.fail("keypairs", "loaded", detail, hint, ExitCode.USAGE)
         return None, found
     with _warnings() as warnings:
@@ -37,11 +36,14 @@ def load_keys(paths: Sequence[Path]) -> tuple[Signers | None, Findings]:
             return None, found
     for warning in warnings:
         found.warn(
-            "keypairs", "file", warning, "a key that others can read is theirs too; others are passed over"
+            "keypairs",
+            "file",
+            warning,
+            "chmod 600 a key file that others can read; files that are not a keypair are ignored",
         )
     if not loaded.keypairs:
-        detail = "no file of the directory is a keypair"
-        found.fail("keypairs", "loaded", detail, "put the publisher's keypair there", ExitCode.USAGE)
+        detail = "the directory has no keypair file"
+        found.fail("keypairs", "loaded", detail, "copy the publisher's keypair into it", ExitCode.USAGE)
         return None, found
     found.ok("keypairs", "loaded", f"{len(loaded)} of {', '.join(map(str, chosen))}")
     return loaded, found
@@ -58,7 +60,7 @@ class _Collector(logging.Handler):
 
 @contextmanager
 def _warnings() -> Iterator[list[str]]:
-    """Gives what is warned about meanwhile, instead of having it logged."""
+    """Collect the warnings inside the context instead of logging them."""
     logger, collector = logging.getLogger(signers_module.__name__), _Collector()
     logger.addHandler(collector)
     propagated, logger.propagate = logger.propagate, False
@@ -70,7 +72,7 @@ def _warnings() -> Iterator[list[str]]:
 
 
 def publishers_of(devices: Iterable[Device]) -> dict[Pubkey, list[str]]:
-    """Gives the codes of the devices that each publisher signs for."""
+    """Return the codes of the devices that each publisher signs for."""
     codes: dict[Pubkey, list[str]] = defaultdict(list)
     for device in devices:
         codes[device.metrics_publisher_pk].append(device.code)
@@ -83,34 +85,34 @@ def check_publishers(
     balances: Mapping[Pubkey, int],
     low_balance: int,
     minimum: int,
-) -> Findings:
-    """Says for every publisher of the fleet whether its key is here and can pay.
+) -> CheckResults:
+    """Return for every publisher of the fleet whether its key is available and can pay.
 
-    `balances` in lamports, of those that could be asked for; below `low_balance` there is a warning, below
-    `minimum`, what an account must have to live, it can not pay.
+    `balances`, `low_balance` and `minimum` in lamports: below `low_balance` there is a warning; at `minimum`, which
+    an account must keep, or below, it cannot pay.
     """
-    found = Findings(Section.KEYS)
+    found = CheckResults(CheckSection.KEYS)
     for publisher, codes in publishers.items():
         where = _listed(codes)
         if publisher == _NO_KEY:
             hint = "have the contributor set the device's metrics publisher onchain"
             found.fail(where, "publisher", "no metrics publisher is set onchain", hint, ExitCode.PARTIAL)
         elif publisher not in signers:
-            hint = "give its keypair with --keypair; without it these devices are read, and not written"
-            detail = f"the key that signs for {where} is not here"
+            hint = "give its keypair with --keypair; without it these devices are read, but not written"
+            detail = f"the key that signs for {where} is not available"
             found.fail(str(publisher), "key", detail, hint, ExitCode.PARTIAL)
         else:
-            found.ok(str(publisher), "key", f"here; signs for {where}")
+            found.ok(str(publisher), "key", f"available; signs for {where}")
             if publisher in balances:
                 _check_balance(found, publisher, balances[publisher], low_balance, minimum)
     return found
 
 
-def _check_balance(found: Findings, publisher: Pubkey, has: int, low_balance: int, minimum: int) -> None:
+def _check_balance(found: CheckResults, publisher: Pubkey, has: int, low_balance: int, minimum: int) -> None:
     shown = f"{has / LAMPORTS_PER_SOL:.6f} SOL"
     if has <= minimum:
         hint = f"fund it: a transaction takes about 0.000005 SOL, and {minimum / LAMPORTS_PER_SOL:.6f} must remain"
-        found.fail(str(publisher), "balance", f"{shown}: it can not pay", hint, ExitCode.PARTIAL)
+        found.fail(str(publisher), "balance", f"{shown}: it cannot pay", hint, ExitCode.PARTIAL)
     elif has < low_balance:
         found.warn(str(publisher), "balance", f"{shown}: low", "fund it (--low-balance says what is low)")
     else:

@@ -1,4 +1,4 @@
-"""Whether the ledger can be read: each RPC, the cluster, the program, the clock. Only questions are asked."""
+"""Tests whether the ledger can be read: each RPC, the cluster, the program, the clock. Nothing is sent."""
 
 import asyncio
 import time
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from solders.pubkey import Pubkey
 
-from dzbgp.diagnostics.check.findings import Findings, Section
+from dzbgp.diagnostics.check.results import CheckResults, CheckSection
 from dzbgp.errors import ExitCode
 from dzbgp.ledger.errors import EmptyProgramError, LedgerError, RpcError, RpcStatusError
 from dzbgp.ledger.networks import Network, redact
@@ -19,29 +19,29 @@ from dzbgp.models.ledger import ProgramData
 _BUDGET = RetryBudget(attempts=2, deadline_s=20.0)
 _FETCH_S = 30.0
 _CLOCK_S = 60.0
-"""The validators' own clocks, which block times are made of, are this good."""
+"""Block times come from the validators' clocks, which are this accurate."""
 _HTTP_REFUSED = frozenset({401, 403})
 _HTTP_BUSY = 429
 
 
 @dataclass(frozen=True, slots=True)
 class LedgerState:
-    """What was found, and what the other checks need of it."""
+    """The results, and what the other tests need of the ledger."""
 
-    found: Findings
+    found: CheckResults
     data: ProgramData | None = None
     balances: dict[Pubkey, int] = field(default_factory=dict)
     minimum: int = 0
-    """Lamports that an account must have to live."""
+    """Lamports that an account must keep (rent exemption)."""
 
 
 def check_ledger(net: Network, publishers: Callable[[ProgramData], Sequence[Pubkey]]) -> LedgerState:
-    """Asks the network's RPCs; `publishers` says, given the program's data, whose balances are wanted."""
+    """Ask the network's RPCs; `publishers` returns whose balances to read, given the program's data."""
     return asyncio.run(_check(net, publishers))
 
 
 async def _check(net: Network, publishers: Callable[[ProgramData], Sequence[Pubkey]]) -> LedgerState:
-    found = Findings(Section.LEDGER)
+    found = CheckResults(CheckSection.LEDGER)
     answering = await _check_rpcs(net, found)
     if not answering:
         return LedgerState(found)
@@ -54,8 +54,8 @@ async def _check(net: Network, publishers: Callable[[ProgramData], Sequence[Pubk
     return LedgerState(found, data, balances, minimum)
 
 
-async def _check_rpcs(net: Network, found: Findings) -> tuple[str, ...]:
-    """Gives the RPCs of the right cluster that answer."""
+async def _check_rpcs(net: Network, found: CheckResults) -> tuple[str, ...]:
+    """Return the RPCs that answer and serve the right cluster."""
     asked = await asyncio.gather(*(_genesis(net, url) for url in net.rpc_urls))
     hashes = {url: answer for url, answer in zip(net.rpc_urls, asked, strict=True) if isinstance(answer, str)}
     for url, answer in zip(net.rpc_urls, asked, strict=True):
@@ -73,14 +73,14 @@ async def _check_rpcs(net: Network, found: Findings) -> tuple[str, ...]:
 async def _genesis(net: Network, url: str) -> str | LedgerError:
     async with RpcClient(replace(net, rpc_urls=(url,)), budget=_BUDGET) as client:
         try:
-            # Not through `genesis_hashes`, which logs what is told here.
+            # Not through `genesis_hashes`, which logs what is reported here.
             answer = await client.transport.call("getGenesisHash", [])
         except LedgerError as error:
             return error
         return answer if isinstance(answer, str) else malformed(redact(url), "getGenesisHash")
 
 
-def _check_cluster(net: Network, hashes: dict[str, str], found: Findings) -> None:
+def _check_cluster(net: Network, hashes: dict[str, str], found: CheckResults) -> None:
     expected = net.genesis_hash or next(iter(hashes.values()))
     wrong = {url: genesis for url, genesis in hashes.items() if genesis != expected}
     for url, genesis in wrong.items():
@@ -98,7 +98,7 @@ def _check_cluster(net: Network, hashes: dict[str, str], found: Findings) -> Non
         found.ok(net.name, "cluster", f"{agreed}genesis hash {expected}, {pinned}")
 
 
-async def _check_program(client: RpcClient, found: Findings) -> ProgramData | None:
+async def _check_program(client: RpcClient, found: CheckResults) -> ProgramData | None:
     program = str(client.network.program_id)
     try:
         async with asyncio.timeout(_FETCH_S):
@@ -108,7 +108,7 @@ async def _check_program(client: RpcClient, found: Findings) -> ProgramData | No
         found.fail(program, "program", detail, "use an RPC that is nearer or faster", ExitCode.COULD_NOT_RUN)
         return None
     except EmptyProgramError as error:
-        hint = "check --env, --program-id and --rpc-url: they must belong together"
+        hint = "check --env, --program-id and --rpc-url: they must name the same network"
         found.fail(program, "program", str(error), hint, ExitCode.COULD_NOT_RUN)
         return None
     except LedgerError as error:
@@ -119,28 +119,28 @@ async def _check_program(client: RpcClient, found: Findings) -> ProgramData | No
         program, "program", f"{len(data.devices):,} devices, {len(data.users):,} users at slot {data.slot}"
     )
     for sentence in data.skipped:
-        found.warn(program, "account", sentence, "update dzbgp, or have the account looked at onchain")
+        found.warn(program, "account", sentence, "update dzbgp, or inspect the account onchain")
     return data
 
 
-async def _check_clock(client: RpcClient, found: Findings) -> None:
+async def _check_clock(client: RpcClient, found: CheckResults) -> None:
     where = client.transport.where
     try:
         slot, _ = await client.height("confirmed")
         block_time = await client.transport.call("getBlockTime", [slot])
     except LedgerError as error:
-        hint = "nothing needs doing: a run needs no block time; compare this host's clock in another way"
-        found.warn(where, "clock", f"the ledger's time is not known: {error}", hint)
+        hint = "no action needed: a run needs no block time; compare this host's clock in another way"
+        found.warn(where, "clock", f"the ledger's time is unknown: {error}", hint)
         return
     if type(block_time) is not int:
-        hint = "nothing needs doing: a run needs no block time"
+        hint = "no action needed: a run needs no block time"
         found.warn(where, "clock", f"the ledger has no time for slot {slot}", hint)
         return
     ahead = time.time() - block_time
     if abs(ahead) <= _CLOCK_S:
         found.ok(where, "clock", f"within {_CLOCK_S:g} s of the ledger's")
     elif ahead > 0:
-        hint = "check this host's clock (`timedatectl`); if it is right the RPC is behind, or the cluster stands still"
+        hint = "check this host's clock (`timedatectl`); if it is right the RPC is behind, or the cluster has stopped"
         found.warn(where, "clock", f"this host's clock is {ahead:.0f} s ahead of the newest block", hint)
     else:
         hint = "set this host's clock (`timedatectl`): grace periods and history rely on it"
@@ -148,7 +148,7 @@ async def _check_clock(client: RpcClient, found: Findings) -> None:
 
 
 async def _balances(
-    client: RpcClient, publishers: Sequence[Pubkey], found: Findings
+    client: RpcClient, publishers: Sequence[Pubkey], found: CheckResults
 ) -> tuple[dict[Pubkey, int], int]:
     try:
         accounts = await client.accounts(publishers)
@@ -165,7 +165,7 @@ def _rpc_hint(error: LedgerError) -> str:
     if isinstance(error, RpcStatusError) and error.status in _HTTP_REFUSED:
         return "check the access token, which is a part of --rpc-url"
     if isinstance(error, RpcStatusError) and error.status == _HTTP_BUSY:
-        return "it limits requests: ask less often, or use an RPC of your own"
+        return "it limits requests: ask less often, or use your own RPC"
     if isinstance(error, RpcError):
-        return "the node answers, and can not serve this: try again, or another --rpc-url"
-    return "check --rpc-url, and the way there (a second --rpc-url is asked when the first is down)"
+        return "the node answers, but cannot serve this: try again, or use another --rpc-url"
+    return "check --rpc-url and the network path to it (a second --rpc-url is used when the first is down)"

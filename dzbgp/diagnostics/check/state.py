@@ -1,8 +1,7 @@
-"""Whether the state file can be used. It is neither made nor opened for writing, and its lock is not taken."""
+"""Tests whether the state file can be used. It is not created, not written and not locked."""
 
 import contextlib
 import fcntl
-import json
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -10,16 +9,17 @@ from pathlib import Path
 
 from solders.pubkey import Pubkey
 
-from dzbgp.diagnostics.check.findings import Findings, Section
+from dzbgp.diagnostics.check.results import CheckResults, CheckSection
 from dzbgp.errors import ExitCode
+from dzbgp.state.lock import holder
 from dzbgp.state.schema import MIGRATIONS
 
 _PICK = "choose another file with --state"
 
 
-def check_state(path: Path, program_id: Pubkey) -> Findings:
-    """Looks at the state file at `path`, at its directory and at its lock."""
-    found = Findings(Section.STATE)
+def check_state(path: Path, program_id: Pubkey) -> CheckResults:
+    """Test the state file at `path`, its directory and its lock."""
+    found = CheckResults(CheckSection.STATE)
     subject = str(path)
     try:
         _check_place(path, subject, found)
@@ -27,61 +27,61 @@ def check_state(path: Path, program_id: Pubkey) -> Findings:
             _check_content(path, subject, program_id, found)
         _check_lock(path.with_name(path.name + ".lock"), subject, found)
     except OSError as error:
-        why = f"it can not be looked at: {error.strerror or type(error).__name__}"
+        why = f"it cannot be read: {error.strerror or type(error).__name__}"
         found.fail(subject, "writable", why, _PICK, ExitCode.USAGE)
     return found
 
 
-def _check_place(path: Path, subject: str, found: Findings) -> None:
+def _check_place(path: Path, subject: str, found: CheckResults) -> None:
     if path.is_dir():
-        detail = "it is a directory; expected a file"
+        detail = "it is a directory: expected a file"
         found.fail(subject, "writable", detail, _PICK, ExitCode.USAGE)
         return
     if path.exists() and not (path.is_file() and os.access(path, os.R_OK | os.W_OK)):
-        detail = f"it can not be read and written by this user (uid {os.geteuid()})"
+        detail = f"it cannot be read and written by this user (uid {os.geteuid()})"
         found.fail(subject, "writable", detail, f"chown it, or {_PICK}", ExitCode.USAGE)
         return
-    # SQLite makes files beside it, and the first run makes the directories.
+    # SQLite creates files beside it, and the first run creates the directories.
     place = next(parent for parent in path.absolute().parents if parent.exists())
     if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
-        detail = f"{place} can not be written by this user (uid {os.geteuid()})"
+        detail = f"{place} cannot be written by this user (uid {os.geteuid()})"
         found.fail(subject, "writable", detail, f"chown or chmod the directory, or {_PICK}", ExitCode.USAGE)
         return
-    there = "it is there and can be written" if path.exists() else f"not there yet; {place} can be written"
+    there = (
+        "it exists and can be written" if path.exists() else f"it does not exist yet; {place} can be written"
+    )
     found.ok(subject, "writable", there)
 
 
-def _check_content(path: Path, subject: str, program_id: Pubkey, found: Findings) -> None:
+def _check_content(path: Path, subject: str, program_id: Pubkey, found: CheckResults) -> None:
     if path.stat().st_size == 0:
         return
     if path.with_name(path.name + "-wal").exists():
-        # To read what is in there SQLite would have to write beside it.
-        found.ok(
-            subject, "content", "not looked at: a run has it open, or was killed and the next one sees to it"
-        )
+        # To read it SQLite would have to write beside it.
+        found.ok(subject, "content", "not tested: a run uses it, or was killed; the next run recovers it")
         return
     try:
         version, owner = _read(path)
     except sqlite3.DatabaseError:
-        hint = "nothing needs doing: a run moves it aside and begins anew, remembering nothing of before"
-        found.warn(subject, "content", "it is corrupt, or no SQLite database", hint)
+        hint = "no action needed: a run moves it aside and starts with an empty one"
+        found.warn(subject, "content", "it is corrupt, or not an SQLite database", hint)
         return
     if version == 0 or owner is None:
-        detail = "it is another application's database; expected a file of dzbgp's own"
+        detail = "it is the database of another application: expected a file of dzbgp"
         found.fail(subject, "content", detail, _PICK, ExitCode.USAGE)
     elif owner != str(program_id):
-        detail = f"it belongs to program {owner}; expected that of {program_id}"
+        detail = f"it belongs to program {owner}: expected program {program_id}"
         found.fail(subject, "content", detail, f"{_PICK}: every network needs its own", ExitCode.USAGE)
     elif version > len(MIGRATIONS):
-        detail = f"a newer dzbgp wrote it (schema {version}, this one knows {len(MIGRATIONS)})"
-        found.warn(subject, "content", detail, f"update dzbgp, or {_PICK}: this one runs without its memory")
+        detail = f"a newer dzbgp wrote it (schema {version}; this version knows {len(MIGRATIONS)})"
+        found.warn(subject, "content", detail, f"update dzbgp, or {_PICK}: this version runs without it")
     else:
         found.ok(subject, "content", "it belongs to this program")
 
 
 def _read(path: Path) -> tuple[int, str | None]:
-    """Gives the schema's version and the program's key; None for a database without ours."""
-    # Immutable: SQLite makes no lock and no file beside it.
+    """Return the schema's version and the program's key; None for a database of another application."""
+    # Immutable: SQLite creates no lock and no file beside it.
     uri = f"{path.absolute().as_uri()}?mode=ro&immutable=1"
     with contextlib.closing(sqlite3.connect(uri, uri=True)) as database:
         (version,) = database.execute("PRAGMA user_version").fetchone()
@@ -92,19 +92,19 @@ def _read(path: Path) -> tuple[int, str | None]:
         return int(version), str(row[0]) if row else None
 
 
-def _check_lock(lock: Path, subject: str, found: Findings) -> None:
+def _check_lock(lock: Path, subject: str, found: CheckResults) -> None:
     with _opened(lock) as descriptor:
         if descriptor is None:
-            found.ok(subject, "lock", "no run has it")
+            found.ok(subject, "lock", "no run uses it")
             return
         try:
-            # Shared, and given back at once: a run that begins meanwhile tries again for some seconds.
+            # Shared, and released at once: a run that starts meanwhile retries for some seconds.
             fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            hint = "wait for it to end, or stop it: one run at a time; a second one ends with exit code 1"
-            found.warn(subject, "lock", f"another run has it{_holder(descriptor)}", hint)
+            hint = "wait until it ends, or stop it: a second run at the same time ends with exit code 1"
+            found.warn(subject, "lock", holder(descriptor), hint)
         else:
-            found.ok(subject, "lock", "no run has it")
+            found.ok(subject, "lock", "no run uses it")
 
 
 @contextlib.contextmanager
@@ -118,11 +118,3 @@ def _opened(lock: Path) -> Iterator[int | None]:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _holder(descriptor: int) -> str:
-    try:
-        holder = json.loads(os.pread(descriptor, 1000, 0))
-        return f": pid {int(holder['pid'])}, since {str(holder['since'])[:40]}"
-    except (ValueError, KeyError, TypeError):
-        return ""

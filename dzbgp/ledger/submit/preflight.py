@@ -11,10 +11,10 @@ from dzbgp.ledger.errors import ClusterMismatchError
 from dzbgp.ledger.program.instruction import Write
 from dzbgp.ledger.rpc.client import RpcClient
 from dzbgp.ledger.submit.packing import Batch, TransactionBuilder
+from dzbgp.models.ledger import LAMPORTS_PER_SOL
 
 log = logging.getLogger(__name__)
 
-LAMPORTS_PER_SOL = 1_000_000_000
 _UNITS_PER_WRITE = 2_000
 """An estimate, with growth and its transfer: measured 1,713 on the lab's program."""
 

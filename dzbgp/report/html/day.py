@@ -4,21 +4,22 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from dzbgp.console.words import abbreviated, amount, one_line
+from dzbgp.console.words import abbreviated, amount
+from dzbgp.errors import one_line
 from dzbgp.report.digest import device_name
 from dzbgp.report.html.timeline import Day, Span, Timeline
 
 _HOUR_S = 3600
 _TICKS_EVERY_S = 6 * _HOUR_S
 _NARROW = 0.35
-"""Percent: a span narrower than this would be hard to see and is drawn as a mark."""
+"""Percent: a narrower span would be hard to see and is drawn as a mark."""
 _TOLD = 6
-"""How many of a user's transitions are read out, the latest."""
+"""How many of a user's latest transitions are in its text for screen readers."""
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A span: where it stands, in percent, what it looks like and what it says."""
+    """A span: its position in percent, its look and its text."""
 
     kind: str
     x: float
@@ -35,7 +36,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TimelineView:
     """One user's timeline."""
 
     user: str
@@ -50,16 +51,16 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class DayView:
-    """All of it, with the hours above."""
+    """All timelines, with the hours above."""
 
-    lines: tuple[Line, ...]
+    lines: tuple[TimelineView, ...]
     left_out: int
     ticks: tuple[tuple[float, str], ...]
-    """Place in percent and UTC time of the hours that are named."""
+    """Position in percent and UTC time of the hours that are labelled."""
 
 
 def day_view(day: Day) -> DayView:
-    """Gives what the template draws."""
+    """Return what the template draws."""
     scale = _Scale(day)
     return DayView(tuple(scale.line(timeline) for timeline in day.shown), day.left_out, tuple(scale.ticks()))
 
@@ -69,7 +70,7 @@ class _Scale:
         self._day = day
 
     def at(self, moment: float) -> float:
-        """Gives the place of a moment in percent."""
+        """Return the position of a moment in percent."""
         share = (moment - self._day.start) / (self._day.end - self._day.start)
         return round(100 * min(max(share, 0.0), 1.0), 3)
 
@@ -79,13 +80,13 @@ class _Scale:
             yield self.at(moment), _clock(moment)
             moment += _TICKS_EVERY_S
 
-    def line(self, timeline: Timeline) -> Line:
+    def line(self, timeline: Timeline) -> TimelineView:
         seen = timeline.decision.observation
         key = str(seen.user.pubkey)
         drawn = [(span, self._bar(span)) for span in timeline.spans]
         short = (self._mark(span) for span, bar in drawn if bar.width < _NARROW and not span.up)
         bounces = (Mark(self.at(at), f"down and up again before {_clock(at)} UTC") for at in timeline.bounces)
-        return Line(
+        return TimelineView(
             user=abbreviated(key),
             whole_key=key,
             device=one_line(device_name(timeline.decision)),
@@ -113,7 +114,7 @@ class _Scale:
 
 
 def _words(timeline: Timeline) -> str:
-    """The timeline for who does not see it."""
+    """Return the timeline in words, for a screen reader."""
     certain = [span for span in timeline.spans if span.certain]
     latest = [f"{'up' if span.up else 'down'} from {_clock(span.start)}" for span in certain[-_TOLD:]]
     return f"{amount(timeline.transitions, 'transition')}; {', '.join(latest) or 'nothing is known for certain'} UTC"

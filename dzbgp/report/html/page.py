@@ -1,14 +1,13 @@
 """The report as one HTML file that needs nothing else: no network, no script, no font.
 
-The template escapes whatever it is given. The file's own policy (CSP) lets a browser load nothing and run nothing,
-and applies no style but the one below, by its hash.
+The template escapes all text. The file's own policy (CSP) lets a browser load nothing and run nothing, and allows
+no style but its own, by hash.
 """
 
 from base64 import b64encode
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from datetime import UTC
 from functools import cache
 from hashlib import sha256
 from pathlib import Path
@@ -17,7 +16,8 @@ from typing import Generic, TypeVar
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, Template
 from markupsafe import Markup
 
-from dzbgp.console.words import amount, one_line, rtt_text
+from dzbgp.console.words import amount, iso, moment, rtt_text
+from dzbgp.errors import one_line
 from dzbgp.models.decision import Action, Decision
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.report import Report
@@ -30,12 +30,12 @@ Item = TypeVar("Item")
 
 _TEMPLATES = Path(__file__).with_name("templates")
 _SHOWN_AT_ONCE = 100
-"""Rows of a list that stand there unfolded."""
+"""Rows of a list that are not folded."""
 _RESULT_ORDER = (DeviceResult.FAILED, DeviceResult.SUSPECT, DeviceResult.UNMATCHED, DeviceResult.OK)
 
 
 def render(report: Report, *, show_all: bool = False) -> str:
-    """Gives the report as HTML; users that nothing is done about only with `show_all`."""
+    """Return the report as HTML; with `show_all` also users without an action."""
     digest = Digest(report)
     css = (_TEMPLATES / "report.css").read_text(encoding="utf-8")
     return _template().render(
@@ -43,7 +43,6 @@ def render(report: Report, *, show_all: bool = False) -> str:
         css_hash=b64encode(sha256(css.encode()).digest()).decode(),
         report=report,
         digest=digest,
-        moment=report.started_at.astimezone(UTC),
         tiles=_tiles(digest),
         fleet=Share.of("The fleet", report.decisions),
         changes=_folded([_row(item, digest) for item in digest.changes]),
@@ -69,13 +68,13 @@ def _template() -> Template:
         lstrip_blocks=True,
     )
     environment.filters["line"] = one_line
-    environment.filters["amount"] = amount
+    environment.filters |= {"amount": amount, "iso": iso, "moment": moment}
     return environment.get_template("report.html.j2")
 
 
 @dataclass(frozen=True, slots=True)
 class Folded(Generic[Item]):
-    """A list of which only the first part is shown at once."""
+    """A list of which only the first part is unfolded."""
 
     first: Sequence[Item]
     rest: Sequence[Item]
@@ -91,7 +90,7 @@ class Tile:
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class UserView:
     """A user of a table, as text."""
 
     user: str
@@ -111,24 +110,24 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """How many users of a device, or of all, belong where; drawn as a bar."""
+    """The users of a device, or of the fleet, by status; drawn as a bar."""
 
     name: str
     up: int
     down: int
     absent: int
-    """Without a neighbor, and not Up onchain: nothing is to be reported."""
+    """Without a neighbor, and not Up onchain: nothing to report."""
     unknown: int
 
     @classmethod
     def of(cls, name: str, decisions: Iterable[Decision]) -> "Share":
-        """Counts the verdicts."""
+        """Count the verdicts."""
         found = Counter(map(_verdict, decisions))
         return cls(name, found["up"], found["down"], found["absent"], found["unknown"])
 
     @property
     def parts(self) -> list[tuple[str, str, int, float, float]]:
-        """Gives kind, word, number, and start and width in percent, of each part that there is."""
+        """Kind, word, number, and start and width in percent, of each part that is not empty."""
         counts = (
             ("up", "up", self.up),
             ("down", "down", self.down),
@@ -146,17 +145,17 @@ class Share:
 
     @property
     def legend(self) -> list[tuple[str, str]]:
-        """Gives kind and word of each part that there is."""
+        """Kind and word of each part that is not empty."""
         return [(kind, word.capitalize()) for kind, word, *_ in self.parts]
 
     @property
     def words(self) -> str:
-        """What the bar shows, for who does not see it."""
+        """The bar in words, for a screen reader."""
         return ", ".join(f"{number:,} {word}" for _, word, number, _, _ in self.parts) or "no users"
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceRow:
+class DeviceView:
     """A device of the table, as text."""
 
     name: str
@@ -204,14 +203,14 @@ def _bad(number: int) -> str:
     return "bad" if number else ""
 
 
-def _row(decision: Decision, digest: Digest) -> Row:
+def _row(decision: Decision, digest: Digest) -> UserView:
     seen = decision.observation
     onchain = seen.user.bgp_status
     status = onchain if decision.status is None else decision.status
     result, tone = "", Tone.GOOD
     if decision.action is Action.SUBMIT and not digest.report.dry_run:
         result, tone = digest.result(decision)
-    return Row(
+    return UserView(
         user=str(seen.user.pubkey),
         device=one_line(device_name(decision)),
         client_ip=seen.user.client_ip,
@@ -227,8 +226,8 @@ def _row(decision: Decision, digest: Digest) -> Row:
     )
 
 
-def _devices(report: Report) -> list[DeviceRow]:
-    """Gives the devices, those with trouble first."""
+def _devices(report: Report) -> list[DeviceView]:
+    """Return the devices, those with problems first."""
     users: dict[str, list[Decision]] = {}
     for decision in report.decisions:
         users.setdefault(decision.observation.host, []).append(decision)
@@ -236,8 +235,8 @@ def _devices(report: Report) -> list[DeviceRow]:
     return [_device(item, users.get(item.host, ())) for item in readings]
 
 
-def _device(reading: DeviceReading, decisions: Iterable[Decision]) -> DeviceRow:
+def _device(reading: DeviceReading, decisions: Iterable[Decision]) -> DeviceView:
     name = one_line(host_name(reading))
     established = sum(neighbor.is_up for neighbor in reading.neighbors)
     sessions = f"{established:,} of {len(reading.neighbors):,}" if reading.result is DeviceResult.OK else "-"
-    return DeviceRow(name, reading.result.value, sessions, Share.of(name, decisions))
+    return DeviceView(name, reading.result.value, sessions, Share.of(name, decisions))

@@ -1,4 +1,4 @@
-"""The last day of a user's session, as far as it is known. Pure: no I/O, no clock."""
+"""The last day of a user's session, as far as it is known. Pure: no I/O, no clock of its own."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from dzbgp.models.session import Observed
 WINDOW_S = 24 * 3600.0
 MOST_SHOWN = 60
 _WORTH_DRAWING_S = 300.0
-"""Of a session without transitions: less than this is a dot at the end of an empty line."""
+"""A session without transitions that is known for less time is a dot, not worth a line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +24,12 @@ class Span:
     end: float
     up: bool
     certain: bool = True
-    """False: inferred from what came after it; when it began was not seen."""
+    """False: inferred from what followed it; its start was not observed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """A user's session over the window. Between two spans, and where there is none, nothing is known."""
+    """A user's session over the window. Where there is no span, its state is unknown."""
 
     decision: Decision
     spans: tuple[Span, ...]
@@ -47,11 +47,11 @@ class Day:
     end: float
     shown: tuple[Timeline, ...]
     left_out: int
-    """How many more there would be."""
+    """How many more there are."""
 
 
 def day(report: Report, most: int = MOST_SHOWN) -> Day:
-    """Gives the timelines of the users with transitions or a change, those with the most transitions first."""
+    """Return the timelines of the users with transitions or a change, those with the most transitions first."""
     end = report.started_at.timestamp() + report.duration_s
     start = end - WINDOW_S
     found = []
@@ -80,7 +80,7 @@ def _order(timeline: Timeline) -> tuple[int, bool, str, int]:
 
 
 def _spans(decision: Decision, memory: UserMemory, end: float) -> Iterator[Span]:
-    """Gives the spans from the oldest transition on; the state before each is the other than after it."""
+    """Yield the spans from the oldest transition on; each transition changes the state."""
     seen_now = decision.observation.observed is not Observed.UNKNOWN
     last = end if seen_now else memory.seen_at
     times = memory.transitions
@@ -95,7 +95,7 @@ def _spans(decision: Decision, memory: UserMemory, end: float) -> Iterator[Span]
 
 
 def _known_since(decision: Decision, memory: UserMemory) -> float:
-    """Without a transition: since when the session is as it is. The device knows that of one that is up."""
+    """Return since when a session without transitions has its state; the device knows the uptime of one that is up."""
     neighbor = decision.observation.neighbor
     if memory.up and neighbor is not None and neighbor.uptime_s >= 0:
         return memory.seen_at - neighbor.uptime_s
@@ -105,7 +105,7 @@ def _known_since(decision: Decision, memory: UserMemory) -> float:
 
 
 def _clipped(spans: Iterator[Span], start: float, end: float) -> Iterator[Span]:
-    """Gives what is within the window and has a length."""
+    """Yield the parts of the spans within the window."""
     for span in spans:
         begin, until = max(span.start, start), min(span.end, end)
         if begin < until:

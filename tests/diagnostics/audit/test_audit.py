@@ -11,7 +11,7 @@ from rich.console import Console
 from solders.pubkey import Pubkey
 
 from dzbgp.diagnostics.audit.devices import audit
-from dzbgp.diagnostics.audit.findings import Audit, AuditRules, Evidence, Finding, Kind, Severity
+from dzbgp.diagnostics.audit.findings import Audit, AuditInput, AuditRules, Finding, FindingKind, Severity
 from dzbgp.diagnostics.audit.render import render_json, render_table
 from dzbgp.ledger.program.snapshot import Names, Snapshot
 from dzbgp.models.ledger import BgpStatus, Device, DeviceStatus, ProgramData, User, UserStatus
@@ -52,10 +52,10 @@ def look(
         tenants={},
     )
     snapshot = Snapshot("testnet", "x", data, Names())
-    return audit(Evidence(snapshot, rules or AuditRules(), readings=readings, **more))
+    return audit(AuditInput(snapshot, rules or AuditRules(), readings=readings, **more))
 
 
-def kinds(found: Audit) -> list[tuple[Kind, str]]:
+def kinds(found: Audit) -> list[tuple[FindingKind, str]]:
     return [(item.kind, item.subject) for item in found.findings]
 
 
@@ -71,7 +71,7 @@ def test_nothing_is_odd_about_healthy_users() -> None:
 def test_a_user_that_was_never_reported_was_never_up() -> None:
     user = healthy(bgp_status=BgpStatus.UNKNOWN, last_bgp_up_at=0, last_bgp_reported_at=0)
     found = only(look(user))
-    assert (found.kind, found.subject, found.device) == (Kind.NEVER_UP, str(user.pubkey), "ams-dz-001")
+    assert (found.kind, found.subject, found.device) == (FindingKind.NEVER_UP, str(user.pubkey), "ams-dz-001")
     assert found.detail == "It was never Up: nothing was ever reported about it."
     assert found.severity is Severity.WARNING
 
@@ -85,14 +85,14 @@ def test_a_user_that_was_only_ever_reported_down_was_never_up() -> None:
 def test_a_user_is_down_for_long_when_it_was_last_up_longer_ago_than_down_for(hours: int, odd: bool) -> None:
     user = healthy(bgp_status=BgpStatus.DOWN, last_bgp_up_at=NOW - hours * HOUR)
     found = look(user)
-    assert kinds(found) == ([(Kind.DOWN_LONG, str(user.pubkey))] if odd else [])
+    assert kinds(found) == ([(FindingKind.DOWN_LONG, str(user.pubkey))] if odd else [])
     if odd:
         assert only(found).detail == "It is Down, and was last reported Up 25.0 h ago."
 
 
 def test_how_long_is_too_long_can_be_set() -> None:
     user = healthy(bgp_status=BgpStatus.DOWN, last_bgp_up_at=NOW - 2 * HOUR)
-    assert kinds(look(user, rules=AuditRules(down_for_s=3600))) == [(Kind.DOWN_LONG, str(user.pubkey))]
+    assert kinds(look(user, rules=AuditRules(down_for_s=3600))) == [(FindingKind.DOWN_LONG, str(user.pubkey))]
 
 
 @pytest.mark.parametrize(("hours", "odd"), [(12, False), (13, True)])
@@ -112,8 +112,8 @@ def test_a_report_is_stale_when_it_is_older_than_stale_after(hours: int, odd: bo
         ({"dz_ip": "100.64.0.1"}, "its dz_ip 100.64.0.1 is martian"),
         ({"dz_ip": "192.0.2.1"}, "its dz_ip 192.0.2.1 is martian"),
         ({"dz_ip": "240.0.0.1"}, "its dz_ip 240.0.0.1 is martian"),
-        ({"tunnel": "169.254.0.0/30"}, "its tunnel_net 169.254.0.0/30 is no /31"),
-        ({"tunnel": "0.0.0.0/0"}, "its tunnel_net 0.0.0.0/0 is no /31"),
+        ({"tunnel": "169.254.0.0/30"}, "its tunnel_net 169.254.0.0/30 is not a /31"),
+        ({"tunnel": "0.0.0.0/0"}, "its tunnel_net 0.0.0.0/0 is not a /31"),
         (
             {"tunnel_id": 0, "client_ip": "0.0.0.0", "dz_ip": "0.0.0.0"},
             "its tunnel_id is 0, its client_ip is 0.0.0.0, its dz_ip is 0.0.0.0",
@@ -122,7 +122,7 @@ def test_a_report_is_stale_when_it_is_older_than_stale_after(hours: int, odd: bo
 )
 def test_a_user_that_the_controller_does_not_render_is_an_error(changes: dict[str, Any], why: str) -> None:
     found = only(look(healthy(**changes)))
-    assert (found.kind, found.severity) == (Kind.NOT_RENDERED, Severity.ERROR)
+    assert (found.kind, found.severity) == (FindingKind.NOT_RENDERED, Severity.ERROR)
     assert found.detail == f"The controller renders no neighbor for it: {why}."
 
 
@@ -140,7 +140,7 @@ def test_addresses_for_documentation_are_not_odd_where_networks_are_made_of_them
 def test_a_tunnel_id_that_two_users_of_a_device_share_is_odd_about_both() -> None:
     one, other = healthy(1, tunnel_id=500), healthy(2, tunnel_id=500)
     found = look(one, other)
-    assert kinds(found) == [(Kind.DUPLICATE_TUNNEL_ID, str(user.pubkey)) for user in (one, other)]
+    assert kinds(found) == [(FindingKind.DUPLICATE_TUNNEL_ID, str(user.pubkey)) for user in (one, other)]
     assert found.findings[0].detail.endswith("too: the controller renders only one.")
 
 
@@ -155,7 +155,7 @@ def test_tunnel_nets_that_overlap_are_odd_across_devices_too() -> None:
     one = healthy(1, tunnel="169.254.0.2/31")
     two = healthy(2, tunnel="169.254.0.2/31", device_pk=other.pubkey)
     found = look(one, two, devices=(make_device(), other))
-    assert [item.kind for item in found.findings] == [Kind.TUNNEL_OVERLAP] * 2
+    assert [item.kind for item in found.findings] == [FindingKind.TUNNEL_OVERLAP] * 2
     assert found.findings[0].detail == (
         f"Its tunnel net 169.254.0.2/31 overlaps 169.254.0.2/31 of user {two.pubkey}."
     )
@@ -169,7 +169,7 @@ def test_users_that_are_not_activated_are_not_odd() -> None:
 def test_a_user_whose_device_is_gone_is_an_error_and_nothing_more_is_said_of_it() -> None:
     user = healthy(device_pk=key(9), tunnel_id=0, last_bgp_reported_at=1)
     found = only(look(user))
-    assert (found.kind, found.device) == (Kind.DEVICE_GONE, str(key(9)))
+    assert (found.kind, found.device) == (FindingKind.DEVICE_GONE, str(key(9)))
     assert found.detail == f"Its device {key(9)} is not on the ledger."
 
 
@@ -177,7 +177,7 @@ def test_a_user_whose_device_is_gone_is_an_error_and_nothing_more_is_said_of_it(
 def test_a_device_whose_publisher_is_zero_or_its_owner_has_none(publisher: Pubkey) -> None:
     device = make_device(metrics_publisher_pk=publisher)
     found = only(look(healthy(), devices=(device,), held={publisher}))
-    assert (found.kind, found.subject) == (Kind.NO_PUBLISHER, str(device.pubkey))
+    assert (found.kind, found.subject) == (FindingKind.NO_PUBLISHER, str(device.pubkey))
     assert found.detail == "No metrics publisher was ever set for it; nobody can report its 1 activated user."
 
 
@@ -185,7 +185,7 @@ def test_a_publisher_whose_key_is_not_here_is_odd_only_when_keys_were_given() ->
     assert look(healthy()).findings == ()
     assert look(healthy(), held={PUBLISHER}).findings == ()
     found = only(look(healthy(), held={key(77)}))
-    assert (found.kind, found.severity) == (Kind.PUBLISHER_NOT_HELD, Severity.WARNING)
+    assert (found.kind, found.severity) == (FindingKind.PUBLISHER_NOT_HELD, Severity.WARNING)
     assert str(PUBLISHER) in found.detail
 
 
@@ -222,7 +222,11 @@ def test_the_neighbors_of_activated_users_are_not_odd() -> None:
 
 def test_a_neighbor_in_the_tunnels_address_space_that_belongs_to_no_user_is_odd() -> None:
     found = only(neighbors_of(healthy(1), addresses={"169.254.9.9": True}))
-    assert (found.kind, found.subject, found.device) == (Kind.UNKNOWN_NEIGHBOR, "169.254.9.9", "ams-dz-001")
+    assert (found.kind, found.subject, found.device) == (
+        FindingKind.UNKNOWN_NEIGHBOR,
+        "169.254.9.9",
+        "ams-dz-001",
+    )
     assert found.detail == "Neighbor 169.254.9.9 in vrf1 (Established) belongs to no user of the ledger."
 
 
@@ -234,7 +238,7 @@ def test_sessions_outside_the_tunnels_address_space_are_not_odd(address: str) ->
 def test_a_neighbor_of_a_user_that_is_not_activated_was_left_over() -> None:
     user = healthy(1, status=UserStatus.BANNED)
     found = only(neighbors_of(user, addresses={"169.254.0.3": False}))
-    assert found.kind is Kind.LEFTOVER_NEIGHBOR
+    assert found.kind is FindingKind.LEFTOVER_NEIGHBOR
     assert found.detail == (
         f"Neighbor 169.254.0.3 in vrf1 (not Established) belongs to user {user.pubkey}, which is banned."
     )
@@ -244,19 +248,21 @@ def test_a_neighbor_of_another_devices_user_is_odd() -> None:
     other = make_device(2)
     user = healthy(1, device_pk=other.pubkey)
     found = only(neighbors_of(user, addresses={"169.254.0.3": True}, devices=(make_device(), other)))
-    assert found.kind is Kind.FOREIGN_NEIGHBOR
+    assert found.kind is FindingKind.FOREIGN_NEIGHBOR
     assert f"belongs to user {user.pubkey} of device ams-dz-002." in found.detail
 
 
 def test_an_even_address_is_nobodys_neighbor() -> None:
-    assert only(neighbors_of(healthy(1), addresses={"169.254.0.2": True})).kind is Kind.UNKNOWN_NEIGHBOR
+    assert (
+        only(neighbors_of(healthy(1), addresses={"169.254.0.2": True})).kind is FindingKind.UNKNOWN_NEIGHBOR
+    )
 
 
 @pytest.mark.parametrize("result", [DeviceResult.FAILED, DeviceResult.SUSPECT])
 def test_a_device_without_a_credible_answer_is_told_and_compared_with_nothing(result: DeviceResult) -> None:
     reading = make_reading(make_neighbor("169.254.9.9"), result=result, error="no answer in 30 s")
     found = look(healthy(), readings=(reading,))
-    assert only(found).kind is Kind.DEVICE_NOT_READ
+    assert only(found).kind is FindingKind.DEVICE_NOT_READ
     assert only(found).detail == "Host ams-1 could not be compared: no answer in 30 s."
     assert found.devices_read == 0
 
@@ -264,7 +270,7 @@ def test_a_device_without_a_credible_answer_is_told_and_compared_with_nothing(re
 def test_a_host_that_is_no_device_is_told() -> None:
     reading = make_reading(result=DeviceResult.UNMATCHED, device=None, error="no device is called so")
     found = only(look(healthy(), readings=(reading,)))
-    assert (found.kind, found.subject, found.device) == (Kind.HOST_UNMATCHED, "ams-1", None)
+    assert (found.kind, found.subject, found.device) == (FindingKind.HOST_UNMATCHED, "ams-1", None)
 
 
 def test_errors_come_before_warnings() -> None:
@@ -327,8 +333,8 @@ def test_the_table_says_when_nothing_is_odd() -> None:
     console = Console(file=StringIO(), width=80, color_system=None)
     render_table(look(healthy()), console)
     last = console.file.getvalue().splitlines()[-1]  # type: ignore[attr-defined]
-    assert last == "1 activated user on 1 device · no device was asked · nothing odd"
+    assert last == "1 activated user on 1 device · no device was asked · nothing is odd"
 
 
 def test_every_kind_has_its_words() -> None:
-    assert all(kind.words for kind in Kind)
+    assert all(kind.words for kind in FindingKind)

@@ -167,7 +167,7 @@ def test_a_publisher_whose_key_is_not_here_fails_with_its_devices(
         (tmp_path / "kestrel.json").rename(hidden)
     assert (item["section"], item["check"], done.code) == ("keys", "key", 3)
     assert item["subject"] == str(lab.publishers["kestrel"].pubkey())
-    assert "is not here" in item["detail"]
+    assert "is not available" in item["detail"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from e2e_lab import E2eLab
 from nobody import as_nobody, open_directory
 from solders.pubkey import Pubkey
 
-from dzbgp.diagnostics.check.findings import Findings, Verdict
+from dzbgp.diagnostics.check.results import CheckResults, Verdict
 from dzbgp.diagnostics.check.state import check_state
 from dzbgp.lab.world.world import PROGRAM_ID
 from dzbgp.state.lock import state_lock
@@ -20,7 +20,7 @@ from dzbgp.state.store import History
 Check = Callable[..., Checked]
 
 
-def worst(found: Findings) -> list[tuple[str, str]]:
+def worst(found: CheckResults) -> list[tuple[str, str]]:
     return [(item.check, item.verdict.value) for item in found if item.verdict is not Verdict.OK]
 
 
@@ -160,7 +160,7 @@ def test_a_state_file_that_a_run_has_open_is_not_looked_into(tmp_path: Path) -> 
         assert sorted(tmp_path.iterdir()) == before
     assert found["lock"].verdict is Verdict.WARNING
     assert f"pid {os.getpid()}" in found["lock"].detail
-    assert found["content"].detail.startswith("not looked at")
+    assert found["content"].detail.startswith("not tested")
 
 
 def test_looking_at_the_lock_does_not_keep_it(tmp_path: Path) -> None:
