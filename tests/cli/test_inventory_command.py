@@ -10,9 +10,10 @@ import pytest
 import ruamel.yaml
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
-from inventory_lab import CODES, KESTREL, WORLD, change_device, invoke, remove_device, standing_ledger
+from inventory_lab import CODES, KESTREL, WORLD, change_device, remove_device
 from nornir import InitNornir
 from solders.pubkey import Pubkey
+from standing_ledger import invoke, standing_ledger
 
 from dzbgp.errors import ExitCode
 from dzbgp.fleet.from_ledger.directory import Plan, plan_update
@@ -30,7 +31,7 @@ AMS = WORLD.device("ams-dz-001").device
 
 @pytest.fixture
 def ledger() -> Iterator[Ledger]:
-    with standing_ledger() as ledger:
+    with standing_ledger(WORLD) as ledger:
         yield ledger
 
 

@@ -1,5 +1,4 @@
 import json
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -7,16 +6,14 @@ import typer
 from listing_ledger import (
     AMS,
     FRA,
-    change_device,
     change_user,
     csv_of,
-    invoke,
     json_of,
-    standing_ledger,
     text_of,
 )
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
+from standing_ledger import change_device, invoke
 
 from dzbgp.cli import app as cli
 from dzbgp.console.words import abbreviated
@@ -43,17 +40,6 @@ FIELDS = [
     "unknown",
     "stale",
 ]
-
-
-@pytest.fixture(scope="module")
-def world() -> World:
-    return World.build()
-
-
-@pytest.fixture
-def ledger(world: World) -> Iterator[Ledger]:
-    with standing_ledger(world) as running:
-        yield running
 
 
 def keypair_file(directory: Path, keypair: Keypair) -> str:

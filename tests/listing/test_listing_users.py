@@ -1,5 +1,4 @@
 import re
-from collections.abc import Iterator
 
 import pytest
 from listing_ledger import (
@@ -10,12 +9,11 @@ from listing_ledger import (
     SECONDS_PER_SLOT,
     change_user,
     csv_of,
-    invoke,
     json_of,
-    standing_ledger,
     text_of,
 )
 from solders.pubkey import Pubkey
+from standing_ledger import invoke
 
 from dzbgp.console.words import abbreviated
 from dzbgp.lab.solana.ledger import Ledger
@@ -80,17 +78,6 @@ TITLES = (
     "Last up",
     "Owner",
 )
-
-
-@pytest.fixture(scope="module")
-def world() -> World:
-    return World.build()
-
-
-@pytest.fixture
-def ledger(world: World) -> Iterator[Ledger]:
-    with standing_ledger(world) as running:
-        yield running
 
 
 def test_the_json_has_every_key_and_no_other(ledger: Ledger, world: World) -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from inventory_lab import CODES, KESTREL, WORLD, change_device, remove_device, standing_ledger
+from inventory_lab import CODES, KESTREL, WORLD, change_device, remove_device
 from nornir import InitNornir
 from nornir.core import Nornir
 from nornir.core.filter import F
 from solders.pubkey import Pubkey
+from standing_ledger import standing_ledger
 
 from dzbgp.errors import DzbgpError, ExitCode, InventoryError, UsageError
 from dzbgp.fleet.from_ledger.facts import FACTS
@@ -35,13 +36,13 @@ def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def ledger() -> Iterator[Ledger]:
-    with standing_ledger() as ledger:
+    with standing_ledger(WORLD) as ledger:
         yield ledger
 
 
 @pytest.fixture
 def changing() -> Iterator[Ledger]:
-    with standing_ledger() as ledger:
+    with standing_ledger(WORLD) as ledger:
         yield ledger
 
 
