@@ -46,7 +46,7 @@ class Totals:
 
     @property
     def unsent(self) -> int:
-        """Writes that were due and not sent; in a dry run that is all of them."""
+        """The writes that were due and not sent; in a dry run all of them."""
         return self.to_submit - self.submitted - self.failed - self.pending
 
 

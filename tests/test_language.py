@@ -1,0 +1,106 @@
+"""Words and turns of phrase that may not come back, in the code, its messages and its pages.
+
+Each stands with what to write instead. Files that still have some are listed in TO_DO until they are rewritten.
+"""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+CODE = sorted(
+    file
+    for folder in ("dzbgp", "tasks")
+    for pattern in ("*.py", "*.j2")
+    for file in (ROOT / folder).rglob(pattern)
+    if file.parts[-2] != "tasks" or folder == "tasks"
+)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+INSTEAD = {
+    r"can not\b": "cannot",
+    r"\bis no (?!longer\b|such\b|more\b|\w+ (left|yet)\b)(?<!there is no )": "is not a",
+    r"on the way can|way there\b": "the network path",
+    r"fault of dzbgp's own": "internal error",
+    r"nothing is known (of|about)": "unknown state",
+    r"left as (they are|it is)": "unchanged",
+    r"look(s|ed|ing)? (again|a second time)|look_again": "recheck",
+    r"told to end": "until stopped",
+    r"at a time of its own": "staggered",
+    r"neither weigh": "left out of the ratio",
+    r"answers never": "stops responding",
+    r"\brid(e|es|ing|den|ers?) along|ride_along|without_lone_riders|\briders?\b|may_ride|\briding\b": "early refresh",
+    r"\bboard(ed|s|ing)?\b": "with_early_refreshes",
+    r"does without it or not at all": "the run cannot start",
+    r"drawn by lot": "random",
+    r"\banew\b": "again",
+    r"\b(boxes)\b": "devices",
+    r"\bput(s|ting)? (it )?right\b": "correct",
+    r"for who(ever)? (does|is|has)\b": "for a reader that",
+    r"needs? doing": "no action needed",
+    r"\bgone over\b": "read",
+    r"\bPaper\b": "Terminal",
+    r"\bRecall\b|\brecall\b(?! a)": "Memory",
+    r"\bJudg(ing|e|ed|es)\b": "Decider, assess_credibility",
+    r"\bDeal(s|t|ing|er)?\b": "Dispatcher, dispatch",
+    r"\bSeats?\b": "assignment",
+    r"\bShipments?\b": "Payload",
+}
+NAMES = frozenset({r"\bPaper\b", r"\bSeats?\b"})
+"""Compared with the case: the words themselves are plain English."""
+VERBS = (
+    "Gives",
+    "Says",
+    "Tells",
+    "Prints",
+    "Makes",
+    "Takes",
+    "Finds",
+    "Counts",
+    "Asks",
+    "Reads",
+    "Writes",
+    "Raises",
+)
+"""A function's docstring begins with an imperative: Return, Print, Ask."""
+
+TO_DO = (
+    "README.md",
+    "docs/",
+    "dzbgp/cli/",
+    "dzbgp/decision/",
+    "dzbgp/eos/",
+    "dzbgp/fleet/",
+    "dzbgp/lab/",
+    "dzbgp/ledger/",
+    "dzbgp/metrics/",
+    "dzbgp/run/",
+    "dzbgp/state/",
+    "tasks/",
+    "dzbgp/diagnostics/audit/audit.py",
+    "dzbgp/diagnostics/check/devices.py",
+)
+"""Files and folders."""
+
+
+def found_in(file: Path) -> Iterator[str]:
+    text = file.read_text(encoding="utf-8")
+    for turn, instead in INSTEAD.items():
+        for match in re.finditer(turn, text, 0 if turn in NAMES else re.IGNORECASE):
+            number = text.count("\n", 0, match.start()) + 1
+            yield f"{file.relative_to(ROOT)}:{number}: {match[0]!r}: write {instead!r}"
+    if file.suffix == ".py":
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                first = (ast.get_docstring(node) or " ").split(" ")[0]
+                if first in VERBS:
+                    yield f"{file.relative_to(ROOT)}:{node.lineno}: a docstring that begins with {first!r}"
+
+
+@pytest.mark.parametrize("file", [*CODE, *PAGES], ids=lambda file: str(file.relative_to(ROOT)))
+def test_a_file_speaks_plain_english(file: Path) -> None:
+    if not str(file.relative_to(ROOT)).startswith(TO_DO):
+        found = list(found_in(file))
+        assert not found, "\n".join(found)
