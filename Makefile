@@ -4,7 +4,7 @@ BIN := .venv/bin
 PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format bench bench-table screenshot docs lock program clean
+.PHONY: help run test simulate lint format bench bench-table screenshot docs lock program clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -15,6 +15,11 @@ run: .venv/ready ## Read the embedded lab's fleet, write to its ledger, show the
 
 test: .venv/ready ## Run every test
 	$(BIN)/pytest -n $(PYTEST_WORKERS)
+
+SIMULATE = $(if $(SEED),--seed $(SEED),--seconds $$((60 * $(or $(MINUTES),10))))
+
+simulate: .venv/ready ## Simulate fresh seeds for MINUTES, or one SEED
+	PYTHONPATH=tests $(BIN)/python -m simulation $(SIMULATE)
 
 lint: .venv/ready ## Check style and types
 	$(BIN)/ruff check

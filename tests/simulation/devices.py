@@ -1,0 +1,239 @@
+"""Devices as they truly are, and what they answer: the seam is the NAPALM driver that a Nornir task is given."""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from napalm.base.exceptions import ConnectionException
+from nornir.core import Nornir
+from nornir.core.configuration import Config
+from nornir.core.inventory import ConnectionOptions, Defaults, Groups, Host, Hosts, Inventory, ParentGroups
+from nornir.core.plugins.connections import ConnectionPluginRegister
+from nornir.core.state import GlobalState
+from nornir.plugins.runners import ThreadedRunner
+
+from simulation.kernel import Kernel
+
+NEIGHBORS = "show ip bgp neighbors vrf all"
+TIMEOUT_S = 10
+
+KINDS = (
+    "silent",  # never answers
+    "slow",  # answers `amount` seconds later
+    "failing",  # refuses the connection
+    "no_bgp",  # shows no BGP at all
+    "lost_vrf",  # its answer lacks vrf1
+    "other_device",  # has another device's router-id
+    "empty_vrf",  # shows vrf1 without a neighbor
+)
+LIES = frozenset({"no_bgp", "lost_vrf", "other_device", "empty_vrf"})
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What is wrong with a device for a while. Times in seconds since the beginning."""
+
+    kind: str
+    start: float
+    end: float
+    device: int
+    amount: float = 0.0
+
+
+@dataclass
+class Peer:
+    """A neighbor that a device is configured with. Its state over time is (since when, whether Established)."""
+
+    vrf: str
+    address: str
+    description: str
+    rtt_us: int
+    states: list[tuple[float, bool]]
+    gone_at: float | None = None
+
+    @property
+    def is_up(self) -> bool:
+        """Whether it is Established now."""
+        return self.states[-1][1]
+
+    @property
+    def since(self) -> float:
+        """Since when it is as it is."""
+        return self.states[-1][0]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """An answer of a device, as of the moment in which it was put together."""
+
+    device: int
+    at: float
+    peers: dict[str, bool]
+    """By address, whether it was said to be Established."""
+    is_credible: bool
+
+
+@dataclass
+class Device:
+    """A device: its neighbors, and how it answers."""
+
+    kernel: Kernel
+    number: int
+    code: str
+    public_ip: str
+    random: random.Random
+    peers: dict[str, Peer] = field(default_factory=dict)
+    """By address; those that are gone are left out."""
+    faults: list[Fault] = field(default_factory=list)
+    on_look: Callable[[Look], None] = lambda _: None
+    changed_at: float = -1e6
+    """When a neighbor was last taken away."""
+
+    def _faults(self) -> dict[str, Fault]:
+        now = self.kernel.now
+        return {fault.kind: fault for fault in self.faults if fault.start <= now < fault.end}
+
+    def wait(self) -> None:
+        """Take the time that an answer takes. Raises as NAPALM does."""
+        faults = self._faults()
+        if "failing" in faults:
+            self.kernel.sleep(0.05)
+            raise ConnectionException("refused")
+        delay_s = 0.05 + self.random.random() * 0.3
+        if "slow" in faults:
+            delay_s += faults["slow"].amount
+        if "silent" in faults or delay_s > TIMEOUT_S:
+            self.kernel.sleep(TIMEOUT_S)
+            raise ConnectionException("timed out")
+        self.kernel.sleep(delay_s)
+
+    def shown(self) -> dict[str, tuple[str, list[Peer]]]:
+        """Return router-id and neighbors by VRF, as the device shows them now."""
+        faults = self._faults()
+        vrfs: dict[str, tuple[str, list[Peer]]] = {
+            "default": (f"10.66.0.{self.number + 1}", []),
+            "vrf1": ("203.0.113.250" if "other_device" in faults else self.public_ip, []),
+            "vrf2": (self.public_ip, []),
+        }
+        for peer in self.peers.values():
+            vrfs[peer.vrf][1].append(peer)
+        if "no_bgp" in faults:
+            vrfs = {}
+        if "lost_vrf" in faults:
+            vrfs.pop("vrf1", None)
+        if "empty_vrf" in faults and "vrf1" in vrfs:
+            vrfs["vrf1"] = (vrfs["vrf1"][0], [])
+        seen = {peer.address: peer.is_up for _, peers in vrfs.values() for peer in peers}
+        self.on_look(Look(self.number, self.kernel.now, seen, not LIES & faults.keys()))
+        return vrfs
+
+
+class Driver:
+    """As much of NAPALM's EOS driver as is used."""
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+
+    def get_bgp_neighbors(self) -> dict[str, Any]:
+        """Answer NAPALM's getter."""
+        self._device.wait()
+        now = self._device.kernel.now
+        answer: dict[str, Any] = {
+            "global" if vrf == "default" else vrf: {
+                "router_id": router_id,
+                "peers": {peer.address: _getter_peer(peer, now) for peer in peers},
+            }
+            for vrf, (router_id, peers) in self._device.shown().items()
+        }
+        self._device.kernel.sleep(0.01)
+        return answer
+
+    def cli(self, commands: list[str], encoding: str = "json") -> dict[str, Any]:
+        """Answer EOS's commands."""
+        assert encoding == "json"
+        assert commands == [NEIGHBORS]
+        self._device.wait()
+        now = self._device.kernel.now
+        answer = {
+            NEIGHBORS: {
+                "vrfs": {
+                    vrf: {"peerList": [_eos_peer(peer, vrf, router_id, now) for peer in peers]}
+                    for vrf, (router_id, peers) in self._device.shown().items()
+                }
+            }
+        }
+        self._device.kernel.sleep(0.01)
+        return answer
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def _getter_peer(peer: Peer, now: float) -> dict[str, Any]:
+    return {
+        "is_up": peer.is_up,
+        "is_enabled": True,
+        "uptime": int(now - peer.since) if peer.is_up else -1,
+        "description": peer.description,
+        "local_as": 65342,
+        "remote_as": 65000,
+        "remote_id": peer.address,
+        "address_family": {},
+    }
+
+
+def _eos_peer(peer: Peer, vrf: str, router_id: str, now: float) -> dict[str, Any]:
+    return {
+        "peerAddress": peer.address,
+        "vrf": vrf,
+        "asn": "65000",
+        "routerId": router_id,
+        "localRouterId": router_id,
+        "description": peer.description,
+        "state": "Established" if peer.is_up else "Active",
+        "establishedTime": now - peer.since if peer.is_up else 0,
+        "peerTcpInfo": {"sndRtt": peer.rtt_us, "state": "ESTABLISHED"} if peer.is_up else {},
+    }
+
+
+class Connection:
+    """The Nornir connection plugin that opens the simulation's drivers."""
+
+    devices: dict[str, Device]
+    """By hostname, of the simulation that runs."""
+
+    def open(self, hostname: str | None, *_: Any, **__: Any) -> None:
+        """Connect."""
+        self.connection = Driver(self.devices[hostname or ""])
+
+    def close(self) -> None:
+        """Disconnect."""
+
+
+def fleet_inventory(devices: list[Device]) -> Nornir:
+    """Return the inventory of a new process: nothing in it is shared with another one."""
+    ConnectionPluginRegister.register("napalm", Connection)
+    options = {
+        "napalm": ConnectionOptions(
+            platform="eos",
+            username="u",
+            password="p",
+            port=443,
+            extras={"timeout": TIMEOUT_S, "optional_args": {}},
+        )
+    }
+    hosts = {
+        device.code: Host(
+            name=device.code,
+            hostname=f"{device.code}.invalid",
+            platform="eos",
+            groups=ParentGroups(),
+            data={},
+            defaults=Defaults(),
+            connection_options=dict(options),
+        )
+        for device in devices
+    }
+    inventory = Inventory(Hosts(hosts), Groups(), Defaults())
+    return Nornir(inventory=inventory, runner=ThreadedRunner(20), config=Config(), data=GlobalState())

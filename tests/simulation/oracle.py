@@ -1,0 +1,223 @@
+"""What must hold, judged from the truth: the history of every session, every look, every account, every signature.
+
+An invariant has a name; what broke it is a Finding. Which invariants a session of tests holds the program to is for
+its caller to say (`NOT_YET` in simulate.py names those that are known to be broken).
+"""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from solders.pubkey import Pubkey
+from solders.transaction import VersionedTransaction
+
+from dzbgp.ledger.program.accounts import decode_user
+from dzbgp.models.ledger import BgpStatus, User, UserStatus
+from simulation.chain import BLOCKHASH_LIFE, SLOT_S, Chain, Landed, Report
+from simulation.devices import Look
+from simulation.kernel import Kernel, Process
+from simulation.rpc import Seen
+from simulation.schedule import CONFIRM_DOWN_S
+
+MAX_AGE_S = 60.0
+SIGNING_S = 5.0
+"""How long it may take from the last check of a decision's age to its signature."""
+MAX_LAG_S = 60.0
+REFRESH_S = 6 * 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An invariant that was broken."""
+
+    name: str
+    at: float
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.name} at {self.at:.2f} s: {self.words}"
+
+
+@dataclass(slots=True)
+class Signed:
+    """A transaction that the program signed."""
+
+    signature: str
+    process: Process
+    at: float
+    slot: int
+    made_at: int
+    """The slot of its blockhash."""
+    reports: tuple[Report, ...]
+
+
+@dataclass
+class Oracle:
+    """Judges, and keeps what it judges by."""
+
+    kernel: Kernel
+    chain: Chain
+    mode: str
+    names: dict[Pubkey, str] = field(default_factory=dict)
+    """What users are called in findings."""
+    addresses: dict[Pubkey, str] = field(default_factory=dict)
+    """The neighbor's address of each user."""
+    device_of: dict[Pubkey, int] = field(default_factory=dict)
+    """Numbers of devices by key."""
+    findings: list[Finding] = field(default_factory=list)
+    late_landings: int = 0
+    """Writes that landed when the session was no longer as they say."""
+    longest_late_slots: int = 0
+    signatures: int = 0
+    landings: int = 0
+    looks: dict[tuple[Process, int], list[Look]] = field(default_factory=lambda: defaultdict(list))
+    reads: dict[tuple[Process, Pubkey], list[Seen]] = field(default_factory=lambda: defaultdict(list))
+    signed: dict[str, Signed] = field(default_factory=dict)
+    undone: set[str] = field(default_factory=set)
+    last_own: dict[Pubkey, tuple[str, int, BgpStatus]] = field(default_factory=dict)
+
+    def find(self, name: str, words: str) -> None:
+        """Note that an invariant was broken."""
+        self.findings.append(Finding(name, self.kernel.now, words))
+
+    def looked(self, look: Look) -> None:
+        """Note what a device answered to a process."""
+        process = self.kernel.current.process
+        if process is not None:
+            self.looks[process, look.device].append(look)
+
+    def was_read(self, process: Process, key: Pubkey, seen: Seen) -> None:
+        """Note what a node answered about an account."""
+        if key in self.names:
+            self.reads[process, key].append(seen)
+
+    # At a signature
+
+    def was_signed(
+        self, process: Process, signature: str, reports: tuple[Report, ...], raw: VersionedTransaction
+    ) -> None:
+        """Judge a transaction at the moment in which it leaves the program for the first time."""
+        self.signatures += 1
+        made_at = self.chain.slot_of(raw.message.recent_blockhash) or 0
+        for report in reports:
+            self._judge(process, report)
+        self.signed[signature] = Signed(
+            signature, process, self.kernel.now, self.chain.slot, made_at, reports
+        )
+
+    def _judge(self, process: Process, report: Report) -> None:
+        now, name = self.kernel.now, f"{report.status.label} of {self.names[report.user]}"
+        looks = self.looks[process, self.device_of[report.device]]
+        supporting = [
+            look for look in looks if self._supports(look, report) and look.at >= now - MAX_AGE_S - SIGNING_S
+        ]
+        if not supporting:
+            newest = max((look.at for look in looks if self._supports(look, report)), default=None)
+            age = "never" if newest is None else f"{now - newest:.0f} s ago"
+            self.find("unsupported", f"{name} is signed; a look last showed that {age}")
+        elif report.status is BgpStatus.DOWN and not any(
+            supporting[-1].at - look.at >= CONFIRM_DOWN_S - 0.5
+            for look in looks
+            if self._supports(look, report)
+        ):
+            self.find("one-look-down", f"{name} is signed after one look")
+        credible = [look for look in looks if look.is_credible]
+        if self.mode == "run" and supporting and credible and credible[-1].at > supporting[-1].at:
+            self.find(
+                "contradicted",
+                f"{name} is signed; the newest look, {now - credible[-1].at:.1f} s ago, says otherwise",
+            )
+        self._judge_read(process, report, name, supporting[-1] if supporting else None)
+        self._judge_in_flight(report, name)
+
+    def _supports(self, look: Look, report: Report) -> bool:
+        is_up = look.peers.get(self.addresses[report.user], False)
+        return look.is_credible and is_up == (report.status is BgpStatus.UP)
+
+    def _judge_read(self, process: Process, report: Report, name: str, look: Look | None) -> None:
+        reads = self.reads[process, report.user]
+        if not reads:
+            self.find("unread", f"{name} is signed without ever having been read")
+            return
+        read = reads[-1]
+        if look is not None and read.asked_at < look.at:
+            self.find(
+                "unread",
+                f"{name} is signed; read {self.kernel.now - read.asked_at:.1f} s ago, before the look at its device",
+            )
+        lag_s = (self.chain.slot - read.slot) * SLOT_S - (self.kernel.now - read.answered_at)
+        if lag_s > MAX_LAG_S + SIGNING_S:
+            self.find(
+                "stale-ledger", f"{name} is signed after a read that was {lag_s:.0f} s old when it came"
+            )
+        if read.data is None:
+            self.find("not-activated", f"{name} is signed; its account was gone at the last read")
+            return
+        user = decode_user(report.user, read.data)
+        if user.status is not UserStatus.ACTIVATED or user.device_pk != report.device:
+            self.find("not-activated", f"{name} is signed; at the last read it was {user.status.label}")
+        if look is None:
+            return
+        looked_slot = self.chain.slot_at(look.at)
+        if user.last_bgp_reported_at > looked_slot:
+            self.find(
+                "over-newer-report",
+                f"{name} is signed for a look in slot {looked_slot}; the last read, of slot {read.slot}, shows "
+                f"a report of slot {user.last_bgp_reported_at}",
+            )
+
+    def _judge_in_flight(self, report: Report, name: str) -> None:
+        for other in self.signed.values():
+            if other.signature in self.chain.landed or self.chain.slot - other.made_at > BLOCKHASH_LIFE + 1:
+                continue
+            if any(one.user == report.user for one in other.reports):
+                old = "undone by a fork" if other.signature in self.undone else "not landed"
+                self.find(
+                    "second-in-flight",
+                    f"{name} is signed while one signed {self.kernel.now - other.at:.1f} s ago may still land ({old})",
+                )
+
+    # At a landing
+
+    def has_landed(self, landed: Landed, changes: dict[Pubkey, tuple[User, User]]) -> None:
+        """Judge what a block did to the users."""
+        signed = self.signed.get(landed.signature)
+        for key, (before, after) in changes.items():
+            if key not in self.names:
+                continue
+            if signed is None:
+                self.last_own.pop(key, None)
+                continue
+            self.landings += 1
+            self._judge_landing(landed, signed, key, before, after)
+
+    def _judge_landing(self, landed: Landed, signed: Signed, key: Pubkey, before: User, after: User) -> None:
+        late = landed.slot - signed.slot
+        if late > BLOCKHASH_LIFE:
+            self.find("late-beyond-life", f"{self.names[key]} landed {late} slots after it was signed")
+        if before.last_bgp_reported_at > signed.slot or before.status is not UserStatus.ACTIVATED:
+            self.late_landings += 1
+            self.longest_late_slots = max(self.longest_late_slots, late)
+        last = self.last_own.get(key)
+        if (
+            last is not None
+            and last[0] != landed.signature
+            and last[2] is after.bgp_status
+            and before.bgp_status is after.bgp_status
+            and before.last_bgp_reported_at == last[1]
+            and (landed.slot - last[1]) * SLOT_S < REFRESH_S / 4
+        ):
+            later = landed.slot - last[1]
+            name = self.names[key]
+            self.find(
+                "written-twice", f"{after.bgp_status.label} of {name} landed again, {later} slots later"
+            )
+        self.last_own[key] = (landed.signature, landed.slot, after.bgp_status)
+
+    def has_forked(self, signatures: Sequence[str]) -> None:
+        """Note what a fork has undone."""
+        self.undone.update(signatures)
+        gone = set(signatures)
+        for key, (signature, _, _) in list(self.last_own.items()):
+            if signature in gone:
+                del self.last_own[key]

@@ -1,0 +1,206 @@
+"""Runs one seed: the world, the program in it, what happens to them, and what the oracle says in the end."""
+
+import gc
+import logging
+import random
+import sys
+import traceback
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from simulation import program as installed
+from simulation.kernel import simulated
+from simulation.oracle import Finding
+from simulation.program import Ended, Program, at_work
+from simulation.schedule import Schedule, draw
+from simulation.world import Logs, World, made, secrets
+
+installed.install()
+# What a killed process leaves behind is swept up some time, and objects to it.
+sys.unraisablehook = lambda _: None
+
+NOT_YET = frozenset(
+    {
+        "contradicted",
+        "fault",
+        "hidden",
+        "never-settles",
+        "not-activated",
+        "one-look-down",
+        "over-newer-report",
+        "second-in-flight",
+        "secret",
+        "silent-at-rest",
+        "stale-ledger",
+        "unread",
+        "unsupported",
+        "written-twice",
+    }
+)
+"""Invariants that the program is known to break; a seed that breaks no other does not fail."""
+
+RESTART_S = 5.0
+"""As systemd's RestartSec."""
+SETTLING_PASSES, SETTLING_S = 8, 60.0
+LONGEST_RUN_S = 900.0
+
+
+@dataclass
+class Result:
+    """What came of a seed."""
+
+    schedule: Schedule
+    findings: list[Finding]
+    virtual_s: float
+    signatures: int
+    landings: int
+    late_landings: int
+    longest_late_slots: int
+    requests: int
+    passes: int
+    log: list[str] = field(default_factory=list)
+
+
+def run_seed(seed: int) -> Result:
+    """Simulate the schedule of a seed."""
+    return run_schedule(draw(seed))
+
+
+def run_schedule(schedule: Schedule) -> Result:
+    """Simulate a schedule."""
+    gc.collect()
+    gc.disable()
+    random.seed(schedule.seed)
+    logs = Logs()
+    logger = logging.getLogger("dzbgp")
+    logger.handlers, logger.propagate = [logs], False
+    logger.setLevel(logging.DEBUG)
+    try:
+        with simulated(schedule.seed) as kernel, made(kernel, schedule) as world:
+            logs.clock = lambda: kernel.now
+            stage = _Stage(world, logs)
+            stage.play()
+            return stage.result()
+    finally:
+        gc.enable()
+
+
+class _Stage:
+    def __init__(self, world: World, logs: Logs) -> None:
+        self.world, self.kernel, self.logs = world, world.kernel, logs
+        self.program = Program(world, self.ended)
+        self.passes = 0
+        self.is_over = False
+        self.last: Ended | None = None
+        at_work(world, self.program)
+
+    def play(self) -> None:
+        schedule, kernel = self.world.schedule, self.kernel
+        for event in schedule.events:
+            kernel.at(event.at, lambda event=event: self._happen(event))  # type: ignore[misc]
+        if schedule.mode == "watch":
+            kernel.at(0, self.program.watch)
+        else:
+            kernel.at(0, self._tick)
+        kernel.sleep(schedule.duration_s)
+        self.world.calm()
+        if schedule.mode == "watch":
+            kernel.sleep(max(SETTLING_PASSES * schedule.interval_s, SETTLING_PASSES * SETTLING_S))
+        else:
+            kernel.sleep(SETTLING_PASSES * max(SETTLING_S, schedule.interval_s))
+        self.is_over = True
+        self._end_all()
+        self._check_rest()
+        self._check_output()
+
+    def _happen(self, event: object) -> None:
+        self.logs.lines.append(f"{self.kernel.now:8.2f} ==== {event}")
+        self.world.happen(event)  # type: ignore[arg-type]
+
+    def _tick(self) -> None:
+        if self.is_over:
+            return
+        self.program.run()
+        self.kernel.after(self.world.schedule.interval_s, self._tick)
+
+    def ended(self, ended: Ended) -> None:
+        world = self.world
+        self.logs.lines.append(
+            f"{self.kernel.now:8.2f} ==== {ended.process.name} ended: {'killed' if ended.code is None else ended.code}"
+        )
+        self.passes += 1
+        if ended.fault is not None:
+            trace = "".join(traceback.format_exception(ended.fault)[-4:])
+            world.oracle.find("fault", f"{ended.process.name} ended with {ended.fault!r}\n{trace}")
+        if ended.words:
+            self._check_secrets(ended.words, "the report")
+        if ended.at - ended.started > LONGEST_RUN_S and world.schedule.mode == "run":
+            world.oracle.find("endless", f"{ended.process.name} took {ended.at - ended.started:.0f} s")
+        self.last = ended
+        if world.schedule.mode == "watch" and not self.is_over:
+            self.kernel.after(RESTART_S, lambda: None if self.is_over else self.program.watch())
+        elif ended.code is not None:
+            world.judge_pass(ended.started, ended.code)
+
+    def _end_all(self) -> None:
+        """Ask what still runs to end, and kill what does not."""
+        self.world._on_term()
+        self.kernel.sleep(90)
+        for process in list(self.world.processes):
+            self.world.oracle.find("endless", f"{process.name} did not end when told to")
+            self.kernel.kill(process)
+        self.kernel.sleep(1)
+
+    def _check_rest(self) -> None:
+        code = self.last.code if self.last else None
+        for words in self.world.wrong_users():
+            name = "silent-at-rest" if code == 0 else "never-settles"
+            self.world.oracle.find(name, f"{words}; the last exit code is {code}")
+
+    def _check_output(self) -> None:
+        for fault in self.logs.faults:
+            self.world.oracle.find("fault", fault)
+        self._check_secrets("\n".join(self.logs.lines), "the log")
+
+    def _check_secrets(self, text: str, where: str) -> None:
+        for secret in secrets(self.world):
+            if secret in text:
+                line = next((line for line in text.splitlines() if secret in line), "")
+                self.world.oracle.find("secret", f"{where} holds a secret: {line[:200]}")
+                return
+
+    def result(self) -> Result:
+        oracle = self.world.oracle
+        if self.kernel.failure is not None:
+            raise self.kernel.failure
+        return Result(
+            schedule=self.world.schedule,
+            findings=oracle.findings,
+            virtual_s=self.kernel.now,
+            signatures=oracle.signatures,
+            landings=oracle.landings,
+            late_landings=oracle.late_landings,
+            longest_late_slots=oracle.longest_late_slots,
+            requests=self.world.pool.requests,
+            passes=self.passes,
+            log=self.logs.lines,
+        )
+
+
+def shrunk(schedule: Schedule, fails: Callable[[Schedule], bool]) -> Schedule:
+    """Return the schedule with as few events as still fail: leave out halves, then quarters, then single ones."""
+    size = max(1, len(schedule.events) // 2)
+    while size:
+        start, is_smaller = 0, False
+        while start < len(schedule.events):
+            events = schedule.events[:start] + schedule.events[start + size :]
+            smaller = replace(schedule, events=events)
+            if fails(smaller):
+                schedule, is_smaller = smaller, True
+            else:
+                start += size
+        if not is_smaller or size == 1:
+            if size == 1 and not is_smaller:
+                break
+            size = max(1, size // 2) if not is_smaller else size
+    return schedule
