@@ -1,42 +1,56 @@
-"""Reads the BGP sessions of one device."""
+"""Read the VRFs and BGP neighbors of one device."""
 
-from typing import Any
+import logging
+import time
 
 from nornir.core.task import Result, Task
 
-from dzbgp.models.session import Neighbor, Vrf
+from dzbgp.eos.bgp import read_bgp
+from dzbgp.eos.connection import CONNECTION, EosConnection, connect, disconnect
+from dzbgp.eos.deadline import Deadline, run_within
+from dzbgp.eos.errors import RETRIED, cause_of, explain
+from dzbgp.models.session import Seen
 
-# NAPALM's EOS driver gives EOS's default VRF this name.
-_NAPALM_DEFAULT_VRF = "global"
+log = logging.getLogger("dzbgp.devices")
+
+_PAUSE_S = 0.5
+"""Before a device that refuses or resets a connection is asked once more."""
 
 
-def bgp_neighbors(task: Task) -> Result:
-    """Runs NAPALM's get_bgp_neighbors; the result is a pair of tuples: of `Vrf` and of `Neighbor`.
+def bgp_neighbors(task: Task, timeout_s: float) -> Result:
+    """Ask one device; the result is a `Seen`, or where it failed one line for people.
 
-    NAPALM's large answer is reduced here, in the worker, so that a fleet's answers never pile up.
-    Whatever NAPALM raises becomes the exception of the Nornir result.
+    The answer is reduced here, in the worker, so that a fleet's answers never pile up. Everything, a second attempt
+    too, is over after `timeout_s` seconds. The connection stays open for the next look, unless this one failed.
     """
-    from nornir_napalm.plugins.tasks import napalm_get  # noqa: PLC0415 - slow, and a run may end before it asks
+    try:
+        return Result(host=task.host, result=seen_within(task, Deadline(timeout_s)))
+    except Exception as error:
+        log.debug("host %s", task.host.name, exc_info=error)
+        told = explain(error, task.host.get_connection_parameters(CONNECTION))
+        return Result(host=task.host, result=told, failed=True)
 
-    answer = napalm_get(task, getters=["get_bgp_neighbors"]).result["get_bgp_neighbors"]
-    return Result(host=task.host, result=reduce_neighbors(answer))
 
+def seen_within(task: Task, deadline: Deadline) -> Seen:
+    """Return what the device shows. Raises DeadlineError, and what connecting and reading raise."""
+    made: list[EosConnection] = []
 
-def reduce_neighbors(answer: dict[str, Any]) -> tuple[tuple[Vrf, ...], tuple[Neighbor, ...]]:
-    """Turns NAPALM's answer, {vrf: {"router_id": str, "peers": {address: {...}}}}, into records."""
-    vrfs = []
-    neighbors = []
-    for vrf_name, vrf in answer.items():
-        name = "default" if vrf_name == _NAPALM_DEFAULT_VRF else vrf_name
-        vrfs.append(Vrf(name, vrf.get("router_id", "")))
-        for address, peer in vrf["peers"].items():
-            neighbors.append(
-                Neighbor(
-                    address=address,
-                    vrf=name,
-                    is_up=peer["is_up"] is True,
-                    is_enabled=peer["is_enabled"] is not False,
-                    uptime_s=peer["uptime"],
-                )
-            )
-    return tuple(vrfs), tuple(neighbors)
+    def look() -> Seen:
+        made[:] = [connect(task.host, task.nornir.config, deadline)]
+        return read_bgp(made[0])
+
+    def look_twice() -> Seen:
+        try:
+            return look()
+        except Exception as error:
+            disconnect(task.host)
+            if not isinstance(cause_of(error), RETRIED) or deadline.left() < 2 * _PAUSE_S:
+                raise
+        time.sleep(_PAUSE_S)
+        return look()
+
+    try:
+        return run_within(deadline, look_twice, lambda: disconnect(task.host))
+    except BaseException:
+        disconnect(task.host)
+        raise

@@ -1,5 +1,6 @@
 """Devices, users, tenants, neighbors and readings with the values that do not matter filled in."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from solders.pubkey import Pubkey
@@ -98,3 +99,22 @@ def make_reading(*neighbors: Neighbor, **changes: Any) -> DeviceReading:
         "neighbors": neighbors,
     }
     return DeviceReading(**{**values, **changes})
+
+
+def reduce_neighbors(answer: Mapping[str, Any]) -> tuple[tuple[Vrf, ...], tuple[Neighbor, ...]]:
+    """Return the records of {vrf: {"router_id": ..., "peers": {address: {...}}}}, the form of NAPALM's answer."""
+    names = {vrf: "default" if vrf == "global" else vrf for vrf in answer}
+    vrfs = tuple(Vrf(names[vrf], shown.get("router_id", "")) for vrf, shown in answer.items())
+    neighbors = tuple(
+        Neighbor(
+            address,
+            names[vrf],
+            is_up=peer["is_up"],
+            is_enabled=peer["is_enabled"],
+            uptime_s=peer["uptime"],
+            description=peer.get("description", ""),
+        )
+        for vrf, shown in answer.items()
+        for address, peer in shown["peers"].items()
+    )
+    return vrfs, neighbors

@@ -96,7 +96,7 @@ def resolve(
         return [
             _unknown(user, device, reading.host, reason, why, vrf=vrf_of(user, tenants)) for user in users
         ]
-    shown = {vrf.name for vrf in reading.vrfs}
+    shown = {vrf.name for vrf in reading.vrfs if vrf.is_shown}
     index = _NeighborIndex(reading.neighbors)
     overlaps = overlapping(users)
     return [
@@ -145,6 +145,9 @@ def _observe(
     neighbor = candidates[0]
     if len(candidates) > 1:
         neighbor = next((candidate for candidate in candidates if candidate.is_up), neighbor)
+    if neighbor.odd:
+        why = f"{host}'s entry of its neighbor {neighbor.address} cannot be understood: {neighbor.odd}"
+        return _unknown(user, device, host, "odd-neighbor", why, vrf=vrf)
     if neighbor.is_up:
         return Observation(user, device, host, Observed.ESTABLISHED, vrf, neighbor.address, neighbor=neighbor)
     why = "the session is not Established" if neighbor.is_enabled else "the session is shut down (admin-down)"

@@ -1,1 +1,4 @@
-"""."""
+"""How an EOS device is spoken to, and its failures put into words.
+
+Start with `connection`, which opens a device; `bgp` turns its answers into VRFs and neighbors.
+"""

@@ -1,109 +1,367 @@
-"""A bound on what a device may answer: pyeapi takes in whatever comes, and for as long as it comes.
+"""eAPI over one HTTP connection that is kept alive, under a deadline, and with a bound on what is taken in.
 
-NAPALM finds pyeapi's connections by name in pyeapi's own table. `bound_answers` puts connections there that are
-theirs but for two things: an answer that is too large, or that does not end in time, is refused; and no text is made of
-what is said.
+NAPALM takes a class of ours as its transport. pyeapi's own classes open a connection for each request, wait for headers
+without end, take in whatever comes, and write every request and answer into a log as text.
 """
 
+import contextlib
 import http.client
-import time
+import io
+import json
+import re
+import resource
+import socket
+import ssl
+import threading
+from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from http.cookies import CookieError, SimpleCookie
+from typing import Any, TypeVar
 
 import msgspec
-from pyeapi import client, eapilib
+from pyeapi import eapilib
 
-MAX_ANSWER_BYTES = 32 * 1024 * 1024
-"""A neighbor takes about 4 kB in EOS's JSON, and the program allows a device 4,096 users: twice as much as that."""
+from dzbgp.eos.deadline import Deadline
+
+PORTS = {"http": 80, "https": 443, "https_certs": 443, "http_session": 80, "https_session": 443}
+"""The transports that speak eAPI over HTTP, by the names that NAPALM and pyeapi have for them; their usual ports."""
+
+MAX_ANSWER_BYTES = 24 * 1024 * 1024
+"""A neighbor takes up to 5 kB in EOS's JSON, and the program allows a device 4,096 users."""
+MAX_OTHER_BYTES = 256 * 1024
+"""For what is decoded into Python objects as it is, which can take 30 times the memory: `show version`."""
+MAX_VALUES = 1_500_000
+"""How many values an answer may hold; 4,096 neighbors have half as many."""
+
+T = TypeVar("T")
 
 _PIECE = 64 * 1024
+_PATH = "/command-api"
 
 
 class AnswerTooLargeError(OSError):
-    """A device's answer is beyond the limit. An OSError, because pyeapi lets go of nothing else it did not expect."""
+    """A device's answer is beyond a limit."""
 
 
-class _BoundedResponse(http.client.HTTPResponse):
-    """Reads a body up to a size, and for `timeout_s` at most: the socket's own timeout is one for each piece."""
+class NotEapiError(Exception):
+    """What answered does not speak eAPI."""
 
-    def __init__(self, timeout_s: float | None, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._timeout_s = timeout_s
-
-    def read(self, amt: int | None = None) -> bytes:
-        if amt is not None:
-            return super().read(amt)
-        ends_at = None if self._timeout_s is None else time.monotonic() + self._timeout_s
-        # http.client counts it down, and does not mind when the connection ends before it is 0.
-        announced = self.length
-        if announced is not None and announced > MAX_ANSWER_BYTES:
-            raise _too_large()
-        pieces = []
-        size = 0
-        while piece := self.read1(_PIECE):
-            size += len(piece)
-            if size > MAX_ANSWER_BYTES:
-                raise _too_large()
-            if ends_at is not None and time.monotonic() > ends_at:
-                raise TimeoutError("the answer did not end in time")
-            pieces.append(piece)
-        if announced is not None and size < announced:
-            raise http.client.IncompleteRead(b"", announced - size)
-        return b"".join(pieces)
+    def __init__(self, status: int) -> None:
+        super().__init__(f"HTTP {status}")
+        self.status = status
 
 
-class _Bounded(eapilib.EapiConnection):  # type: ignore[misc] # pyeapi has no types
-    error: Exception | None
-    socket_error: OSError | None
+class LoginRefusedError(Exception):
+    """The device did not accept user and password."""
+
+
+class CommandRefusedError(Exception):
+    """The device refused a command. The message is EOS's own reason, and nothing of what other commands answered."""
+
+    @classmethod
+    def of(cls, code: Any, message: Any, data: Any) -> "CommandRefusedError":
+        """Return the error of a JSON-RPC error object, whatever its members are."""
+        # Code 1005 repeats what was typed, which may be the enable password.
+        told = re.sub(r"input=\S+", "input=(not shown)", str(message))
+        last = data[-1] if isinstance(data, list) and data else None
+        errors = last.get("errors") if isinstance(last, dict) else [last] if isinstance(last, str) else None
+        reasons = [one for one in errors if isinstance(one, str)] if isinstance(errors, list) else []
+        return cls(f"{told} (error {code})" + (f": {'; '.join(reasons)}" if reasons else ""))
+
+
+@dataclass(slots=True)
+class Line:
+    """What an eAPI connection is told by who opened it."""
+
+    transport: str
+    deadline: Deadline | None = None
+
+    def left(self, most: float | None) -> float | None:
+        """Return the seconds that the next step may take. Raises DeadlineError."""
+        return most if self.deadline is None else self.deadline.left(most)
+
+
+class Eapi(eapilib.EapiConnection):  # type: ignore[misc] # pyeapi has no types
+    """What NAPALM takes for one of pyeapi's connections. The names of the parameters are pyeapi's."""
+
+    def __init__(
+        self,
+        host: str,
+        port: int | None = None,
+        username: str | None = None,
+        password: str | None = None,
+        timeout: float | None = 60,
+        context: ssl.SSLContext | None = None,
+        key_file: str | None = None,
+        cert_file: str | None = None,
+        ca_file: str | None = None,
+        line: Line | None = None,
+        enforce_verification: bool = False,
+    ) -> None:
+        super().__init__()
+        self._line = line or Line("https")
+        self._timeout = timeout
+        self._login = (username, password)
+        self._cookie: str | None = None
+        self._is_kept = False
+        transport = self._line.transport
+        port = int(port or PORTS[transport])
+        if transport.startswith("https"):
+            if key_file or cert_file or ca_file:
+                context = _context_of_files(key_file, cert_file, ca_file)
+            elif context is None and not enforce_verification:
+                context = ssl._create_unverified_context()  # noqa: S323, SLF001 - as pyeapi and its operators mean it
+            self.transport: http.client.HTTPConnection = http.client.HTTPSConnection(
+                host, port, context=context
+            )
+        else:
+            self.transport = http.client.HTTPConnection(host, port)
+        self.transport.response_class = partial(_Response, self._line, timeout)  # type: ignore[assignment]
+        if transport != "https_certs":
+            self.authentication(username, password)
+
+    def __str__(self) -> str:
+        return f"{self._line.transport}://{self.transport.host}:{self.transport.port}"
 
     def send(self, data: str) -> Any:
-        """Does what pyeapi's own does, with its errors.
+        """Return the decoded answer to a request, as pyeapi does. Raises what `ask` raises."""
+        return {"result": [read(value, object) for value in decoded(self._post(data, MAX_OTHER_BYTES))]}
 
-        That one writes each request and each answer out as text for a log that nobody keeps, with the enable password
-        in it, which takes as long as all the rest; and it knows only Python's JSON.
+    def ask(self, commands: list[Any]) -> list[msgspec.Raw]:
+        """Return the JSON that each command is answered with.
+
+        Raises OSError and http.client.HTTPException for a connection that fails, TimeoutError for one that is too slow,
+        NotEapiError, LoginRefusedError and CommandRefusedError.
         """
+        return decoded(self._post(self.request(commands, encoding="json"), MAX_ANSWER_BYTES))
+
+    def close(self) -> None:
+        """Close the connection; the next request opens a new one. May be called from another thread."""
+        if self._is_kept:
+            self._is_kept = False
+            _KEPT.release()
+        sock = self.transport.sock
+        if sock is not None:
+            with contextlib.suppress(OSError):
+                # Wakes a thread that waits for an answer.
+                sock.shutdown(socket.SHUT_RDWR)
+        self.transport.close()
+
+    def _post(self, data: str, limit: int) -> bytearray:
+        is_session = self._line.transport.endswith("_session")
+        for is_last in (False, True):
+            if is_session and self._cookie is None:
+                self._log_in()
+            status, content = self._exchange(_PATH, data, limit)
+            if status != http.client.UNAUTHORIZED:
+                break
+            # A session ends after a while, even between two requests of a look.
+            self._cookie = None
+            if not is_session or is_last:
+                raise LoginRefusedError
+        if status != http.client.OK:
+            raise NotEapiError(status)
+        return content
+
+    def _log_in(self) -> None:
+        username, password = self._login
+        body = json.dumps({"username": username, "password": password})
+        status, _ = self._exchange("/login", body, MAX_OTHER_BYTES)
+        if status in {http.client.UNAUTHORIZED, http.client.FORBIDDEN}:
+            raise LoginRefusedError
+        if status != http.client.OK or self._cookie is None:
+            raise NotEapiError(status)
+
+    def _exchange(self, path: str, body: str, limit: int) -> tuple[int, bytearray]:
+        is_reused = self.transport.sock is not None
         try:
-            return self._answer(data)
-        except OSError as error:
-            self.socket_error = self.error = error
-            raise eapilib.ConnectionError(
-                str(self), f"Socket error during eAPI connection: {error}"
-            ) from error
-        except ValueError as error:
-            self.socket_error, self.error = None, error
-            raise eapilib.ConnectionError(str(self), "unable to connect to eAPI") from error
+            return self._exchange_once(path, body, limit)
+        except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            # Idle for a while, it was closed by the device, which is its right.
+            if not is_reused:
+                raise
+            return self._exchange_once(path, body, limit)
+
+    def _exchange_once(self, path: str, body: str, limit: int) -> tuple[int, bytearray]:
+        is_done = False
+        try:
+            left = self._line.left(self._timeout)
+            if self.transport.sock is None:
+                self.transport.timeout = left
+                self.transport.connect()
+                _keep_alive(self.transport.sock)
+            self.transport.sock.settimeout(self._line.left(self._timeout))
+            self.transport.putrequest("POST", path)
+            self.transport.putheader("Content-type", "application/json")
+            content = body.encode()
+            self.transport.putheader("Content-length", str(len(content)))
+            if path == _PATH and self._cookie is not None:
+                self.transport.putheader("Cookie", self._cookie)
+            elif path == _PATH and self._auth:
+                self.transport.putheader(*self._auth)
+            self.transport.endheaders(message_body=content)
+            response = self.transport.getresponse()
+            answer = response.read_within(limit)  # type: ignore[attr-defined]
+            if path != _PATH:
+                self._cookie = _cookie_of(response)
+            is_done = not response.will_close
+        except TimeoutError:
+            # Rather say that the deadline is over than that a socket's share of it is.
+            self._line.left(None)
+            raise
+        else:
+            return response.status, answer
         finally:
-            self.transport.close()
+            if not (is_done and self._may_keep()):
+                self.close()
 
-    def _answer(self, data: str) -> Any:
-        self.transport.response_class = partial(_BoundedResponse, self.transport.timeout)
-        self.transport.putrequest("POST", "/command-api")
-        self.transport.putheader("Content-type", "application/json-rpc")
-        self.transport.putheader("Content-length", str(len(data)))
-        if self._auth:
-            self.transport.putheader(*self._auth)
-        self.transport.endheaders(message_body=data.encode())
-        response = self.transport.getresponse()
-        content = response.read()
-        if response.status == http.client.UNAUTHORIZED:
-            told = content.decode(errors="replace")
-            raise eapilib.ConnectionError(str(self), f"{response.reason}. {told}")
+    def _may_keep(self) -> bool:
+        if not self._is_kept:
+            self._is_kept = _KEPT.acquire(blocking=False)
+        return self._is_kept
+
+
+class _Response(http.client.HTTPResponse):
+    """Reads head and body under the deadline, and the body up to a size."""
+
+    def __init__(self, line: Line, timeout: float | None, sock: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(_Timed(line, timeout, sock), *args, **kwargs)  # type: ignore[arg-type]
+
+    def read_within(self, limit: int) -> bytearray:
+        """Return the body. Raises AnswerTooLargeError, TimeoutError and IncompleteRead."""
+        # http.client counts it down, and does not mind when the connection ends before it is 0.
+        announced = self.length
+        body = bytearray()
+        if announced is not None and announced > limit:
+            raise _too_large(limit)
+        while piece := self.read1(_PIECE):
+            body += piece
+            if len(body) > limit:
+                raise _too_large(limit)
+        if announced is not None and len(body) < announced:
+            raise http.client.IncompleteRead(b"", announced - len(body))
+        # Else the connection would wait for somebody to read on.
+        self.close()
+        return body
+
+
+class _Timed:
+    """A socket of which http.client makes its file. A socket's own timeout is one for each piece."""
+
+    def __init__(self, line: Line, timeout: float | None, sock: Any) -> None:
+        self._line, self._timeout, self._sock = line, timeout, sock
+
+    def makefile(self, mode: str) -> io.BufferedReader:
+        return io.BufferedReader(_TimedReader(self._line, self._timeout, self._sock, mode), _PIECE)
+
+
+class _TimedReader(io.RawIOBase):
+    def __init__(self, line: Line, timeout: float | None, sock: Any, mode: str) -> None:
+        self._line, self._timeout, self._sock = line, timeout, sock
+        self._file = sock.makefile(mode, buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        self._sock.settimeout(self._line.left(self._timeout))
+        read: int | None = self._file.readinto(buffer)
+        return read
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+
+
+def strict(content: bytes | bytearray | msgspec.Raw) -> bytes:
+    """Return JSON without what only EOS and Python make of it: NaN, 1e999, halves of surrogates, bytes of no UTF-8.
+
+    Raises ValueError when it is no JSON even so.
+    """
+    text = _SURROGATE.sub(rb"\\ufffd", bytes(content)).decode(errors="replace")
+    try:
+        return msgspec.json.encode(json.loads(text))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
+class _Error(msgspec.Struct):
+    code: Any = None
+    message: Any = None
+    data: Any = None
+
+
+class _Reply(msgspec.Struct):
+    result: list[msgspec.Raw] | None = None
+    error: _Error | None = None
+
+
+def decoded(content: bytes | bytearray) -> list[msgspec.Raw]:
+    """Return the JSON of each result in an answer. Raises CommandRefusedError, NotEapiError, AnswerTooLargeError."""
+    if sum(content.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES:
+        raise AnswerTooLargeError(f"the answer holds more than {MAX_VALUES:,} values")
+    reply = read(content, _Reply)
+    if reply is not None and reply.error is not None:
+        raise CommandRefusedError.of(reply.error.code, reply.error.message, reply.error.data)
+    if reply is None or reply.result is None:
+        raise NotEapiError(http.client.OK)
+    return reply.result
+
+
+def read(content: bytes | bytearray | msgspec.Raw, kind: type[T]) -> T | None:
+    """Return what of a JSON text is asked for, None where it is of another form or no JSON."""
+    try:
+        return msgspec.json.decode(content, type=kind)
+    except (msgspec.ValidationError, RecursionError):
+        return None
+    except (msgspec.DecodeError, UnicodeDecodeError):
         try:
-            answer = msgspec.json.decode(content)
-        except msgspec.DecodeError:
-            raise ValueError("the answer is no JSON") from None
-        if "error" in answer:
-            code, message, errors, output = self._parse_error_message(answer)
-            raise eapilib.CommandError(code, message, command_error=errors, output=output)
-        return answer
+            return msgspec.json.decode(strict(content), type=kind)
+        except (ValueError, RecursionError):
+            return None
 
 
-def bound_answers() -> None:
-    """Lets every eAPI connection that is made from now on refuse answers that are too large. May be called again."""
-    for name, kind in client.TRANSPORTS.items():
-        if not issubclass(kind, _Bounded):
-            client.TRANSPORTS[name] = type(f"Bounded{kind.__name__}", (_Bounded, kind), {})
+def _cookie_of(response: http.client.HTTPResponse) -> str | None:
+    try:
+        return (
+            SimpleCookie(response.getheader("Set-Cookie") or "").output(header="", attrs=[], sep=";").strip()
+            or None
+        )
+    except CookieError:
+        return None
 
 
-def _too_large() -> AnswerTooLargeError:
-    return AnswerTooLargeError(f"the answer is larger than {MAX_ANSWER_BYTES // 1024**2} MiB")
+def _context_of_files(key_file: str | None, cert_file: str | None, ca_file: str | None) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_REQUIRED if ca_file else ssl.CERT_NONE
+    if ca_file:
+        context.load_verify_locations(cafile=ca_file)
+    if cert_file:
+        context.load_cert_chain(cert_file, key_file)
+    return context
+
+
+def _keep_alive(sock: Any) -> None:
+    """Let the kernel find out that a device, or a firewall on the way, has forgotten an idle connection."""
+    with contextlib.suppress(OSError, AttributeError):
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option, value in ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3)):
+            sock.setsockopt(socket.IPPROTO_TCP, option, value)
+
+
+def _too_large(limit: int) -> AnswerTooLargeError:
+    return AnswerTooLargeError(f"the answer is larger than {limit / 1024**2:g} MiB")
+
+
+def _most_kept() -> int:
+    """Return half the files that the process may have open: a large fleet would use up all of them."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft // 2 if soft != resource.RLIM_INFINITY else 1 << 20
+
+
+_KEPT = threading.Semaphore(_most_kept())
+"""One for each connection that is kept open between requests."""

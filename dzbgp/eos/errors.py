@@ -1,7 +1,7 @@
 """Why a device could not be read, in one line of plain words.
 
-The exceptions are pyeapi's, NAPALM's and netmiko's; each was measured (pyeapi 1.0, NAPALM 5.2).
-Their own texts are used only where they can not hold a credential or an answer's body.
+The exceptions are our transport's, NAPALM's and netmiko's (NAPALM 5.2 and its development version). Their own texts are
+used only where they cannot hold a credential or an answer's body.
 """
 
 import http.client
@@ -11,22 +11,35 @@ from collections.abc import Callable
 
 from nornir.core.inventory import ConnectionOptions
 
-from dzbgp.eos.eapi import AnswerTooLargeError
+from dzbgp.eos.connection import OddAnswerError
+from dzbgp.eos.deadline import DeadlineError
+from dzbgp.eos.eapi import AnswerTooLargeError, CommandRefusedError, LoginRefusedError, NotEapiError
 
-_OTHER_FORM = (AttributeError, LookupError, TypeError, ValueError, RecursionError)
-"""What comes of reading an answer that is not what it was taken for."""
+RETRIED = (
+    ConnectionRefusedError,
+    ConnectionResetError,
+    BrokenPipeError,
+    http.client.IncompleteRead,
+    ssl.SSLEOFError,
+    ssl.SSLZeroReturnError,
+)
+"""What may be over in a moment: eAPI is being restarted."""
+
+
+def cause_of(error: BaseException | None) -> BaseException | None:
+    """Return what really happened: NAPALM's cli() wraps whatever it meets."""
+    from napalm.base.exceptions import CommandErrorException  # noqa: PLC0415 - slow
+
+    inner = error.__context__ if isinstance(error, CommandErrorException) else None
+    return error if inner is None else inner
 
 
 def explain(error: BaseException | None, connection: ConnectionOptions) -> str:
-    """Says what `error` means for the device behind `connection`. Never more than one line."""
-    from napalm.base import exceptions as napalm  # noqa: PLC0415 - loaded by whoever raised the error
-    from pyeapi import eapilib  # noqa: PLC0415
+    """Return what `error` means for the device behind `connection`, in one line."""
+    from napalm.base import exceptions as napalm  # noqa: PLC0415
 
     where = _where(connection)
-    if isinstance(error, eapilib.ConnectionError):
-        return _eapi_connection(error, where, connection)
-    if isinstance(error, eapilib.CommandError):
-        return f"{where}: the device refused a command: {_one_line(error.message)}"
+    error = cause_of(error)
     if isinstance(error, napalm.UnsupportedVersion):
         found = getattr(error.args[0], "version", error.args[0]) if error.args else "of this device"
         return f"{where}: EOS {_one_line(found)} is older than 4.23.0, the oldest that NAPALM reads"
@@ -35,55 +48,46 @@ def explain(error: BaseException | None, connection: ConnectionOptions) -> str:
     if isinstance(error, napalm.ConnectionException):
         # NAPALM's own words: "Cannot connect to HOST" over SSH, "Unknown transport: NAME".
         return f"{where}: {_one_line(error)}"
-    if isinstance(error, KeyError):
-        # NAPALM indexes unguarded what a neighbor may lack.
-        return f"{where}: the answer lacks {_one_line(error)}, which NAPALM's get_bgp_neighbors needs"
     if isinstance(error, TypeError) and "unexpected keyword argument" in str(error):
         return f"{where}: the inventory's extras do not fit NAPALM: {_one_line(error)}"
-    if isinstance(error, napalm.CommandErrorException) and error.__context__ is not None:
-        # NAPALM's cli() wraps whatever happens to it.
-        return explain(error.__context__, connection)
-    told = _by_cause(error, where, connection)
-    if told is None and (isinstance(error, _OTHER_FORM) or type(error).__name__ == "AddrFormatError"):
-        # NAPALM takes the form of an answer for granted; its words may hold parts of the answer.
-        kind = type(error).__name__
-        return f"{where}: the answer is not of the form that NAPALM's get_bgp_neighbors expects ({kind})"
-    return told or f"{where}: {type(error).__name__}"
+    return f"{where}: {_by_cause(error, connection) or type(error).__name__}"
 
 
-def _eapi_connection(error: Exception, where: str, connection: ConnectionOptions) -> str:
-    cause = error.__context__
-    if "Unauthorized" in str(error):
-        return f"{where}: user {connection.username!r} was not accepted (HTTP 401): wrong name or password"
-    if isinstance(cause, ValueError) and not isinstance(cause, OSError):
-        return f"{where}: the answer is no eAPI (HTTP error page, or garbage): is it eAPI, and is it well?"
-    return _by_cause(cause, where, connection) or f"{where}: {type(error).__name__}"
-
-
-def _by_cause(cause: BaseException | None, where: str, connection: ConnectionOptions) -> str | None:
+def _by_cause(error: BaseException | None, connection: ConnectionOptions) -> str | None:
+    user = connection.username
     timeout = (connection.extras or {}).get("timeout")
     cases: list[tuple[type[BaseException], Callable[[BaseException], str]]] = [
+        (OddAnswerError, _one_line),
+        (CommandRefusedError, lambda e: f"the device refused a command: {_one_line(e)}"),
+        (LoginRefusedError, lambda _: f"user {user!r} was not accepted (HTTP 401): wrong name or password"),
+        (NotEapiError, _not_eapi),
+        (DeadlineError, str),
         (ssl.SSLCertVerificationError, lambda e: f"the certificate was refused: {_verify_message(e)}"),
         (ssl.SSLError, lambda e: f"TLS failed ({getattr(e, 'reason', None) or 'no reason given'})"),
         (ConnectionRefusedError, lambda _: "connection refused: is `management api http-commands` on?"),
         (socket.gaierror, lambda _: "the host name is not known"),
         (http.client.RemoteDisconnected, lambda _: "the device closed the connection without an answer"),
         (http.client.IncompleteRead, lambda _: "the answer broke off in the middle"),
-        (http.client.HTTPException, lambda e: f"the answer is no HTTP ({type(e).__name__})"),
+        (http.client.HTTPException, lambda e: f"the answer is not HTTP ({type(e).__name__})"),
         (AnswerTooLargeError, str),
         (TimeoutError, lambda _: f"no answer in {timeout} s" if timeout else "no answer in time"),
         (ConnectionError, lambda _: "the connection broke"),
         (OSError, lambda e: _one_line(getattr(e, "strerror", None) or type(e).__name__)),
     ]
     for kind, words in cases:
-        if isinstance(cause, kind):
-            return f"{where}: {words(cause)}"
-    name = type(cause).__name__
+        if isinstance(error, kind):
+            return words(error)
+    name = type(error).__name__
     if name in {"NetmikoAuthenticationException", "AuthenticationException"}:
-        return f"{where}: user {connection.username!r} was not accepted over SSH"
+        return f"user {user!r} was not accepted over SSH"
     if name in {"NetmikoTimeoutException", "ReadTimeout"}:
-        return f"{where}: no answer over SSH in time"
+        return "no answer over SSH in time"
     return None
+
+
+def _not_eapi(error: BaseException) -> str:
+    status = getattr(error, "status", 0)
+    return f"not a valid eAPI response (HTTP {status}): check that eAPI is enabled on this port"
 
 
 def _where(connection: ConnectionOptions) -> str:
@@ -95,7 +99,7 @@ def _verify_message(error: BaseException) -> str:
 
 
 def _one_line(text: object) -> str:
-    """A device's words may hold what a terminal takes for orders."""
+    """Return a device's words without what a terminal would take for control characters."""
     words = " ".join(str(text).split())[:200]
     return "".join(
         character if character.isprintable() else "\N{REPLACEMENT CHARACTER}" for character in words

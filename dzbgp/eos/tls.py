@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 from nornir.core.inventory import ConnectionOptions, Host
 
@@ -31,20 +31,13 @@ class Verification:
             raise UsageError("--tls-ca-file: it does not go with --no-tls-verify")
 
 
-class _Context(ssl.SSLContext):
-    """A context that hosts share: NAPALM's options are copied for each question, and a context can't be."""
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        return self
-
-
 class Verifier:
     """Lets connections verify their devices. A CA's file is read once for all hosts."""
 
     def __init__(self, asked: Verification) -> None:
         self._asked = asked
-        self._contexts: dict[Path | None, _Context] = {}
-        self._trusting = _Context(ssl.PROTOCOL_TLS_CLIENT)
+        self._contexts: dict[Path | None, ssl.SSLContext] = {}
+        self._trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._trusting.check_hostname = False
         self._trusting.verify_mode = ssl.CERT_NONE
         if asked.ca_file is not None:
@@ -105,11 +98,11 @@ class Verifier:
         if transport_of_options(options) == "https" and not own:
             options["context"] = self._trusting
 
-    def _context(self, ca_file: Path | None, named: str) -> _Context:
+    def _context(self, ca_file: Path | None, named: str) -> ssl.SSLContext:
         known = self._contexts.get(ca_file)
         if known is not None:
             return known
-        context = _Context(ssl.PROTOCOL_TLS_CLIENT)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         try:
             if ca_file is None:
                 context.load_default_certs()

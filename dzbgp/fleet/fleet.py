@@ -16,16 +16,16 @@ from nornir.core.inventory import Host
 from nornir.core.task import AggregatedResult, MultiResult, Result, Task
 from solders.pubkey import Pubkey
 
+from dzbgp.eos.connection import CONNECTION
 from dzbgp.eos.tls import unverified
 from dzbgp.errors import ClusterError, InventoryError
-from dzbgp.fleet.dask.pickling import PerHost
 from dzbgp.fleet.dask.recipe import is_encrypted
 from dzbgp.fleet.dask.runner import DaskRunner
-from dzbgp.fleet.inventory.connection import CONNECTION
+from dzbgp.fleet.options import DEVICE_TIMEOUT_S, TIMEOUT
 from dzbgp.fleet.shard import Shard
 from dzbgp.models.ledger import Device
 from dzbgp.models.session import DeviceReading, DeviceResult
-from dzbgp.tasks.reading import Seen, first_look, second_look
+from dzbgp.tasks.bgp_neighbors import bgp_neighbors
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +79,7 @@ class Fleet:
         self._nornir = nornir
         self._shard = shard
         self._running: Future[AggregatedResult] | None = None
+        self._timeout_s: float = nornir.config.user_defined.get(TIMEOUT, DEVICE_TIMEOUT_S)
 
     def __enter__(self) -> Self:
         return self
@@ -179,7 +180,7 @@ class Fleet:
         What `check` raises, which is called every now and then, is raised at once, and nobody is waited for any more.
         """
         asked = [name for name, device in matched.items() if device is not None]
-        results = self._run(first_look, asked, progress, check)
+        results = self._run(bgp_neighbors, asked, progress, check, {"timeout_s": self._timeout_s})
         readings = []
         for name, device in matched.items():
             if device is None:
@@ -187,15 +188,17 @@ class Fleet:
                 readings.append(DeviceReading(name, DeviceResult.UNMATCHED, error=error))
                 continue
             result = results[name][0]
-            readings.append(self._reading(name, device, result, None if result.failed else result.result))
+            readings.append(self._reading(name, device, result))
         return readings
 
     @staticmethod
-    def _reading(name: str, device: Device | None, result: Result, seen: Seen | None) -> DeviceReading:
-        if result.failed or seen is None:
+    def _reading(name: str, device: Device | None, result: Result) -> DeviceReading:
+        if result.failed:
             return DeviceReading(name, DeviceResult.FAILED, device, str(result.result))
-        vrfs, neighbors = seen
-        return DeviceReading(name, DeviceResult.OK, device, vrfs=vrfs, neighbors=neighbors)
+        seen = result.result
+        return DeviceReading(
+            name, DeviceResult.OK, device, vrfs=seen.vrfs, neighbors=seen.neighbors, notes=seen.notes
+        )
 
     def look_again(
         self,
@@ -209,37 +212,35 @@ class Fleet:
         host that fails has none: an RTT is worth having, not worth failing for.
         """
         asked = [*again.keys() | addresses.keys()]
-        params = {"again": frozenset(again), "addresses": PerHost(addresses)}
         try:
-            results = self._run(second_look, asked, progress, params=params)
+            results = self._run(bgp_neighbors, asked, progress, params={"timeout_s": self._timeout_s})
         except ClusterError as error:
             # The first look's worth stands, but for what needs a second one.
             log.warning("no second look: %s", error)
             return [
                 DeviceReading(name, DeviceResult.FAILED, device, str(error)) for name, device in again.items()
             ], {}
-        answers = {name: results[name][0].result for name in asked if not results[name][0].failed}
-        readings = [
-            self._reading(name, device, results[name][0], answers[name].seen if name in answers else None)
-            for name, device in again.items()
-        ]
-        for name, answer in answers.items():
-            if answer.no_rtts:
-                log.warning("host %s: no RTTs: %s", name, answer.no_rtts)
+        readings = [self._reading(name, device, results[name][0]) for name, device in again.items()]
         rtts = {
-            name: answer.rtts for name, answer in answers.items() if name in addresses and not answer.no_rtts
+            name: {
+                neighbor.address: neighbor.rtt_ns
+                for neighbor in results[name][0].result.neighbors
+                if neighbor.address in wanted and neighbor.rtt_ns
+            }
+            for name, wanted in addresses.items()
+            if not results[name][0].failed
         }
         return readings, rtts
 
     def ask(
         self,
-        task: Callable[[Task], Result],
+        task: Callable[..., Result],
         names: Sequence[str],
         progress: Progress,
         failed: Callable[[str], T],
     ) -> dict[str, T]:
-        """Runs a task on these hosts, in parallel, and gives its result for each; where it failed, `failed` of why."""
-        results = self._run(task, names, progress)
+        """Run a task that takes `timeout_s` on these hosts; return its results, where it failed `failed` of why."""
+        results = self._run(task, names, progress, params={"timeout_s": self._timeout_s})
         answers = {name: results[name][0] for name in names}
         return {
             name: failed(str(answer.result)) if answer.failed else answer.result

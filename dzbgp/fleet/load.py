@@ -10,14 +10,13 @@ from nornir import InitNornir
 from nornir.core import Nornir
 from nornir.core.plugins.inventory import InventoryPluginRegister
 
-from dzbgp.eos.eapi import bound_answers
 from dzbgp.eos.tls import Verifier
 from dzbgp.errors import DzbgpError, InventoryError
 from dzbgp.fleet.from_ledger.source import PLUGIN, check_options, is_ledger_url, parse_ledger_url
-from dzbgp.fleet.inventory.connection import _own_connection
+from dzbgp.fleet.inventory.connection import own_connection
 from dzbgp.fleet.inventory.filters import choose
 from dzbgp.fleet.inventory.schema import check_simple_inventory
-from dzbgp.fleet.options import FleetOptions
+from dzbgp.fleet.options import TIMEOUT, FleetOptions
 from dzbgp.fleet.runner import is_on_cluster, ready_cluster, runner_of
 from dzbgp.fleet.workers import tell_workers
 from dzbgp.ledger.networks import Network
@@ -31,13 +30,13 @@ def load_inventory(path: Path, options: FleetOptions | None = None) -> Nornir:
     Raises InventoryError, UsageError for options that choose nothing, and LedgerError when the inventory is
     made of the ledger and that can't be read.
     """
-    bound_answers()
     options = options or FleetOptions()
     verifier = Verifier(options.verification)
     nornir = _init(path, options)
+    nornir.config.user_defined[TIMEOUT] = options.device_timeout_s
     needs_login = False
     for name, host in nornir.inventory.hosts.items():
-        needs_login |= _own_connection(path, name, host, verifier, options.login)
+        needs_login |= own_connection(path, name, host, verifier, options.login)
     tell_workers(nornir, path, options, needs_login=needs_login)
     return choose(nornir, options.limit, options.groups, options.filters)
 

@@ -8,6 +8,9 @@ from dzbgp.ledger.networks import Network
 
 DEVICE_TIMEOUT_S = 25.0
 
+TIMEOUT = "dzbgp_device_timeout_s"
+"""Where Nornir's configuration keeps FleetOptions.device_timeout_s, among what users define."""
+
 
 @dataclass(frozen=True, slots=True)
 class FleetOptions:

@@ -82,18 +82,28 @@ class LoopThread:
 
 
 async def serve(
-    handler: Handler, address: str, port: int, tls: ssl.SSLContext | None = None
+    handler: Handler,
+    address: str,
+    port: int,
+    tls: ssl.SSLContext | None = None,
+    writers: set[asyncio.StreamWriter] | None = None,
+    connected_to: Callable[[], None] = lambda: None,
 ) -> asyncio.Server:
-    """Listens on `address`:`port` (0: a free port) and answers each request with `handler`.
+    """Listen on `address`:`port` (0: a free port) and answer each request with `handler`.
 
-    Raises OSError when the address can not be listened on.
+    `connected_to` is called for each connection, and `writers` holds those that are open. Raises OSError when the
+    address cannot be listened on.
     """
+    opened: set[asyncio.StreamWriter] = set() if writers is None else writers
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connected_to()
+        opened.add(writer)
         with contextlib.suppress(
             ConnectionError, h11.RemoteProtocolError, ssl.SSLError, asyncio.CancelledError
         ):
             await _converse(handler, reader, writer)
+        opened.discard(writer)
         writer.close()
 
     return await asyncio.start_server(connected, address, port, ssl=tls, backlog=1024)

@@ -36,6 +36,16 @@ class Vrf:
 
 
 @dataclass(frozen=True, slots=True)
+class Seen:
+    """What a device shows of BGP at one look."""
+
+    vrfs: tuple[Vrf, ...] = ()
+    neighbors: tuple[Neighbor, ...] = ()
+    notes: tuple[str, ...] = ()
+    """What could not be understood, each with its VRF and neighbor."""
+
+
+@dataclass(frozen=True, slots=True)
 class Look:
     """When a device was asked: whatever was reported after `slot` is newer than what the device said."""
 

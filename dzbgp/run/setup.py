@@ -9,11 +9,11 @@ from pathlib import Path
 
 from solders.pubkey import Pubkey
 
+from dzbgp.eos.connection import CONNECTION
 from dzbgp.eos.tls import Verification
 from dzbgp.errors import UsageError
 from dzbgp.fleet.fleet import Fleet
 from dzbgp.fleet.from_ledger.source import is_ledger_url
-from dzbgp.fleet.inventory.connection import CONNECTION
 from dzbgp.fleet.load import load_inventory, network_of
 from dzbgp.fleet.options import FleetOptions
 from dzbgp.fleet.shard import Shard

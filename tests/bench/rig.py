@@ -13,12 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from pyeapi import client
 from solders.pubkey import Pubkey
 
 from dzbgp.console.progress import NoProgress
+from dzbgp.eos.connection import CONNECTION
 from dzbgp.fleet.fleet import Fleet
-from dzbgp.fleet.inventory.connection import CONNECTION
 from dzbgp.fleet.load import load_inventory
 from dzbgp.fleet.options import FleetOptions
 from dzbgp.lab.eos.fleet import EosFault, EosFleet, FaultKind
@@ -91,12 +90,7 @@ def bare_fleet(place: Rig, workers: int) -> Iterator[Fleet]:
             extras = kept.extras or {}
             extras["optional_args"].pop("context", None)
             kept.extras = extras
-        ours = dict(client.TRANSPORTS)
-        client.TRANSPORTS.update({name: kind.__bases__[1] for name, kind in ours.items()})
-        try:
-            yield fleet
-        finally:
-            client.TRANSPORTS.update(ours)
+        yield fleet
 
 
 @contextmanager

@@ -16,6 +16,7 @@ from core_builders import (
     make_reading,
     make_tenant,
     make_user,
+    reduce_neighbors,
 )
 from hypothesis import given
 from hypothesis import strategies as st
@@ -24,7 +25,6 @@ from solders.pubkey import Pubkey
 from dzbgp.decision.resolver import judge, resolve, users_by_device, vrf_of
 from dzbgp.models.ledger import BgpStatus, Net, ProgramData, User, UserStatus, UserType, dotted
 from dzbgp.models.session import DeviceReading, DeviceResult, Observation, Observed
-from dzbgp.tasks.bgp_neighbors import reduce_neighbors
 
 ESTABLISHED, NOT_ESTABLISHED, ABSENT, UNKNOWN = (
     Observed.ESTABLISHED,

@@ -92,7 +92,7 @@ def test_an_interrupted_lab_run_stops_its_lab(tmp_path: Path) -> None:
         inventory = other.inventory
     process = began(tmp_path, "run", "--lab", "--inventory", str(inventory), "--verbose")
     assert process.stderr is not None
-    while "first_look" not in (line := process.stderr.readline()):
+    while "bgp_neighbors" not in (line := process.stderr.readline()):
         assert line
     done = interrupted(process, signal.SIGTERM, QUICK_S)
     assert done.code == 1

@@ -6,11 +6,17 @@ import ssl
 from typing import Any
 
 import pytest
-from napalm.base.exceptions import CommandErrorException, ModuleImportError, UnsupportedVersion
+from napalm.base.exceptions import (
+    CommandErrorException,
+    ModuleImportError,
+    UnsupportedVersion,
+)
 from napalm.eos.utils.versions import EOSVersion
 from nornir.core.inventory import ConnectionOptions
-from pyeapi.eapilib import CommandError, ConnectionError  # noqa: A004 - pyeapi's own
 
+from dzbgp.eos.connection import OddAnswerError
+from dzbgp.eos.deadline import DeadlineError
+from dzbgp.eos.eapi import CommandRefusedError, LoginRefusedError, NotEapiError
 from dzbgp.eos.errors import explain
 
 PASSWORD = "hunter2"
@@ -22,13 +28,6 @@ HERE = ConnectionOptions(
     platform="eos",
     extras={"timeout": 3, "optional_args": {"enable_password": PASSWORD}},
 )
-
-
-def eapi(cause: BaseException, message: str = "Socket error during eAPI connection: x") -> BaseException:
-    """The ConnectionError that pyeapi raises while it handles `cause`."""
-    error: BaseException = ConnectionError("https://192.0.2.1:8443/command-api", message)
-    error.__context__ = cause
-    return error
 
 
 def wrapped(cause: BaseException) -> BaseException:
@@ -49,49 +48,46 @@ NetmikoTimeout: Any = type("NetmikoTimeoutException", (Exception,), {})
 
 CASES: dict[str, tuple[BaseException, str]] = {
     "refused": (
-        eapi(ConnectionRefusedError(111, "Connection refused")),
+        ConnectionRefusedError(111, "Connection refused"),
         "connection refused: is `management api http-commands` on?",
     ),
-    "name not known": (eapi(socket.gaierror(-2, "Name or service not known")), "the host name is not known"),
-    "no route": (eapi(OSError(113, "No route to host")), "No route to host"),
-    "unreachable": (eapi(OSError(101, "Network is unreachable")), "Network is unreachable"),
-    "no answer": (eapi(TimeoutError("The read operation timed out")), "no answer in 3 s"),
-    "reset": (eapi(ConnectionResetError(104, "Connection reset by peer")), "the connection broke"),
-    "broken pipe": (eapi(BrokenPipeError(32, "Broken pipe")), "the connection broke"),
+    "name not known": (socket.gaierror(-2, "Name or service not known"), "the host name is not known"),
+    "no route": (OSError(113, "No route to host"), "No route to host"),
+    "unreachable": (OSError(101, "Network is unreachable"), "Network is unreachable"),
+    "no answer": (TimeoutError("The read operation timed out"), "no answer in 3 s"),
+    "reset": (ConnectionResetError(104, "Connection reset by peer"), "the connection broke"),
+    "broken pipe": (BrokenPipeError(32, "Broken pipe"), "the connection broke"),
     "closed without an answer": (
-        eapi(http.client.RemoteDisconnected("Remote end closed connection without response")),
+        http.client.RemoteDisconnected("Remote end closed connection without response"),
         "the device closed the connection without an answer",
     ),
-    "certificate": (eapi(refused_certificate()), "the certificate was refused: self-signed certificate"),
-    "TLS": (eapi(ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number")), "TLS failed ("),
+    "certificate": (refused_certificate(), "the certificate was refused: self-signed certificate"),
+    "TLS": (ssl.SSLError(1, "[SSL: WRONG_VERSION_NUMBER] wrong version number"), "TLS failed ("),
     "wrong password": (
-        eapi(ValueError(), f"Unauthorized. Unable to authenticate user: {PASSWORD}"),
+        LoginRefusedError(PASSWORD),
         "user 'reader' was not accepted (HTTP 401): wrong name or password",
     ),
-    "no JSON": (
-        eapi(ValueError("Expecting value"), "unable to connect to eAPI"),
-        "the answer is no eAPI (HTTP error page, or garbage)",
+    "no eAPI": (
+        NotEapiError(502),
+        "not a valid eAPI response (HTTP 502): check that eAPI is enabled on this port",
     ),
-    "no UTF-8": (
-        eapi(UnicodeDecodeError("utf-8", b"\xff", 0, 1, "x"), "unable to connect to eAPI"),
-        "the answer is no eAPI (HTTP error page, or garbage)",
+    "too late": (DeadlineError("no complete answer in 25 s"), "no complete answer in 25 s"),
+    "odd answer": (
+        OddAnswerError("the answer to `show version` holds no version that can be read"),
+        "the answer to `show version` holds no version",
     ),
     "cut short": (http.client.IncompleteRead(b"secret", 10), "the answer broke off in the middle"),
-    "no HTTP": (http.client.BadStatusLine("hunter2"), "the answer is no HTTP (BadStatusLine)"),
+    "no HTTP": (http.client.BadStatusLine("hunter2"), "the answer is not HTTP (BadStatusLine)"),
     "command refused": (
-        CommandError(1002, "CLI command 2 of 5 'show ip bgp' failed: invalid command", command_error="x"),
-        "the device refused a command: Error [1002]: CLI command 2 of 5 'show ip bgp' failed: invalid command",
+        CommandRefusedError("CLI command 2 of 3 'show ip bgp' failed: invalid command (error 1002)"),
+        "the device refused a command: CLI command 2 of 3 'show ip bgp' failed: invalid command (error 1002)",
     ),
-    "several lines": (CommandError(1000, "a\nb\r\n  c"), "the device refused a command: Error [1000]: a b c"),
-    "refused to NAPALM's cli": (
-        wrapped(CommandError(1002, "no")),
-        "the device refused a command: Error [1002]",
-    ),
-    "NAPALM's cli unanswered": (wrapped(eapi(TimeoutError("hunter2"))), "no answer in 3 s"),
+    "several lines": (CommandRefusedError("a\nb\r\n  c"), "the device refused a command: a b c"),
+    "refused to NAPALM's cli": (wrapped(CommandRefusedError("no")), "the device refused a command: no"),
+    "NAPALM's cli unanswered": (wrapped(TimeoutError("hunter2")), "no answer in 3 s"),
     "NAPALM's own": (CommandErrorException("hunter2"), "CommandErrorException"),
     "old EOS": (UnsupportedVersion(EOSVersion("4.20.1F")), "EOS 4.20.1F is older than 4.23.0"),
     "no driver": (ModuleImportError("x"), "NAPALM has no driver for platform 'eos'"),
-    "odd neighbor": (KeyError("idleReason"), "the answer lacks 'idleReason', which NAPALM's get_bgp_neigh"),
     "extras that do not fit": (
         TypeError("EOSDriver.__init__() got an unexpected keyword argument 'bogus'"),
         "the inventory's extras do not fit NAPALM: EOSDriver.__init__() got an unexpected keyword argument",
@@ -128,4 +124,15 @@ def test_an_error_that_is_not_there_is_told_too() -> None:
 
 
 def test_long_words_of_a_device_are_cut() -> None:
-    assert len(explain(CommandError(1002, "x" * 5_000), HERE)) < 300
+    assert len(explain(CommandRefusedError("x" * 5_000), HERE)) < 300
+
+
+def test_a_refused_command_shows_its_own_reason_and_nothing_of_the_other_answers() -> None:
+    message = "CLI command 3 of 3 'show ip bgp neighbors vrf all' failed: invalid command"
+    data = [{}, {"vrfs": {"vrf1": {"routerId": "192.0.2.9"}}}, {"errors": ["Invalid input (at token 2)"]}]
+    told = str(CommandRefusedError.of(1002, message, data))
+    assert told == f"{message} (error 1002): Invalid input (at token 2)"
+    assert str(CommandRefusedError.of(1005, "insufficient permissions input=hunter2 x", ["text"])).startswith(
+        "insufficient permissions input=(not shown) x (error 1005)"
+    )
+    assert str(CommandRefusedError.of(None, None, {"a": 1})) == "None (error None)"

@@ -13,9 +13,9 @@ from nornir import InitNornir
 from nornir_napalm.plugins.tasks import napalm_get
 
 from dzbgp.decision.resolver import judge, resolve
+from dzbgp.eos.connection import CONNECTION
 from dzbgp.errors import ExitCode, InventoryError
 from dzbgp.fleet.fleet import Fleet
-from dzbgp.fleet.inventory.connection import CONNECTION
 from dzbgp.fleet.load import load_inventory
 from dzbgp.fleet.options import FleetOptions
 from dzbgp.lab.eos.fleet import ADMIN_DOWN, EosDevice, EosFault, EosFleet, EosPeer, FaultKind
@@ -203,15 +203,6 @@ def test_nornir_napalm_alone_asks_them_all_on_the_port_of_the_first(
     assert answered == dict.fromkeys(PORTS, own_router_ids()[first])
 
 
-def test_without_the_fleets_own_copies_hosts_are_read_in_anothers_name(
-    tmp_path: Path, three_ports: EosFleet, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("dzbgp.fleet.load._own_connection", lambda *_: False)
-    answered = router_ids(one_group(tmp_path, three_ports, "group"), workers=1)
-    assert answered != own_router_ids()
-    assert len(set(answered.values())) == 1
-
-
 # What devices answer, rightly and wrongly.
 
 FAULTS: dict[str, tuple[EosFault | FaultKind | None, dict[str, Any], str]] = {
@@ -226,17 +217,12 @@ FAULTS: dict[str, tuple[EosFault | FaultKind | None, dict[str, Any], str]] = {
     "refused-command": (
         FaultKind.REFUSED_COMMAND,
         {},
-        "the device refused a command: Error [1002]: CLI comm",
+        "the device refused a command: CLI command 2 of 3 'show ip bgp summary vrf all' failed: invalid",
     ),
-    "http-500": (FaultKind.HTTP_500, {}, "the answer is no eAPI (HTTP error page, or garbage)"),
-    "garbage": (FaultKind.GARBAGE, {}, "the answer is no eAPI (HTTP error page, or garbage)"),
+    "http-500": (FaultKind.HTTP_500, {}, "not a valid eAPI response (HTTP 500)"),
+    "garbage": (FaultKind.GARBAGE, {}, "not a valid eAPI response (HTTP 200)"),
     "hangup": (FaultKind.HANGUP, {}, "the device closed the connection without an answer"),
     "truncated": (FaultKind.TRUNCATED, {}, "the answer broke off in the middle"),
-    "odd-neighbor": (
-        FaultKind.ODD_NEIGHBOR,
-        {},
-        "the answer lacks 'idleReason', which NAPALM's get_bgp_neig",
-    ),
     "certificate": (
         None,
         {"extras": {"timeout": 1, "optional_args": {"enforce_verification": True}}},
@@ -258,6 +244,7 @@ FAULTS: dict[str, tuple[EosFault | FaultKind | None, dict[str, Any], str]] = {
 }
 ANSWERS: dict[str, EosFault | FaultKind | None] = {
     "healthy": None,
+    "odd-neighbor": FaultKind.ODD_NEIGHBOR,
     "late": EosFault(FaultKind.SLOW, delay_s=0.1),
     "empty": FaultKind.EMPTY,
     "wrong-identity": FaultKind.WRONG_IDENTITY,
@@ -389,9 +376,8 @@ def test_readings_come_in_the_order_of_the_inventory_and_each_asked_host_is_told
     assert sorted(answers.progress) == sorted([*FAULTS, *ANSWERS])
 
 
-def test_a_device_is_asked_in_as_few_requests_as_napalm_can(answers: Answers) -> None:
-    # Version and neighbors; then, on the connection that is open, neighbors once more and the RTTs.
-    assert answers.requests["healthy"] == 4
+def test_a_device_is_asked_for_its_version_once_and_in_one_request_a_look(answers: Answers) -> None:
+    assert answers.requests["healthy"] == 3
     assert answers.requests["late"] == 3
 
 

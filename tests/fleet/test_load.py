@@ -6,8 +6,9 @@ from unittest.mock import ANY
 
 import pytest
 
+from dzbgp.eos.connection import CONNECTION
 from dzbgp.errors import ExitCode, InventoryError, UsageError
-from dzbgp.fleet.inventory.connection import CONNECTION, DEFAULT_TIMEOUT_S
+from dzbgp.fleet.inventory.connection import DEFAULT_TIMEOUT_S
 from dzbgp.fleet.load import load_inventory
 from dzbgp.fleet.options import FleetOptions
 
@@ -114,17 +115,6 @@ def test_what_a_host_gets_by_default_is_not_written_into_its_group(tmp_path: Pat
     groups = "g: {connection_options: {napalm: {extras: {optional_args: }}}}"
     nornir = load_inventory(put(tmp_path, "r1: {platform: eos, groups: [g]}", groups, None))
     assert nornir.inventory.groups["g"].connection_options[CONNECTION].extras == {"optional_args": None}
-
-
-def test_what_a_driver_takes_out_of_its_extras_is_there_again_for_the_next_attempt(tmp_path: Path) -> None:
-    host = load_inventory(put(tmp_path)).inventory.hosts["ams-1"]
-    first = host.get_connection_parameters(CONNECTION).extras
-    assert first is not None
-    first["optional_args"].clear()
-    assert host.get_connection_parameters(CONNECTION).extras == {
-        "timeout": 7,
-        "optional_args": {"transport": "http"},
-    }
 
 
 def test_credentials_of_the_environment_fill_in_and_do_not_override(

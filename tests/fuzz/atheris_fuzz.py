@@ -17,9 +17,8 @@ INSTRUMENTED = (
     "dzbgp.models.ledger",
     "dzbgp.decision.policy",
     "dzbgp.decision.resolver",
-    "napalm.eos.eos",
-    "dzbgp.tasks.bgp_neighbors",
-    "dzbgp.tasks.bgp_rtt",
+    "dzbgp.eos.bgp",
+    "dzbgp.eos.eapi",
 )
 
 

@@ -6,25 +6,25 @@ what is then decided follows from the answer.
 """
 
 import asyncio
+import ipaddress
 import json
-import socket
 from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from typing import Any
 
-import napalm.base.helpers
-import pyeapi
+import msgspec
 from core_builders import PUBLIC_IP, key, make_device, make_tenant, make_user
 from mutation import Source, mutated
-from napalm.eos import EOSDriver
 from nornir.core.inventory import ConnectionOptions
 from solana.rpc.jsonrpc import JsonRpcRequest
 
 from dzbgp.decision.policy import Clock, Rules, decide
 from dzbgp.decision.resolver import judge, resolve, users_by_device
-from dzbgp.eos.eapi import bound_answers
+from dzbgp.eos.bgp import NEIGHBORS, SUMMARY, seen_of
+from dzbgp.eos.connection import OddAnswerError
+from dzbgp.eos.eapi import CommandRefusedError, NotEapiError, decoded
 from dzbgp.eos.errors import explain
 from dzbgp.lab.eos.answers import JSON_COMMANDS
 from dzbgp.lab.eos.device import EosDevice, EosPeer
@@ -36,10 +36,8 @@ from dzbgp.ledger.program.fetch import fetch
 from dzbgp.ledger.rpc.client import RpcClient
 from dzbgp.ledger.rpc.transport import RetryBudget
 from dzbgp.models.decision import Action
-from dzbgp.models.ledger import BgpStatus, User
-from dzbgp.models.session import DeviceReading, DeviceResult, Observed
-from dzbgp.tasks.bgp_neighbors import reduce_neighbors
-from dzbgp.tasks.bgp_rtt import pick_rtts
+from dzbgp.models.ledger import BgpStatus, Device, User
+from dzbgp.models.session import DeviceReading, DeviceResult, Observed, Seen
 
 U64 = 2**64
 DEVICE = make_device()
@@ -110,9 +108,7 @@ def _nothing_seen() -> DeviceReading:
 
 # eAPI
 
-_NEIGHBORS = "show ip bgp neighbors vrf all"
-_NEIGHBORS_V6 = "show ipv6 bgp peers vrf all"
-_COMMANDS = ("show ip bgp summary vrf all", "show ipv6 bgp summary vrf all", _NEIGHBORS, _NEIGHBORS_V6)
+_COMMANDS = (SUMMARY, NEIGHBORS)
 _STATES = ("Established", "Active", "Idle", "Established", "OpenSent")
 
 
@@ -125,27 +121,17 @@ def _right_answers() -> list[Any]:
     return [json.loads(json.dumps(JSON_COMMANDS[command](device))) for command in _COMMANDS]
 
 
-class _Replies:
-    """Stands where NAPALM's driver has pyeapi's node."""
-
-    def __init__(self, answers: Any) -> None:
-        self._answers = answers
-
-    def run_commands(self, *_: Any, **__: Any) -> Any:
-        return self._answers
-
-
 def eapi_answers(data: bytes) -> None:
-    """Changed answers to NAPALM's four commands: whatever is written afterwards, the answers say so."""
-    answers = mutated(Source(data), _right_answers())
-    driver = EOSDriver("r1", "u", "p", optional_args={"transport": "https"})
-    driver.device = _Replies(answers)
+    """Changed answers to both commands: whatever is written afterwards, the answers say so."""
+    source = Source(data)
+    answers = [mutated(source, answer) for answer in _right_answers()]
     try:
-        vrfs, neighbors = reduce_neighbors(driver.get_bgp_neighbors())
-    except Exception as error:  # noqa: BLE001 - whatever NAPALM raises is explained
+        seen = seen_of(*(msgspec.Raw(json.dumps(answer).encode()) for answer in answers))
+    except OddAnswerError as error:
         _is_explained(error)
         return
-    reading = judge(DeviceReading("r1", DeviceResult.OK, DEVICE, vrfs=vrfs, neighbors=neighbors), USERS)
+    assert all(0 <= neighbor.rtt_ns < U64 for neighbor in seen.neighbors)
+    reading = judge(_reading(seen), USERS)
     for observation in resolve(reading, USERS, {}):
         decision = decide(observation, Clock(2_000), Rules())
         if decision.action is not Action.SUBMIT:
@@ -157,33 +143,10 @@ def eapi_answers(data: bytes) -> None:
             assert not states, decision
         else:
             assert any(state != "Established" for state in states), decision
-    try:
-        rtts = pick_rtts(
-            answers[2], {observation.peer_ip or "" for observation in resolve(reading, USERS, {})}
-        )
-    except Exception:  # noqa: BLE001
-        return  # the fleet takes any for "no RTTs"
-    assert all(0 < rtt_ns < U64 for rtt_ns in rtts.values())
 
 
-class _Http:
-    """Stands where pyeapi's connection has Python's HTTP client: every request is answered with the same body."""
-
-    timeout = None
-    status = 200
-    reason = "OK"
-
-    def __init__(self, body: bytes) -> None:
-        self._body = body
-
-    def read(self) -> bytes:
-        return self._body
-
-    def getresponse(self) -> "_Http":
-        return self
-
-    def __getattr__(self, name: str) -> Callable[..., None]:
-        return lambda *_, **__: None
+def _reading(seen: Seen, device: Device = DEVICE) -> DeviceReading:
+    return DeviceReading("r1", DeviceResult.OK, device, vrfs=seen.vrfs, neighbors=seen.neighbors)
 
 
 def eapi_bodies(data: bytes) -> None:
@@ -193,17 +156,13 @@ def eapi_bodies(data: bytes) -> None:
     while source.left:
         at = source.number(len(body) + 1)
         body[at : at + source.number(3)] = source.take(1 + source.number(4))
-    connection = pyeapi.client.TRANSPORTS["https"]("r1", username="u", password="p")
-    connection.transport = _Http(bytes(body))
-    driver = EOSDriver("r1", "u", "p", optional_args={"transport": "https"})
-    driver.device = pyeapi.client.Node(connection)
     try:
-        vrfs, neighbors = reduce_neighbors(driver.get_bgp_neighbors())
-    except Exception as error:  # noqa: BLE001 - whatever NAPALM raises is explained
+        answers = decoded(body)[1:]
+        seen = seen_of(*(answers * 2)[:2]) if answers else Seen()
+    except (OddAnswerError, CommandRefusedError, NotEapiError) as error:
         _is_explained(error)
         return
-    reading = judge(DeviceReading("r1", DeviceResult.OK, DEVICE, vrfs=vrfs, neighbors=neighbors), USERS)
-    for observation in resolve(reading, USERS, {}):
+    for observation in resolve(judge(_reading(seen), USERS), USERS, {}):
         decide(observation, Clock(2_000), Rules())
 
 
@@ -221,14 +180,22 @@ def _is_explained(error: Exception) -> None:
 
 def _states(answers: list[Any], user: User) -> list[Any]:
     """The states that the answers give to neighbors in a user's tunnel, however their addresses are written."""
-    wanted = socket.inet_ntoa((user.tunnel_net.address + 1).to_bytes(4, "big"))
+    wanted = ipaddress.IPv4Address(user.tunnel_net.address + 1)
     return [
-        peer["state"]
-        for answer in answers[2:4]
-        for vrf in answer["vrfs"].values()
+        peer.get("state")
+        for vrf in answers[1]["vrfs"].values()
+        if isinstance(vrf, dict) and isinstance(vrf.get("peerList"), list)
         for peer in vrf["peerList"]
-        if napalm.base.helpers.ip(peer["peerAddress"]) == wanted
+        if isinstance(peer, dict) and _is_address(peer.get("peerAddress"), wanted)
     ]
+
+
+def _is_address(text: Any, wanted: ipaddress.IPv4Address) -> bool:
+    try:
+        address = ipaddress.ip_address(text) if isinstance(text, str) else None
+    except ValueError:
+        return False
+    return wanted in {address, getattr(address, "ipv4_mapped", None)}
 
 
 # RPC
@@ -330,21 +297,18 @@ def _usable(data: Any) -> None:
     """Program data that was taken for good must carry a pass through."""
     assert 0 <= data.slot < U64
     clock = Clock(data.slot, data.seconds_per_slot, 1.8e9)
-    seen = json.loads(json.dumps(_right_answers()))
-    driver = EOSDriver("r1", "u", "p", optional_args={"transport": "https"})
-    driver.device = _Replies(seen)
-    vrfs, neighbors = reduce_neighbors(driver.get_bgp_neighbors())
+    answers = _right_answers()
+    seen = seen_of(*(msgspec.Raw(json.dumps(answer).encode()) for answer in answers))
     for device, users in users_by_device(data).items():
         if device not in data.devices:
             continue
-        reading = DeviceReading("r1", DeviceResult.OK, data.devices[device], vrfs=vrfs, neighbors=neighbors)
-        for observation in resolve(judge(reading, users), users, data.tenants):
+        reading = judge(_reading(seen, data.devices[device]), users)
+        for observation in resolve(reading, users, data.tenants):
             decision = decide(observation, clock, Rules())
             if decision.action is Action.SUBMIT and decision.status is BgpStatus.UP:
-                assert "Established" in _states(seen, observation.user)
+                assert "Established" in _states(answers, observation.user)
 
 
-bound_answers()
 _LOOP = asyncio.new_event_loop()
 TARGETS: dict[str, Callable[[bytes], None]] = {
     "accounts": accounts,

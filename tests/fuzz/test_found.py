@@ -5,10 +5,10 @@ import json
 from typing import Any
 
 import pytest
-from pyeapi.eapilib import CommandError
 from solana.rpc.jsonrpc import JsonRpcRequest
 from targets import CONNECTION, eapi_bodies
 
+from dzbgp.eos.eapi import CommandRefusedError
 from dzbgp.eos.errors import explain
 from dzbgp.lab.world.encode import NO_KEY
 from dzbgp.ledger.errors import RpcProtocolError
@@ -48,14 +48,6 @@ def test_lamports_that_are_no_number_are_a_protocol_error() -> None:
     assert found == Account(NO_KEY, b"", 5)
 
 
-@pytest.mark.parametrize("error", [AttributeError("x"), TypeError("x"), ValueError("x"), IndexError("x")])
-def test_an_answer_of_another_form_than_napalm_expects_is_explained_in_words(error: Exception) -> None:
-    kind = type(error).__name__
-    assert explain(error, CONNECTION) == (
-        f"r1:443: the answer is not of the form that NAPALM's get_bgp_neighbors expects ({kind})"
-    )
-
-
 def test_a_device_that_answers_with_brackets_without_end_is_explained(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -64,6 +56,6 @@ def test_a_device_that_answers_with_brackets_without_end_is_explained(
 
 
 def test_a_devices_words_give_a_terminal_no_orders() -> None:
-    told = explain(CommandError(1002, "\x1b[2Jinvalid\x07 command"), CONNECTION)
+    told = explain(CommandRefusedError("\x1b[2Jinvalid\x07 command"), CONNECTION)
     assert told.isprintable()
     assert "invalid" in told

@@ -9,11 +9,11 @@ from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
-import pyeapi
 import pytest
 from nornir.core.inventory import ConnectionOptions
 
 from dzbgp.eos import eapi
+from dzbgp.eos.deadline import Deadline
 from dzbgp.eos.errors import explain
 from dzbgp.ledger.errors import RpcSizeError, RpcTransportError
 from dzbgp.ledger.rpc import transport
@@ -113,11 +113,9 @@ def peak_below(limit: int) -> Iterator[None]:
 
 def ask_device(port: int, timeout_s: float = 20) -> str:
     """What is told of a device that answers so."""
-    eapi.bound_answers()
-    eapi.bound_answers()
-    connection = pyeapi.client.TRANSPORTS["http"]("127.0.0.1", port, timeout=timeout_s)
-    with pytest.raises(pyeapi.eapilib.ConnectionError) as raised:
-        connection.execute(["show version"])
+    connection = eapi.Eapi("127.0.0.1", port, timeout=30, line=eapi.Line("http", Deadline(timeout_s)))
+    with pytest.raises((eapi.AnswerTooLargeError, TimeoutError)) as raised:
+        connection.ask(["show version"])
     extras = {"timeout": timeout_s}
     return explain(raised.value, ConnectionOptions(hostname="r1", port=443, extras=extras, platform="eos"))
 
@@ -144,7 +142,7 @@ def test_a_huge_answer_of_a_device_is_refused(monkeypatch: pytest.MonkeyPatch, a
 
 def test_an_answer_that_drips_does_not_hold_a_device_up_for_longer_than_its_timeout() -> None:
     with serving(dripping) as port:
-        assert ask_device(port, timeout_s=1) == "r1:443: no answer in 1 s"
+        assert ask_device(port, timeout_s=1) == "r1:443: no complete answer in 1 s"
 
 
 @pytest.mark.parametrize("answer", [endless, until_closed, announced])

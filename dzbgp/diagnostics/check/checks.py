@@ -19,10 +19,10 @@ from dzbgp.diagnostics.check.keys import check_publishers, load_keys, publishers
 from dzbgp.diagnostics.check.ledger import LedgerState, check_ledger
 from dzbgp.diagnostics.check.results import CheckReport, CheckResult, CheckResults, CheckSection
 from dzbgp.diagnostics.check.state import check_state
+from dzbgp.eos.connection import CONNECTION
 from dzbgp.eos.probe import Probe, Step
 from dzbgp.errors import ExitCode, InventoryError, UsageError
 from dzbgp.fleet.fleet import Fleet
-from dzbgp.fleet.inventory.connection import CONNECTION
 from dzbgp.fleet.load import load_inventory
 from dzbgp.ledger.errors import LedgerError
 from dzbgp.ledger.networks import Network, network

@@ -2,17 +2,14 @@
 
 import copy
 from pathlib import Path
-from typing import Any
 
 from nornir.core.inventory import ConnectionOptions, Host
 
 from dzbgp.eos import credentials as device_login
+from dzbgp.eos.connection import CONNECTION
 from dzbgp.eos.credentials import Login
 from dzbgp.eos.tls import Verifier
 from dzbgp.errors import InventoryError
-
-CONNECTION = "napalm"
-
 
 DEFAULT_TIMEOUT_S = 30
 """How long a device may take to answer one request where the inventory says nothing (NAPALM: 60 s)."""
@@ -24,28 +21,10 @@ _PLATFORM = "eos"
 _MAX_PORT = 65_535
 
 
-class _OwnOptions(ConnectionOptions):
-    """Connection options whose extras are copied for everybody who asks for them.
+def own_connection(path: Path, name: str, host: Host, verifier: Verifier, login: Login) -> bool:
+    """Give `host` connection options of its own, and return whether its inventory lacks a login.
 
-    NAPALM's driver takes things out of what it is given: after an attempt that failed, the next one would be
-    made without them.
-    """
-
-    @property
-    def extras(self) -> dict[str, Any] | None:
-        """A copy."""
-        return copy.deepcopy(self._kept)
-
-    @extras.setter
-    def extras(self, extras: dict[str, Any] | None) -> None:
-        self._kept = extras
-
-
-def _own_connection(path: Path, name: str, host: Host, verifier: Verifier, login: Login) -> bool:
-    """Gives `host` a connection of its own making, and says whether its inventory lacks a login.
-
-    nornir-napalm 0.6 writes the port into the dictionary of extras that it was given, and NAPALM's driver
-    takes things out of it; where that is a group's, the next host is asked on the port of the one before.
+    What is put into them must not reach the hosts of the same group. Raises InventoryError.
     """
     try:
         resolved = host.get_connection_parameters(CONNECTION)
@@ -72,7 +51,7 @@ def _own_connection(path: Path, name: str, host: Host, verifier: Verifier, login
     # As a pair: of two environments each may know another user.
     here = device_login.here() if needs_login else Login()
     spare = here if here.username or here.password else login
-    host.connection_options[CONNECTION] = _OwnOptions(
+    host.connection_options[CONNECTION] = ConnectionOptions(
         hostname=resolved.hostname or name,
         port=resolved.port,
         username=resolved.username or spare.username,

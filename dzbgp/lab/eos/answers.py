@@ -91,7 +91,7 @@ def neighbors(device: EosDevice) -> Json:
     }
     if _faulty(device, FaultKind.ODD_NEIGHBOR):
         odd = neighbor(_ODD, device.loopback)
-        del odd["idleReason"]
+        del odd["state"]
         next(iter(shown.values()))["peerList"].append(odd)
     return {"vrfs": shown}
 

@@ -37,7 +37,7 @@ class FaultKind(StrEnum):
     TRUNCATED = "truncated"
     """Closes the connection in the middle of the answer's body."""
     ODD_NEIGHBOR = "odd_neighbor"
-    """One neighbor more, Idle and without an idleReason: NAPALM's driver raises KeyError."""
+    """One neighbor more, which has no state: NAPALM's get_bgp_neighbors raises KeyError."""
     WRONG_IDENTITY = "wrong_identity"
     """Another device answers: the router-ids are `router_id`."""
     MISSING_VRF = "missing_vrf"

@@ -110,6 +110,18 @@ class EosFleet:
         """Gives how many HTTP requests the device has read so far, whatever became of them."""
         return self._devices[code].requests
 
+    def connections(self, code: str) -> int:
+        """Return how many connections the device has accepted so far."""
+        return self._devices[code].connections
+
+    def hang_up(self, code: str) -> None:
+        """Close the connections that the device has, as one does that were idle for long."""
+
+        async def close() -> None:
+            self._devices[code].hang_up()
+
+        self._thread.call(close())
+
     def change(self, code: str, change: Callable[[EosDevice], None]) -> None:
         """Calls `change` with the device where no request sees half of it; what it raises is raised here."""
         one = self._devices[code]
@@ -182,6 +194,8 @@ class _Served:
         self.tls: Any = None
         self.server: asyncio.Server | None = None
         self.requests = 0
+        self.connections = 0
+        self._writers: set[asyncio.StreamWriter] = set()
         login = f"{device.username}:{device.password}".encode()
         self._login = f"Basic {base64.b64encode(login).decode('ascii')}"
         self._answers: dict[str, list[str]] = {}
@@ -190,7 +204,7 @@ class _Served:
     async def listen(self) -> None:
         address, port = self.device.address, self.device.port
         try:
-            self.server = await serve(self.handle, address, port, self.tls)
+            self.server = await serve(self.handle, address, port, self.tls, self._writers, self._count)
         except OSError as error:
             reason = error.strerror or str(error)
             raise OSError(
@@ -202,6 +216,13 @@ class _Served:
         if self.server is not None:
             self.server.close()
             self.server = None
+
+    def _count(self) -> None:
+        self.connections += 1
+
+    def hang_up(self) -> None:
+        for writer in self._writers:
+            writer.close()
 
     def apply_fault(self) -> None:
         if self.device.fault is not None and self.device.fault.kind is FaultKind.REFUSE:

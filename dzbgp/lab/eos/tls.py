@@ -60,7 +60,7 @@ def make_tls(addresses: Iterable[str]) -> LabTls:
 
 def _server_context(pem: bytes) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    # Clients open a connection for every request and resume none: tickets would only cost time.
+    # Clients resume no session: tickets would only cost time.
     context.num_tickets = 0
     # OpenSSL reads a key from files only; this one lives as long as the call.
     with tempfile.TemporaryDirectory(prefix="dzbgp-lab-") as directory:

@@ -14,9 +14,9 @@ from nornir.core.filter import F
 from solders.pubkey import Pubkey
 from standing_ledger import standing_ledger
 
+from dzbgp.eos.connection import CONNECTION
 from dzbgp.errors import DzbgpError, ExitCode, InventoryError, UsageError
 from dzbgp.fleet.from_ledger.facts import FACTS
-from dzbgp.fleet.inventory.connection import CONNECTION
 from dzbgp.fleet.load import load_inventory, network_of
 from dzbgp.fleet.options import FleetOptions
 from dzbgp.lab.solana.ledger import Ledger

@@ -100,9 +100,9 @@ def test_the_empty_answer_is_no_error_at_all(fleet: EosFleet) -> None:
     assert read(fleet) == {}
 
 
-def test_one_odd_neighbor_fails_the_whole_device(fleet: EosFleet) -> None:
+def test_one_odd_neighbor_fails_napalms_getter_as_a_whole(fleet: EosFleet) -> None:
     fleet.set_fault("one", FaultKind.ODD_NEIGHBOR)
-    with pytest.raises(KeyError, match="idleReason"):
+    with pytest.raises(KeyError, match="state"):
         read(fleet)
 
 
