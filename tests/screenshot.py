@@ -9,6 +9,8 @@ from pathlib import Path
 
 from rich.console import Console
 
+from dzbgp.cli.lab import lab_for
+from dzbgp.cli.options import LabChoice
 from dzbgp.console import logs
 from dzbgp.report import table
 from dzbgp.run.once import run_once
@@ -23,13 +25,11 @@ def main(target: Path) -> None:
     request = RunRequest(
         inventory=Path("inventory"),
         limit=("ams-dz-001", "nyc-dz-001", "tyo-dz-001"),
-        lab=True,
-        env="localnet",
-        progress=False,
     )
     stderr = Console(stderr=True)
     logs.configure(stderr, verbose=0, quiet=True)
-    report = run_once(request, stderr)
+    with lab_for(request, LabChoice(lab=True)) as asked:
+        report = run_once(asked)
     console = Console(record=True, width=WIDTH, file=io.StringIO(), force_terminal=True)
     table.render(report, console)
     target.parent.mkdir(exist_ok=True)

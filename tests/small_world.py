@@ -13,7 +13,7 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from dzbgp.console.progress import NoProgress
-from dzbgp.decision.policy import Rules
+from dzbgp.decision.rules import Rules
 from dzbgp.ledger.networks import Network
 from dzbgp.ledger.program.cache import Fetched
 from dzbgp.ledger.program.instruction import Write

@@ -10,15 +10,9 @@ import typer
 from typer.exceptions import TyperException
 
 from dzbgp import __version__
-from dzbgp.cli import audit as audit_command
-from dzbgp.cli import check as check_command
-from dzbgp.cli import inventory as inventory_command
-from dzbgp.cli import lab as lab_command
-from dzbgp.cli import listing as read_command
-from dzbgp.cli import run as run_command
-from dzbgp.cli.errors import reporting_errors
+from dzbgp.cli import audit, check, inventory, lab, listing, run
 from dzbgp.console.stdout import CandidConsole, forget
-from dzbgp.errors import ExitCode
+from dzbgp.errors import DzbgpError, ExitCode
 
 app = typer.Typer(
     name="dzbgp",
@@ -37,14 +31,32 @@ def main() -> NoReturn:
         code = _version_alone() if sys.argv[1:] == ["--version"] else app(standalone_mode=False)
     except typer.Abort:
         code = ExitCode.COULD_NOT_RUN
+    except DzbgpError as error:
+        code = error.exit_code
+        _complain(str(error))
     except TyperException as error:
         code = error.exit_code
-        # Empty after the help that stands for missing arguments. Typer's own form of it is a box of four lines.
-        if error.format_message():
-            with contextlib.suppress(OSError):
-                line = f"error: {error.format_message()}"
-                CandidConsole(stderr=True).print(line, markup=False, highlight=False, soft_wrap=True)
+        _complain(_what_is_wrong(error))
     _leave(code if isinstance(code, int) else ExitCode.OK)
+
+
+def _what_is_wrong(error: TyperException) -> str:
+    """Give the message, empty after the help that stands for missing arguments."""
+    if not isinstance(error, typer.BadParameter) or error.param is None or error.ctx is None:
+        return error.format_message()
+    source = error.ctx.get_parameter_source(error.param.name or "")
+    variable = getattr(error.param, "envvar", None)
+    where = variable if source is not None and source.name == "ENVIRONMENT" else error.param.opts[0]
+    return (
+        f"{where}: {error.message.removeprefix('Value error, ')}" if error.message else error.format_message()
+    )
+
+
+def _complain(what: str) -> None:
+    if what:
+        # Typer's own form of it is a box of four lines.
+        with contextlib.suppress(OSError):
+            CandidConsole(stderr=True).print(f"error: {what}", markup=False, highlight=False, soft_wrap=True)
 
 
 def _leave(code: int) -> NoReturn:
@@ -84,9 +96,9 @@ def _dzbgp(
     pass
 
 
-run_command.register(app)
-lab_command.register(app)
-read_command.register(app, reporting_errors)
-audit_command.register(app, reporting_errors)
-check_command.register(app, reporting_errors)
-inventory_command.register(app, reporting_errors)
+run.register(app)
+lab.register(app)
+listing.register(app)
+audit.register(app)
+check.register(app)
+inventory.register(app)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import typer
 from rich.console import Console
 
-from dzbgp.cli import options
+from dzbgp.cli.options import LogFormat, Logging
 from dzbgp.console.stdout import CandidConsole
 from dzbgp.errors import DzbgpError, ExitCode
 
@@ -17,12 +17,13 @@ log = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def reporting_errors(*, verbose: int, quiet: bool, log_format: options.LogFormat) -> Iterator[Console]:
-    """Gives the console for stderr; turns what ends a run into one line and the contract's exit code."""
+def reporting_errors(wanted: Logging) -> Iterator[Console]:
+    """Give the console for stderr; turn what ends a command into one line and the contract's exit code."""
     from dzbgp.console import logs  # noqa: PLC0415
 
     stderr = CandidConsole(file=sys.stderr, stderr=True)
-    logs.configure(stderr, verbose=verbose, quiet=quiet, as_json=log_format is options.LogFormat.JSON)
+    as_json = wanted.log_format is LogFormat.JSON
+    logs.configure(stderr, verbose=wanted.verbose, quiet=wanted.quiet, as_json=as_json)
     signal.signal(signal.SIGTERM, _terminated)
     try:
         yield stderr
@@ -36,10 +37,10 @@ def reporting_errors(*, verbose: int, quiet: bool, log_format: options.LogFormat
     except (typer.Exit, typer.Abort):
         raise
     except Exception as error:
-        if verbose:
-            log.exception("a fault of dzbgp's own")
+        if wanted.verbose:
+            log.exception("internal error")
         logs.say(
-            f"error: a fault of dzbgp's own ({type(error).__name__}); --verbose shows where. Please report it."
+            f"error: internal error ({type(error).__name__}); please report it. --verbose shows the traceback"
         )
         raise typer.Exit(ExitCode.COULD_NOT_RUN) from None
 

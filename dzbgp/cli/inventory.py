@@ -1,101 +1,59 @@
 """`dzbgp inventory`: writes the ledger's devices as a Nornir inventory, and keeps one up to date."""
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from dzbgp.cli import listing_options as read_options
-from dzbgp.cli import options
+from dzbgp.cli.errors import reporting_errors
+from dzbgp.cli.options import Logging, takes
+from dzbgp.console.option import INVENTORY, SHOW, listed, option
 from dzbgp.errors import ExitCode, one_line
+from dzbgp.fleet.options import NetworkRequest
 
 if TYPE_CHECKING:
     from dzbgp.fleet.from_ledger.directory import Plan
     from dzbgp.fleet.from_ledger.selection import Selection
     from dzbgp.ledger.networks import Network
 
-Reporting = Callable[..., AbstractContextManager[Any]]
-"""Turns what ends a command into one line and an exit code: the command line's own."""
 
-_INVENTORY = "Inventory"
-
-Directory = Annotated[
-    Path,
-    typer.Option(
-        "--output",
-        "-o",
-        # DZBGP_OUTPUT is the format of a report.
-        envvar="DZBGP_INVENTORY_DIR",
+@dataclass(frozen=True, kw_only=True)
+class _Wanted:
+    directory: Path = option(
+        ...,
+        INVENTORY,
+        "Directory of hosts.yaml, groups.yaml, defaults.yaml and config.yaml.",
+        name="output",
+        short="-o",
+        variable="DZBGP_INVENTORY_DIR",  # DZBGP_OUTPUT is the format of a report
         metavar="DIR",
-        help="Where hosts.yaml, groups.yaml, defaults.yaml and config.yaml are, or shall be.",
-        rich_help_panel=_INVENTORY,
-    ),
-]
-Hostname = Annotated[
-    str,
-    read_options.option(
-        "--hostname",
-        panel=_INVENTORY,
+    )
+    hostname: str = option(
+        "{public_ip}",
+        INVENTORY,
+        "Address of a device, such as {code}.mgmt.example.net.",
         metavar="TEMPLATE",
-        help="What a device is reached at, such as {code}.mgmt.example.net.",
-    ),
-]
-Prune = Annotated[
-    bool,
-    read_options.option(
-        "--prune",
-        panel=_INVENTORY,
-        help="Remove hosts that have left the ledger, and groups of its own left empty.",
-    ),
-]
-DryRun = Annotated[
-    bool, read_options.option("--dry-run", panel=_INVENTORY, help="Show what would change; write nothing.")
-]
-ExitCodeOption = Annotated[
-    bool,
-    read_options.option("--exit-code", panel=_INVENTORY, help="Exit with 5 when a dry run finds a change."),
-]
-Metro = Annotated[
-    str,
-    read_options.option(
-        "--metro",
-        panel="Which ones",
-        metavar="CODE,...",
-        help="Only these metros (the exchange's code or name).",
-    ),
-]
-Code = Annotated[
-    str,
-    read_options.option(
-        "--code", panel="Which ones", metavar="PATTERN,...", help="Only devices called so, such as 'ams-*'."
-    ),
-]
+    )
+    prune: bool = option(
+        False, INVENTORY, "Remove hosts that have left the ledger, and generated groups that became empty."
+    )
+    dry_run: bool = option(False, INVENTORY, "Show what would change; write nothing.")
+    exit_code: bool = option(False, INVENTORY, "Exit with 5 if a dry run finds a change.")
+    contributor: tuple[str, ...] = listed(SHOW, "Only these contributors.", "CODE")
+    metro: tuple[str, ...] = listed(SHOW, "Only these metros (the exchange's code or name).", "CODE")
+    location: tuple[str, ...] = listed(SHOW, "Only these locations (code or name).", "CODE")
+    status: tuple[str, ...] = listed(SHOW, "Only these statuses, such as activated.", "STATUS")
+    code: tuple[str, ...] = listed(SHOW, "Only devices with these codes, such as 'ams-*'.", "PATTERN")
 
 
-def register(app: typer.Typer, reporting_errors: Reporting) -> None:
-    """Gives `app` the command."""
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
 
     @app.command()
-    def inventory(
-        directory: Directory,
-        env: options.Env = "mainnet-beta",
-        rpc_url: options.RpcUrl = None,
-        program_id: options.ProgramId = None,
-        hostname: Hostname = "{public_ip}",
-        contributor: read_options.Contributor = "",
-        metro: Metro = "",
-        location: read_options.Location = "",
-        status: read_options.Status = "",
-        code: Code = "",
-        prune: Prune = False,
-        dry_run: DryRun = False,
-        exit_code: ExitCodeOption = False,
-        verbose: options.Verbose = 0,
-        quiet: options.Quiet = False,
-        log_format: options.LogFormatOption = options.LogFormat.TEXT,
-    ) -> None:
+    @takes(NetworkRequest, _Wanted, Logging)
+    def inventory(request: NetworkRequest, wanted: _Wanted, logging: Logging) -> None:
         """Writes the ledger's devices as a Nornir inventory, or brings one up to date. No device is touched.
 
         Run again, it changes what the ledger knows and keeps everything else, comments too.
@@ -103,23 +61,21 @@ def register(app: typer.Typer, reporting_errors: Reporting) -> None:
         Exit codes: 0 done; 1 the ledger could not be read; 2 usage, or a file that is malformed; 3 the changes
         could not be printed; 5 a dry run with changes (with --exit-code).
         """
-        with reporting_errors(verbose=verbose, quiet=quiet, log_format=log_format):
-            from dzbgp.console.logs import silence_retry_logs  # noqa: PLC0415
+        with reporting_errors(logging):
             from dzbgp.fleet.from_ledger.selection import Selection  # noqa: PLC0415 - slow
             from dzbgp.ledger.networks import network  # noqa: PLC0415
 
-            silence_retry_logs()
             selection = Selection(
-                contributor=options.names(contributor),
-                metro=options.names(metro),
-                location=options.names(location),
-                status=options.names(status),
-                code=options.names(code),
-                hostname=hostname,
+                contributor=wanted.contributor,
+                metro=wanted.metro,
+                location=wanted.location,
+                status=wanted.status,
+                code=wanted.code,
+                hostname=wanted.hostname,
             )
-            net = network(env, tuple(rpc_url or ()), program_id)
-            result = sync(directory, net, selection, prune=prune, dry_run=dry_run)
-            if result is ExitCode.CHANGES_PENDING and not exit_code:
+            net = network(request.env, request.rpc_urls, request.program_id)
+            result = sync(wanted.directory, net, selection, prune=wanted.prune, dry_run=wanted.dry_run)
+            if result is ExitCode.CHANGES_PENDING and not wanted.exit_code:
                 result = ExitCode.OK
         raise typer.Exit(result)
 

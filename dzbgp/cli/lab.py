@@ -1,19 +1,28 @@
-"""`dzbgp lab`: the simulated fleet and ledger, for trying things out."""
+"""The simulated fleet and ledger: `dzbgp lab`, and what --lab puts in the place of a network."""
 
+import contextlib
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
-from dzbgp.cli import options
 from dzbgp.cli.errors import reporting_errors
+from dzbgp.cli.options import LabChoice, Logging, takes
+from dzbgp.errors import UsageError
+from dzbgp.run.request import NO_STATE, SetupRequest
+
+Request = TypeVar("Request", bound=SetupRequest)
 
 
 def register(app: typer.Typer) -> None:
-    """Gives `app` the command."""
+    """Add the command to `app`."""
 
     @app.command("lab")
+    @takes(Logging)
     def lab_command(
+        logging: Logging,
         directory: Annotated[
             Path,
             typer.Option(
@@ -33,11 +42,64 @@ def register(app: typer.Typer) -> None:
         seed: Annotated[
             int, typer.Option("--seed", envvar="DZBGP_SEED", help="The same seed gives the same world.")
         ] = 1,
-        verbose: options.Verbose = 0,
-        log_format: options.LogFormatOption = options.LogFormat.TEXT,
     ) -> None:
         """Starts simulated devices and a local ledger, says how to use them, and runs until it is interrupted."""
-        with reporting_errors(verbose=verbose, quiet=False, log_format=log_format):
+        with reporting_errors(logging):
             from dzbgp.lab.serve import serve_lab  # noqa: PLC0415 - slow
 
             serve_lab(directory, port=port, seed=seed, say=typer.echo)
+
+
+@contextlib.contextmanager
+def lab_for(request: Request, choice: LabChoice) -> Iterator[Request]:
+    """Give the request as it is, or with --lab one for a lab that runs while inside. Raises a DzbgpError."""
+    if not choice.lab:
+        yield request
+        return
+    from dzbgp.fleet.from_ledger.source import is_ledger_url  # noqa: PLC0415 - slow
+    from dzbgp.lab.lab import Lab, default_inventory  # noqa: PLC0415 - slow
+
+    taken = [
+        ("--rpc-url", request.rpc_urls),
+        ("--keypair", request.keypairs),
+        ("--program-id", request.program_id),
+    ]
+    for name, value in taken:
+        if value:
+            raise UsageError(f"{name} does not go with --lab, which brings its own")
+    inventory = request.inventory or default_inventory()
+    if is_ledger_url(inventory):
+        raise UsageError(
+            "--inventory dz:// does not go with --lab, whose devices listen where an inventory says"
+        )
+    with Lab.start(addresses=_addresses(inventory)) as lab:
+        # The lab's devices can prove themselves, so they have to, unless somebody wants it otherwise.
+        verified = request.tls_verify is False or request.tls_ca_file is not None
+        yield replace(
+            request,
+            inventory=inventory,
+            env=lab.network.name,
+            rpc_urls=lab.network.rpc_urls,
+            program_id=str(lab.network.program_id),
+            keypairs=(lab.keypairs,),
+            tls_ca_file=request.tls_ca_file if verified else lab.ca_file,
+            # Each lab is a world of its own, which nothing is worth remembering of.
+            state=request.state or NO_STATE,
+        )
+
+
+def _addresses(inventory: Path) -> dict[str, tuple[str, int]]:
+    """Give the addresses at which an inventory says that the lab's devices are, by their codes."""
+    from dzbgp.eos.connection import CONNECTION  # noqa: PLC0415 - slow
+    from dzbgp.fleet.fleet import Fleet  # noqa: PLC0415 - slow
+    from dzbgp.fleet.load import load_inventory  # noqa: PLC0415 - slow
+    from dzbgp.lab.world.world import World  # noqa: PLC0415 - slow
+
+    everything = Fleet(load_inventory(inventory))
+    devices = {spec.device.pubkey: spec.device for spec in World.build().devices}
+    addresses = {}
+    for name, device in everything.match(devices).items():
+        connection = everything.hosts[name].get_connection_parameters(CONNECTION)
+        if device is not None and connection.hostname and connection.port:
+            addresses[device.code] = (connection.hostname, connection.port)
+    return addresses

@@ -98,10 +98,3 @@ def silence_devices() -> None:
 def say(line: str) -> None:
     """Print why a command ended: one line, whatever the level."""
     logging.getLogger(SAYS).critical("%s", line)
-
-
-def silence_retry_logs() -> None:
-    """Stop stamina from logging each retry with its arguments: the transport counts retries and names the RPC."""
-    import stamina  # noqa: PLC0415 - not needed for --help
-
-    stamina.instrumentation.set_on_retry_hooks([])

@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 
 from solders.pubkey import Pubkey
 
-from dzbgp.decision.policy import Clock, Rules
+from dzbgp.decision.policy import Clock
+from dzbgp.decision.rules import Rules
 from dzbgp.models.decision import Action, Decision, UserMemory
 from dzbgp.models.ledger import BgpStatus, DeviceStatus
 from dzbgp.models.session import Observed

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 
 from dzbgp.console.words import duration
 from dzbgp.decision.history import flaps
+from dzbgp.decision.rules import Rules
 from dzbgp.models.decision import Action, Decision, UserMemory
 from dzbgp.models.ledger import NOMINAL_SECONDS_PER_SLOT, BgpStatus
 from dzbgp.models.session import Observation, Observed
@@ -36,29 +37,6 @@ class Clock:
     def age_s(self, slot: int) -> float:
         """Gives the seconds since `slot`; never negative (an RPC node may be behind another)."""
         return max(0, self.slot - slot) * self.seconds_per_slot
-
-
-@dataclass(frozen=True, slots=True)
-class Rules:
-    """What an operator may set about decisions. Durations in seconds, shares from 0 to 1."""
-
-    refresh_interval_s: float = 6 * 3600
-    refresh_spread: float = 0.0
-    """Share of the interval by which refreshes come early, a different part of it for each user."""
-    down_grace_period_s: float = 0.0
-    flap_limit: int = 0
-    """More transitions than this within the window: the user's writes are damped. 0: never."""
-    flap_window_s: float = 3600.0
-    cooldown_s: float = 1800.0
-    """The least time between two writes of a user that is damped."""
-    max_down: float = 0.3
-    max_down_min: int = 10
-    guard_passes: int = 3
-    guard_window_s: float = 3600.0
-    """Downs that we wrote this recently count in the guard as if they were of this pass."""
-    force: bool = False
-    take_over: bool = False
-    """Write Downs also where somebody else reported a device's users since the last pass."""
 
 
 def decide(

@@ -21,7 +21,7 @@ from dzbgp.eos.tls import unverified
 from dzbgp.errors import ClusterError, InventoryError
 from dzbgp.fleet.dask.recipe import is_encrypted
 from dzbgp.fleet.dask.runner import DaskRunner
-from dzbgp.fleet.options import DEVICE_TIMEOUT_S, TIMEOUT
+from dzbgp.fleet.options import TIMEOUT, FleetRequest
 from dzbgp.fleet.shard import Shard
 from dzbgp.models.ledger import Device
 from dzbgp.models.session import DeviceReading, DeviceResult
@@ -79,7 +79,7 @@ class Fleet:
         self._nornir = nornir
         self._shard = shard
         self._running: Future[AggregatedResult] | None = None
-        self._timeout_s: float = nornir.config.user_defined.get(TIMEOUT, DEVICE_TIMEOUT_S)
+        self._timeout_s: float = nornir.config.user_defined.get(TIMEOUT, FleetRequest.device_timeout_s)
 
     def __enter__(self) -> Self:
         return self

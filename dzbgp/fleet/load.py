@@ -10,13 +10,14 @@ from nornir import InitNornir
 from nornir.core import Nornir
 from nornir.core.plugins.inventory import InventoryPluginRegister
 
-from dzbgp.eos.tls import Verifier
+from dzbgp.eos.credentials import Login
+from dzbgp.eos.tls import Verification, Verifier
 from dzbgp.errors import DzbgpError, InventoryError
 from dzbgp.fleet.from_ledger.source import PLUGIN, check_options, is_ledger_url, parse_ledger_url
 from dzbgp.fleet.inventory.connection import own_connection
 from dzbgp.fleet.inventory.filters import choose
 from dzbgp.fleet.inventory.schema import check_simple_inventory
-from dzbgp.fleet.options import TIMEOUT, FleetOptions
+from dzbgp.fleet.options import TIMEOUT, FleetRequest
 from dzbgp.fleet.runner import is_on_cluster, ready_cluster, runner_of
 from dzbgp.fleet.workers import tell_workers
 from dzbgp.ledger.networks import Network
@@ -24,21 +25,28 @@ from dzbgp.ledger.networks import Network
 log = logging.getLogger(__name__)
 
 
-def load_inventory(path: Path, options: FleetOptions | None = None) -> Nornir:
-    """Loads a directory of a SimpleInventory, a Nornir configuration file or a `dz://` URL, and chooses hosts.
+def load_inventory(
+    path: Path,
+    request: FleetRequest | None = None,
+    net: Network | None = None,
+    login: Login | None = None,
+) -> Nornir:
+    """Load a directory of a SimpleInventory, a Nornir configuration file or a `dz://` URL, and choose hosts.
 
-    Raises InventoryError, UsageError for options that choose nothing, and LedgerError when the inventory is
-    made of the ledger and that can't be read.
+    `net`: the ledger that an inventory made of it is read from, unless its configuration names another. `login`: for
+    hosts that have none, nor does the environment. Raises InventoryError, UsageError for options that choose nothing,
+    and LedgerError when the inventory is made of the ledger and that cannot be read.
     """
-    options = options or FleetOptions()
-    verifier = Verifier(options.verification)
-    nornir = _init(path, options)
-    nornir.config.user_defined[TIMEOUT] = options.device_timeout_s
+    request = request or FleetRequest()
+    verification = Verification(request.tls_verify, request.tls_ca_file)
+    verifier = Verifier(verification)
+    nornir = _init(path, request, net)
+    nornir.config.user_defined[TIMEOUT] = request.device_timeout_s
     needs_login = False
     for name, host in nornir.inventory.hosts.items():
-        needs_login |= own_connection(path, name, host, verifier, options.login)
-    tell_workers(nornir, path, options, needs_login=needs_login)
-    return choose(nornir, options.limit, options.groups, options.filters)
+        needs_login |= own_connection(path, name, host, verifier, login or Login())
+    tell_workers(nornir, path, verification, net, needs_login=needs_login)
+    return choose(nornir, request.limit, request.groups, request.filters)
 
 
 def network_of(path: Path) -> str | None:
@@ -55,7 +63,7 @@ def network_of(path: Path) -> str | None:
     return None if env is None else str(env)
 
 
-def _init(path: Path, options: FleetOptions) -> Nornir:
+def _init(path: Path, request: FleetRequest, net: Network | None) -> Nornir:
     settings: dict[str, Any] = {"logging": {"enabled": False}}
     if is_ledger_url(path):
         inventory = {"plugin": PLUGIN, "options": parse_ledger_url(path)}
@@ -74,8 +82,8 @@ def _init(path: Path, options: FleetOptions) -> Nornir:
             "a Nornir configuration file, or dz://NETWORK"
         )
     if settings["inventory"].get("plugin") == PLUGIN:
-        _ready_plugin(settings["inventory"]["options"], options.network)
-    settings["runner"] = runner_of(settings.get("runner"), options.runner, options.workers, options.scheduler)
+        _ready_plugin(settings["inventory"]["options"], net)
+    settings["runner"] = runner_of(settings.get("runner"), request.runner, request.workers, request.scheduler)
     if is_on_cluster(settings["runner"]):
         ready_cluster()
     try:

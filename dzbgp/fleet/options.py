@@ -1,35 +1,129 @@
-"""Which hosts a command is about, and how they are asked."""
+"""Which ledger and which hosts a command is about, and how they are asked: what run, watch, check and audit share.
 
-from dataclasses import dataclass, field
+Light: the command line reads these declarations for `--help` too.
+"""
 
-from dzbgp.eos.credentials import Login
-from dzbgp.eos.tls import Verification
-from dzbgp.ledger.networks import Network
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
 
-DEVICE_TIMEOUT_S = 25.0
+from dzbgp.console.option import FLEET, LEDGER, duration, listed, number, option, pair, repeated
+from dzbgp.fleet.shard import Shard
 
 TIMEOUT = "dzbgp_device_timeout_s"
-"""Where Nornir's configuration keeps FleetOptions.device_timeout_s, among what users define."""
+"""Where Nornir's configuration keeps FleetRequest.device_timeout_s, among what users define."""
 
 
-@dataclass(frozen=True, slots=True)
-class FleetOptions:
-    """Which hosts to ask, and how many at once. `workers` None: as the inventory's configuration says."""
+class Runner(StrEnum):
+    """Where the devices are asked from."""
 
-    limit: tuple[str, ...] = ()
-    filters: tuple[tuple[str, str], ...] = ()
-    workers: int | None = None
-    groups: tuple[str, ...] = ()
-    """Hosts of any of these; empty: all."""
-    network: Network | None = None
-    """The ledger that an inventory made of it is read from, unless the inventory's configuration names one."""
-    verification: Verification = field(default_factory=Verification)
-    """Whether devices must prove who they are."""
-    runner: str | None = None
-    """Nornir's runner; None: as the inventory's configuration says, else threads."""
-    scheduler: str | None = None
-    """Where the Dask cluster's scheduler is; None: as Dask's configuration says."""
-    login: Login = field(default_factory=Login)
-    """For hosts that have none, nor does the environment."""
-    device_timeout_s: float = DEVICE_TIMEOUT_S
-    """The deadline of one look at one device: connecting, logging in and every request of it."""
+    THREADED = "threaded"
+    SERIAL = "serial"
+    DASK = "dask"
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkRequest:
+    """Which ledger a command reads."""
+
+    env: str = option(
+        "",
+        LEDGER,
+        "mainnet-beta, testnet, devnet or localnet.",
+        metavar="NAME",
+        shown_default="the one the inventory names, else mainnet-beta",
+    )
+    rpc_urls: tuple[str, ...] = repeated(
+        LEDGER,
+        "RPC to use instead of the network's own. Repeatable: the next one is asked when one fails.",
+        "rpc-url",
+        "URL",
+    )
+    program_id: str | None = option(
+        None, LEDGER, "Program to use instead of the network's own.", metavar="KEY"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldKeys:
+    """Keypairs that nothing is signed with: what they are good for is reported."""
+
+    keypairs: tuple[Path, ...] = repeated(
+        LEDGER,
+        "Report which publishers' keys are here: Solana CLI keypair file, or a directory of them. Repeatable. "
+        "Nothing is signed.",
+        "keypair",
+        "PATH",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class FleetRequest(NetworkRequest):
+    """Which hosts to ask and how, and which ledger they belong to. Durations in seconds."""
+
+    inventory: Path | None = option(
+        None,
+        FLEET,
+        "A directory with hosts.yaml (groups.yaml, defaults.yaml), a Nornir configuration file, or the ledger: "
+        "dz://NETWORK?contributor=CODE&extra=FILE.",
+        metavar="PATH",
+    )
+    limit: tuple[str, ...] = listed(FLEET, "Only these hosts.", "HOST")
+    filters: tuple[tuple[str, str], ...] = repeated(
+        FLEET,
+        "Only hosts whose data, group or attribute matches (nested keys: a__b); != excludes. Nornir's a__startswith, "
+        "a__contains and a__in work too. Repeatable.",
+        "filter",
+        "KEY=VALUE",
+        parse=pair,
+    )
+    groups: tuple[str, ...] = listed(
+        FLEET, "Only hosts of these groups, or of groups inside them.", "GROUP", name="group"
+    )
+    shard: Shard | None = option(
+        None,
+        FLEET,
+        "Only part I of N of the fleet, chosen by a hash of the devices' pubkeys, so that N jobs can share a fleet.",
+        metavar="I/N",
+        parse=Shard.parse,
+    )
+    workers: int | None = number(
+        None,
+        FLEET,
+        "Devices asked at once; on a cluster, by each worker (default: the inventory's, else 20).",
+        least=1,
+    )
+    runner: Runner | None = option(
+        None,
+        FLEET,
+        "Nornir's runner: threads, one device after the other, or the workers of a Dask cluster (default: the "
+        "inventory's, else threaded).",
+    )
+    scheduler: str | None = option(
+        None,
+        FLEET,
+        "Address of the Dask scheduler for --runner dask, tls://HOST:PORT or tcp://HOST:PORT (default: from Dask's "
+        "own configuration).",
+        metavar="ADDRESS",
+    )
+    device_timeout_s: float = duration(
+        25, FLEET, "Stop waiting for a device after this. It counts as failed; the others go on."
+    )
+    identity_check: bool = option(
+        True, FLEET, "Believe a device only if the router-id of its unicast VRFs is its onchain public_ip."
+    )
+    tls_verify: bool | None = option(
+        None,
+        FLEET,
+        "Send the password only to devices that prove their identity: https certificates, ssh host keys.",
+        shown_default="as the inventory says",
+    )
+    tls_ca_file: Path | None = option(
+        None,
+        FLEET,
+        "CA certificate (PEM) that the devices are verified with; implies --tls-verify.",
+        metavar="PATH",
+    )
+    max_ledger_lag_s: float = duration(
+        60, LEDGER, "Believe an RPC only if its ledger's time differs from this machine's clock by less."
+    )

@@ -11,11 +11,13 @@ from dzbgp.eos.tls import Verification
 from dzbgp.fleet.dask.recipe import Recipe
 from dzbgp.fleet.dask.runner import DaskRunner
 from dzbgp.fleet.from_ledger.source import PLUGIN, is_ledger_url
-from dzbgp.fleet.options import FleetOptions
+from dzbgp.fleet.options import FleetRequest, Runner
 from dzbgp.ledger.networks import NETWORKS, Network, redact
 
 
-def tell_workers(nornir: Nornir, path: Path, options: FleetOptions, *, needs_login: bool) -> None:
+def tell_workers(
+    nornir: Nornir, path: Path, verification: Verification, net: Network | None, *, needs_login: bool
+) -> None:
     """Tells a cluster's workers, if there is one, how to build the same inventory: from the same files, there.
 
     What is a secret is sent to workers over TLS only: the login of this environment, if any host `needs_login`, and an
@@ -23,10 +25,9 @@ def tell_workers(nornir: Nornir, path: Path, options: FleetOptions, *, needs_log
     """
     if not isinstance(nornir.runner, DaskRunner):
         return
-    verification = options.verification
     if verification.ca_file is not None:
         verification = replace(verification, ca_file=verification.ca_file.absolute())
-    network = options.network if nornir.config.inventory.plugin == PLUGIN else None
+    network = net if nornir.config.inventory.plugin == PLUGIN else None
     public = network
     if network is not None and not _is_public(network):
         public = replace(network, rpc_urls=())
@@ -58,7 +59,7 @@ def build_on_worker(
     silence_devices()
     device_login.forget()
     login, network = secret or (Login(), None)
-    options = FleetOptions(
-        network=network or public, verification=verification, runner="threaded", login=login
+    request = FleetRequest(
+        tls_verify=verification.required, tls_ca_file=verification.ca_file, runner=Runner.THREADED
     )
-    return load_inventory(path, options)
+    return load_inventory(path, request, network or public, login)

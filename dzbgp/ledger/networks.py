@@ -48,6 +48,8 @@ NETWORKS = {
     )
 }
 
+DEFAULT = "mainnet-beta"
+
 # Anything else in place of a host is a typing error, such as a backslash or a blank before the path.
 _HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+")
 
@@ -55,8 +57,8 @@ _HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+")
 def network(
     name: str, rpc_urls: tuple[str, ...] = (), program_id: str | None = None, genesis_hash: str | None = None
 ) -> Network:
-    """Return the network called `name`, with the given parts overridden. Raises UsageError."""
-    known = NETWORKS.get(name)
+    """Return the network called `name` (empty: mainnet-beta), with the given parts overridden. Raises UsageError."""
+    known = NETWORKS.get(name or DEFAULT)
     if known is None:
         raise UsageError(f"--env: unknown network {name!r}: expected one of {', '.join(NETWORKS)}")
     for url in rpc_urls:

@@ -21,6 +21,7 @@ from dzbgp.listing.model import (
     sorting,
     source_of,
 )
+from dzbgp.listing.query import DeviceQuery
 from dzbgp.models.ledger import Device, DeviceStatus, DeviceType, Location, User
 
 _NO_KEY = Pubkey.default()
@@ -43,21 +44,6 @@ class DeviceRow:
     def name(self) -> str:
         """The device's code, or its key if it has no code."""
         return self.device.code or str(self.device.pubkey)
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceQuery:
-    """The options of the command; an empty filter lets every row pass."""
-
-    device: tuple[str, ...] = ()
-    location: tuple[str, ...] = ()
-    exchange: tuple[str, ...] = ()
-    contributor: tuple[str, ...] = ()
-    status: tuple[str, ...] = ()
-    device_type: tuple[str, ...] = ()
-    sort: tuple[str, ...] = ()
-    columns: tuple[str, ...] = ()
-    stale_after_s: float = 12 * 3600
 
 
 def has_publisher(device: Device) -> bool:

@@ -23,6 +23,7 @@ from dzbgp.listing.model import (
     sorting,
     source_of,
 )
+from dzbgp.listing.query import UserQuery
 from dzbgp.models.ledger import BgpStatus, CyoaType, Device, Location, User, UserStatus, UserType
 
 _NO_KEY = Pubkey.default()
@@ -64,22 +65,6 @@ class UserRow:
     def has_own_endpoint(self) -> bool:
         """Whether the tunnel ends at another address than the device's public_ip."""
         return self.device is None or self.endpoint != self.device.public_ip
-
-
-@dataclass(frozen=True, slots=True)
-class UserQuery:
-    """The options of the command; an empty filter lets every row pass."""
-
-    device: tuple[str, ...] = ()
-    location: tuple[str, ...] = ()
-    client_ip: tuple[str, ...] = ()
-    status: tuple[str, ...] = ()
-    bgp_status: tuple[str, ...] = ()
-    user_type: tuple[str, ...] = ()
-    tenant: tuple[str, ...] = ()
-    sort: tuple[str, ...] = ()
-    columns: tuple[str, ...] = ()
-    stale_after_s: float = 12 * 3600
 
 
 def list_users(snapshot: Snapshot, query: UserQuery) -> Listing[UserRow]:

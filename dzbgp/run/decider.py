@@ -6,8 +6,9 @@ from dataclasses import dataclass, field, replace
 from solders.pubkey import Pubkey
 
 from dzbgp.decision.confirm import SecondLook, confirmed_observation
-from dzbgp.decision.policy import Clock, Rules, decide
+from dzbgp.decision.policy import Clock, decide
 from dzbgp.decision.resolver import judge, resolve, users_by_device
+from dzbgp.decision.rules import Rules
 from dzbgp.ledger.program.cache import Fetched
 from dzbgp.models.decision import Action, Decision
 from dzbgp.models.ledger import BgpStatus, ProgramData, User

@@ -7,7 +7,8 @@ from dataclasses import replace
 from solders.pubkey import Pubkey
 
 from dzbgp.console.words import duration
-from dzbgp.decision.policy import Clock, Rules
+from dzbgp.decision.policy import Clock
+from dzbgp.decision.rules import Rules
 from dzbgp.ledger.program.instruction import Write
 from dzbgp.ledger.submit.packing import MAX_TRANSACTION_BYTES, Batch, TransactionBuilder
 from dzbgp.models.decision import Action, Decision

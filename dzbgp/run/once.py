@@ -3,43 +3,37 @@
 import contextlib
 import logging
 
-from rich.console import Console
-
-from dzbgp.console.logs import silence_retry_logs
-from dzbgp.console.progress import progress_bar
+from dzbgp.console.progress import NoProgress, Progress
 from dzbgp.ledger.errors import LedgerError
 from dzbgp.ledger.events import unobserved
 from dzbgp.ledger.session import LedgerSession
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.metrics.registry import Metrics
 from dzbgp.models.report import Report
-from dzbgp.report.delivery import check
 from dzbgp.run.job import run_pass
 from dzbgp.run.request import RunRequest
-from dzbgp.run.setup import load_setup, open_history, open_ledger, prepared
+from dzbgp.run.setup import load_setup, network_of_run, open_history, open_ledger
 from dzbgp.state.memory import Recall
 
 log = logging.getLogger(__name__)
 
 
-def run_once(request: RunRequest, stderr: Console, metrics: Metrics | None = None) -> Report:
-    """Does one pass. Raises a DzbgpError.
+def run_once(request: RunRequest, progress: Progress | None = None, metrics: Metrics | None = None) -> Report:
+    """Do one pass and return what it found and did. Raises a DzbgpError when nothing could be done at all.
 
-    `metrics` is told of fetches, requests and balances; of the pass itself the caller tells it.
+    `progress` is told how far the pass has come. `metrics` is told of fetches, requests and balances; the caller adds
+    the pass itself. Logging, signal handlers and the settings of libraries stay as they are.
     """
-    silence_retry_logs()
-    check(request.destinations)
     with contextlib.ExitStack() as stack:
-        request, net = prepared(request, stack)
-        setup = load_setup(request)
+        net = network_of_run(request)
+        setup = load_setup(request, net)
         stack.enter_context(setup.fleet)
         on_fetch = metrics.observe_fetch if metrics else unobserved
         ledger = stack.enter_context(open_ledger(request, net, lambda: setup.fleet, on_fetch, is_fixed=True))
         if metrics is not None:
             stack.callback(measure_requests, metrics, ledger)
-        progress = stack.enter_context(progress_bar(stderr, enabled=request.progress))
-        recall = Recall(open_history(request, net, stack), dry_run=request.dry_run)
-        report = run_pass(setup.fleet, ledger, setup.options, progress, recall)
+        recall = Recall(open_history(request, net, stack, dry_run=request.dry_run), dry_run=request.dry_run)
+        report = run_pass(setup.fleet, ledger, setup.options, progress or NoProgress(), recall)
         if metrics is not None:
             measure_balances(metrics, ledger, report, setup.options.signers)
         return report

@@ -1,19 +1,18 @@
-"""What `dzbgp watch` does between its options and its end."""
+"""What `dzbgp watch` does between its options and its end: a Watch, its metrics and its signals."""
 
 import contextlib
 import logging
 import signal
 import threading
 
-from dzbgp.console.logs import silence_retry_logs
 from dzbgp.errors import ExitCode, UsageError
 from dzbgp.ledger.session import LedgerSession
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.metrics.registry import Metrics
 from dzbgp.models.report import Report
 from dzbgp.run.once import measure_balances, measure_requests
-from dzbgp.run.request import RunRequest
-from dzbgp.run.setup import Setup, load_setup, open_history, open_ledger, prepared
+from dzbgp.run.request import WatchRequest
+from dzbgp.run.setup import Setup, load_setup, network_of_run, open_history, open_ledger
 from dzbgp.run.watch import Observer, Watch, WatchOptions
 from dzbgp.state.memory import Recall
 
@@ -43,34 +42,33 @@ class _Ended(Exception):  # noqa: N818 - no error
     """Leaves the context of the ledger so that what still runs there is cancelled instead of waited for."""
 
 
-def watch_fleet(request: RunRequest, interval_s: float, metrics_addr: str | None) -> None:
-    """Watches until SIGTERM or SIGINT. Raises a DzbgpError when it can not even start."""
-    if interval_s <= 0:
+def watch_fleet(request: WatchRequest) -> None:
+    """Watches until SIGTERM or SIGINT. Raises a DzbgpError if it cannot start."""
+    if request.interval_s <= 0:
         raise UsageError("--interval: expected more than 0 s")
     # From the first moment on: without a handler this signal ends a process.
     asked = threading.Event()
     signal.signal(signal.SIGHUP, lambda *_: asked.set())
-    silence_retry_logs()
     with contextlib.suppress(_Ended), contextlib.ExitStack() as stack:
-        request, net = prepared(request, stack)
-        setup = load_setup(request)
+        net = network_of_run(request)
+        setup = load_setup(request, net)
         metrics = Metrics()
-        if metrics_addr is not None:
-            stack.callback(metrics.serve(metrics_addr).close)
+        if request.metrics_addr is not None:
+            stack.callback(metrics.serve(request.metrics_addr).close)
         # A reload may bring hosts whose users nobody has asked for before: so it asks for those of all devices.
         ledger = stack.enter_context(
             open_ledger(request, net, lambda: watch.fleet, metrics.observe_fetch, is_fixed=False)
         )
-        recall = Recall(open_history(request, net, stack), dry_run=request.dry_run)
+        recall = Recall(open_history(request, net, stack, dry_run=request.dry_run), dry_run=request.dry_run)
         measure = _Measure(metrics, ledger)
         first = [setup]
 
         def load() -> Setup:
-            fresh = first.pop() if first else load_setup(request)
+            fresh = first.pop() if first else load_setup(request, net)
             measure.signers = fresh.options.signers
             return fresh
 
-        watch = Watch(ledger, recall, load, WatchOptions(interval_s=interval_s), measure)
+        watch = Watch(ledger, recall, load, WatchOptions(interval_s=request.interval_s), measure)
         _heed_signals(watch)
         if asked.is_set():
             watch.reload()

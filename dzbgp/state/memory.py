@@ -8,7 +8,8 @@ from solders.pubkey import Pubkey
 
 from dzbgp.decision.guard import Guarded
 from dzbgp.decision.history import flaps, remember
-from dzbgp.decision.policy import Clock, Rules
+from dzbgp.decision.policy import Clock
+from dzbgp.decision.rules import Rules
 from dzbgp.ledger.session import LedgerSession
 from dzbgp.models.decision import Action, Decision, UserMemory
 from dzbgp.models.in_flight import Fate, InFlight, Settled

@@ -12,7 +12,7 @@ from rig import Rig, rig
 
 from dzbgp.fleet.fleet import Fleet
 from dzbgp.fleet.load import load_inventory
-from dzbgp.fleet.options import FleetOptions
+from dzbgp.fleet.options import FleetRequest, Runner
 from dzbgp.ledger.session import LedgerSession, SessionOptions
 from dzbgp.models.session import DeviceResult
 
@@ -53,9 +53,9 @@ def bench() -> Table:
 
 def asked(place: Rig, running: Cluster | None) -> float:
     """The median of the seconds that it takes to ask all devices for their neighbors."""
-    options = FleetOptions(
+    options = FleetRequest(
         workers=THREADS,
-        runner="dask" if running else "threaded",
+        runner=Runner.DASK if running else Runner.THREADED,
         scheduler=running.address if running else None,
     )
     with (

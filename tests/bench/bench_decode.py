@@ -9,8 +9,9 @@ from typing import Any
 from goals import Row, Table
 from solders.pubkey import Pubkey
 
-from dzbgp.decision.policy import Clock, Rules, decide
+from dzbgp.decision.policy import Clock, decide
 from dzbgp.decision.resolver import judge, resolve
+from dzbgp.decision.rules import Rules
 from dzbgp.lab.world.big import big_world
 from dzbgp.lab.world.world import World
 from dzbgp.ledger.program.accounts import decode_user

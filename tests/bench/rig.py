@@ -19,7 +19,7 @@ from dzbgp.console.progress import NoProgress
 from dzbgp.eos.connection import CONNECTION
 from dzbgp.fleet.fleet import Fleet
 from dzbgp.fleet.load import load_inventory
-from dzbgp.fleet.options import FleetOptions
+from dzbgp.fleet.options import FleetRequest
 from dzbgp.lab.eos.fleet import EosFault, EosFleet, FaultKind
 from dzbgp.lab.solana.ledger import Ledger
 from dzbgp.lab.world.big import big_world
@@ -72,7 +72,7 @@ class Rig:
         return Network("localnet", Pubkey.from_string(self.program_id), (self.url,))
 
     def fleet(self, workers: int) -> Fleet:
-        return Fleet(load_inventory(self.inventory, FleetOptions(workers=workers)))
+        return Fleet(load_inventory(self.inventory, FleetRequest(workers=workers)))
 
     def dry_run(self, workers: int, confirm_down_s: float = 0.0) -> Report:
         """One whole pass, without a write."""

@@ -8,7 +8,8 @@ from core_builders import make_device, make_user
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dzbgp.decision.policy import Clock, Rules, decide
+from dzbgp.decision.policy import Clock, decide
+from dzbgp.decision.rules import Rules
 from dzbgp.models.decision import Action, Decision
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.session import Observation, Observed

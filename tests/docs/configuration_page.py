@@ -12,7 +12,8 @@ from dzbgp.cli.app import app
 _HEAD = """# Configuration
 
 Made from the commands themselves by `make docs`. An option beats its environment variable, a variable the default.
-Durations are `90s`, `5m`, `6h`; lists in a variable of a repeatable option are separated by blanks.
+Durations are `90s`, `5m`, `6h`. In the variable of a repeatable option, paths are separated by colons
+and anything else by spaces.
 
 The devices' login, where the inventory has none, has no option: `DZBGP_EOS_USERNAME`, and `DZBGP_EOS_PASSWORD`, else
 `DZBGP_EOS_PASSWORD_FILE` (a file that holds it), else `DZBGP_EOS_PASSWORD_COMMAND` (a command that prints it, run once,

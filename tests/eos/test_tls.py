@@ -14,7 +14,7 @@ from dzbgp.eos.tls import Verification, Verifier
 from dzbgp.errors import InventoryError, UsageError
 from dzbgp.fleet.fleet import Fleet
 from dzbgp.fleet.load import load_inventory
-from dzbgp.fleet.options import FleetOptions
+from dzbgp.fleet.options import FleetRequest
 from dzbgp.lab.eos.fleet import EosFleet
 from dzbgp.models.session import DeviceReading, DeviceResult
 
@@ -43,8 +43,9 @@ def inventory(fleet: EosFleet, directory: Path, data: dict[str, Any] | None = No
 
 
 def read(path: Path, verification: Verification | None = None) -> DeviceReading:
-    options = FleetOptions(verification=verification or Verification())
-    with Fleet(load_inventory(path, options)) as fleet:
+    asked = verification or Verification()
+    request = FleetRequest(tls_verify=asked.required, tls_ca_file=asked.ca_file)
+    with Fleet(load_inventory(path, request)) as fleet:
         (reading,) = fleet.read({"ams-1": AMS})
     return reading
 

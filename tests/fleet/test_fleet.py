@@ -17,7 +17,7 @@ from dzbgp.eos.connection import CONNECTION
 from dzbgp.errors import ExitCode, InventoryError
 from dzbgp.fleet.fleet import Fleet
 from dzbgp.fleet.load import load_inventory
-from dzbgp.fleet.options import FleetOptions
+from dzbgp.fleet.options import FleetRequest
 from dzbgp.lab.eos.fleet import ADMIN_DOWN, EosDevice, EosFault, EosFleet, EosPeer, FaultKind
 from dzbgp.ledger.errors import RpcTransportError
 from dzbgp.models.ledger import Device
@@ -170,7 +170,7 @@ def own_router_ids() -> dict[str, str]:
 def router_ids(directory: Path, workers: int) -> dict[str, str]:
     """Asks as the fleet does and gives, by host, the router-id of the device that answered."""
     devices = [make_device(number, code=code) for number, code in enumerate(PORTS, 1)]
-    with Fleet(load_inventory(directory, FleetOptions(workers=workers))) as fleet:
+    with Fleet(load_inventory(directory, FleetRequest(workers=workers))) as fleet:
         readings = fleet.read(fleet.match({device.pubkey: device for device in devices}))
     assert [reading.error for reading in readings] == [None] * 3
     return {one.host: next(vrf.router_id for vrf in one.vrfs if vrf.name == "vrf1") for one in readings}
@@ -481,7 +481,7 @@ def test_a_run_that_was_given_up_begins_no_host_more_and_the_next_one_waits_for_
         }
         for code in made.addresses:
             made.set_fault(code, EosFault(FaultKind.SLOW, delay_s=1.0))
-        nornir = load_inventory(put(tmp_path, hosts), FleetOptions(workers=1))
+        nornir = load_inventory(put(tmp_path, hosts), FleetRequest(workers=1))
         matched = {code: make_device(number) for number, code in enumerate(made.addresses, 1)}
 
         def never() -> None:

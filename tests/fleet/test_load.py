@@ -10,7 +10,7 @@ from dzbgp.eos.connection import CONNECTION
 from dzbgp.errors import ExitCode, InventoryError, UsageError
 from dzbgp.fleet.inventory.connection import DEFAULT_TIMEOUT_S
 from dzbgp.fleet.load import load_inventory
-from dzbgp.fleet.options import FleetOptions
+from dzbgp.fleet.options import FleetRequest
 
 HOSTS = """
 ams-1:
@@ -55,7 +55,7 @@ def put(
 
 
 def connections(path: Path, **options: Any) -> dict[str, Any]:
-    nornir = load_inventory(path, FleetOptions(**options))
+    nornir = load_inventory(path, FleetRequest(**options))
     return {
         name: host.get_connection_parameters(CONNECTION).dict()
         for name, host in nornir.inventory.hosts.items()
@@ -176,7 +176,7 @@ def test_what_a_configuration_leaves_out_is_as_in_a_directory(tmp_path: Path, co
 
 
 def workers_of(path: Path, workers: int | None) -> Any:
-    return load_inventory(path, FleetOptions(workers=workers)).config.runner.options.get("num_workers")
+    return load_inventory(path, FleetRequest(workers=workers)).config.runner.options.get("num_workers")
 
 
 def test_workers_are_the_options_else_the_configurations_else_twenty(tmp_path: Path) -> None:
@@ -323,9 +323,9 @@ def test_a_filter_that_leaves_nothing_is_refused_by_name(
 ) -> None:
     key, value = filters[-1]
     with pytest.raises(UsageError, match=f"--filter {key}={value}: no host is left"):
-        load_inventory(put(tmp_path), FleetOptions(filters=filters))
+        load_inventory(put(tmp_path), FleetRequest(filters=filters))
 
 
 def test_a_limit_to_hosts_that_are_not_there_names_them(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no host of the inventory is called 'x', 'y'"):
-        load_inventory(put(tmp_path), FleetOptions(limit=("ams-1", "x", "y")))
+        load_inventory(put(tmp_path), FleetRequest(limit=("ams-1", "x", "y")))

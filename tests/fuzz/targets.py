@@ -20,8 +20,9 @@ from mutation import Source, mutated
 from nornir.core.inventory import ConnectionOptions
 from solana.rpc.jsonrpc import JsonRpcRequest
 
-from dzbgp.decision.policy import Clock, Rules, decide
+from dzbgp.decision.policy import Clock, decide
 from dzbgp.decision.resolver import judge, resolve, users_by_device
+from dzbgp.decision.rules import Rules
 from dzbgp.eos.bgp import NEIGHBORS, SUMMARY, seen_of
 from dzbgp.eos.connection import OddAnswerError
 from dzbgp.eos.eapi import CommandRefusedError, NotEapiError, decoded

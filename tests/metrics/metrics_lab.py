@@ -14,7 +14,6 @@ from typing import NamedTuple
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
-from rich.console import Console
 
 from dzbgp.lab.lab import Lab
 from dzbgp.lab.world.inventory import write_inventory
@@ -54,7 +53,6 @@ def lab_request() -> Iterator[RunRequest]:
             keypairs=(lab.keypairs,),
             confirm_down_s=0.0,
             state=Path(directory) / "state.sqlite",
-            progress=False,
         )
 
 
@@ -63,7 +61,7 @@ def lab_run() -> LabRun:
     """One pass over the lab, the same for every test of a process."""
     metrics = Metrics()
     with lab_request() as request:
-        report = run_once(request, Console(stderr=True), metrics)
+        report = run_once(request, metrics=metrics)
     metrics.observe_pass(report, exit_code_of(report, changes_count=False))
     return LabRun(report, metrics.render().decode())
 

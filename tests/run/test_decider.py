@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from small_world import DOWN, FAIL, FIRST_SLOT, LAND, NEVER, SECONDS_PER_SLOT, UP, Passes, SmallWorld
 from solders.pubkey import Pubkey
 
-from dzbgp.decision.policy import Clock, Rules, decide, refresh_due_s
+from dzbgp.decision.policy import Clock, decide, refresh_due_s
+from dzbgp.decision.rules import Rules
 from dzbgp.models.decision import Action, UserMemory
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.session import Observation, Observed

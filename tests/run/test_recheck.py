@@ -8,7 +8,7 @@ import pytest
 from small_world import DOWN, PUBLISHER, SIGNERS, UP, SmallWorld
 
 from dzbgp.console.progress import NoProgress
-from dzbgp.decision.policy import Rules
+from dzbgp.decision.rules import Rules
 from dzbgp.fleet.fleet import Fleet
 from dzbgp.fleet.load import load_inventory
 from dzbgp.lab.eos.fleet import EosFault, EosFleet, FaultKind

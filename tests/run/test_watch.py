@@ -13,7 +13,7 @@ import ruamel.yaml
 from solders.pubkey import Pubkey
 from watch_lab import DEADLINE_S, NO_GUARD, QUICK, WatchLab, until, watch_lab
 
-from dzbgp.decision.policy import Rules
+from dzbgp.decision.rules import Rules
 from dzbgp.fleet.fleet import Fleet
 from dzbgp.lab.eos.fleet import FaultKind as DeviceFault
 from dzbgp.lab.solana.faults import FaultKind

@@ -12,7 +12,7 @@ from pathlib import Path
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
-from dzbgp.decision.policy import Rules
+from dzbgp.decision.rules import Rules
 from dzbgp.errors import ExitCode
 from dzbgp.fleet.fleet import Fleet
 from dzbgp.fleet.load import load_inventory

@@ -8,11 +8,9 @@ from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 
-from rich.console import Console
 from solders.pubkey import Pubkey
 
-from dzbgp.console.logs import silence_retry_logs
-from dzbgp.console.progress import progress_bar
+from dzbgp.console.progress import Progress
 from dzbgp.decision.resolver import users_by_device
 from dzbgp.diagnostics.check.devices import check_device, check_verification
 from dzbgp.diagnostics.check.keys import check_publishers, load_keys, publishers_of
@@ -24,36 +22,35 @@ from dzbgp.eos.probe import Probe, Step
 from dzbgp.errors import ExitCode, InventoryError, UsageError
 from dzbgp.fleet.fleet import Fleet
 from dzbgp.fleet.load import load_inventory
+from dzbgp.fleet.network import network_for
 from dzbgp.ledger.errors import LedgerError
-from dzbgp.ledger.networks import Network, network
+from dzbgp.ledger.networks import Network
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.models.ledger import LAMPORTS_PER_SOL, Device, ProgramData
-from dzbgp.run.request import RunRequest
-from dzbgp.run.setup import default_state, fleet_options, prepared
+from dzbgp.run.request import NO_STATE, SetupRequest
+from dzbgp.run.setup import default_state
 from dzbgp.tasks.probe import probe
 
 _INVENTORY_HINT = "correct it; `dzbgp inventory --output DIR` makes one from the ledger"
 _Matched = Mapping[str, Device | None]
 
 
-def run_check(request: RunRequest, stderr: Console) -> CheckReport:
+def run_check(request: SetupRequest, progress: Progress) -> CheckReport:
     """Test everything that a run with this request needs. Raises a DzbgpError for invalid options."""
-    silence_retry_logs()
     started_at, started = datetime.now(UTC), time.monotonic()
     inventory = CheckResults(CheckSection.INVENTORY)
     with contextlib.ExitStack() as stack:
-        request, net = _prepared(request, inventory, stack)
-        fleet = _fleet(request, inventory)
+        request, net = _checked_inventory(request, inventory)
+        fleet = _fleet(request, net, inventory)
         if fleet is not None:
             stack.enter_context(fleet)
         signers, keys = load_keys(request.keypairs)
-        progress = stack.enter_context(progress_bar(stderr, enabled=request.progress))
         progress.stage("asking the ledger", 1)
         with _quiet_ledger():
             ledger = check_ledger(net, lambda data: _payers(fleet, data, signers))
         matched = _match(fleet, ledger.data, inventory)
         keys_of_fleet = _publishers(request, matched, signers, ledger)
-        state = [] if request.lab and request.state is None else _state(request, net)
+        state = [] if request.state == NO_STATE else _state(request, net)
         devices = []
         if fleet is not None:
             progress.stage("asking devices", len(matched))
@@ -80,31 +77,29 @@ def run_check(request: RunRequest, stderr: Console) -> CheckReport:
     return CheckReport(net.name, str(net.program_id), started_at, time.monotonic() - started, results)
 
 
-def _prepared(
-    request: RunRequest, found: CheckResults, stack: contextlib.ExitStack
-) -> tuple[RunRequest, Network]:
-    if request.inventory is not None or request.lab:
-        try:
-            return prepared(request, stack)
-        except InventoryError as error:
-            found.fail(str(request.inventory), "parses", str(error), _INVENTORY_HINT, ExitCode.USAGE)
-            request = replace(request, inventory=None)
-    else:
+def _checked_inventory(request: SetupRequest, found: CheckResults) -> tuple[SetupRequest, Network]:
+    """Give the request, without an inventory that cannot be read, and the network."""
+    if request.inventory is None:
         detail = "no inventory was given"
         hint = (
             "give a directory with hosts.yaml, a Nornir configuration file, or dz://NETWORK with --inventory"
         )
         found.fail("inventory", "parses", detail, hint, ExitCode.USAGE)
-    net = network(request.env or "mainnet-beta", request.rpc_urls, request.program_id, request.genesis_hash)
-    return request, net
+    try:
+        net = network_for(request)
+    except InventoryError as error:
+        found.fail(str(request.inventory), "parses", str(error), _INVENTORY_HINT, ExitCode.USAGE)
+        request = replace(request, inventory=None)
+        net = network_for(request)
+    return request, replace(net, genesis_hash=request.genesis_hash or net.genesis_hash)
 
 
-def _fleet(request: RunRequest, found: CheckResults) -> Fleet | None:
+def _fleet(request: SetupRequest, net: Network, found: CheckResults) -> Fleet | None:
     if request.inventory is None:
         return None
     subject = str(request.inventory)
     try:
-        fleet = Fleet(load_inventory(request.inventory, fleet_options(request)), request.shard)
+        fleet = Fleet(load_inventory(request.inventory, request, net), request.shard)
     except UsageError as error:
         found.fail(subject, "parses", str(error), _INVENTORY_HINT, ExitCode.USAGE)
     except LedgerError as error:
@@ -152,7 +147,7 @@ def _payers(fleet: Fleet | None, data: ProgramData, signers: Signers | None) -> 
 
 
 def _publishers(
-    request: RunRequest, matched: _Matched, signers: Signers | None, ledger: LedgerState
+    request: SetupRequest, matched: _Matched, signers: Signers | None, ledger: LedgerState
 ) -> CheckResults:
     if signers is None:
         return CheckResults(CheckSection.KEYS)
@@ -161,7 +156,7 @@ def _publishers(
     return check_publishers(publishers, signers, ledger.balances, low, ledger.minimum)
 
 
-def _state(request: RunRequest, net: Network) -> list[CheckResult]:
+def _state(request: SetupRequest, net: Network) -> list[CheckResult]:
     return list(check_state(request.state or default_state(net, request.shard), net.program_id))
 
 

@@ -5,16 +5,14 @@ import random
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from io import StringIO
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
-from dzbgp.decision.policy import Rules
+from dzbgp.decision.rules import Rules
 from dzbgp.errors import ExitCode
 from dzbgp.lab.eos.fleet import EosFleet
 from dzbgp.lab.solana.faults import Fault, FaultKind
@@ -30,7 +28,7 @@ from dzbgp.models.report import Outcome, Report, Submission
 from dzbgp.report.summary import exit_code_of
 from dzbgp.run import setup as run_command
 from dzbgp.run.once import run_once
-from dzbgp.run.request import RunRequest
+from dzbgp.run.request import Commitment, RunRequest
 
 SLOT_MS = 5
 INTERVAL_S = 54_000 * SLOT_MS / 1000
@@ -93,7 +91,6 @@ class Run:
     ledger: Ledger
     state: Path
     patch: pytest.MonkeyPatch
-    stderr: StringIO = field(default_factory=StringIO)
 
     def request(self) -> RunRequest:
         case = self.case
@@ -103,18 +100,17 @@ class Run:
             env="localnet",
             rpc_urls=(*dead, self.ledger.url),
             keypairs=(self.site.keypairs,),
-            commitment=case.commitment,
+            commitment=Commitment(case.commitment),
             priority_fee=case.priority_fee,
             verify=case.verify,
             submit_timeout_s=case.deadline_s,
             rules=Rules(refresh_interval_s=INTERVAL_S, max_down=1.0),
             confirm_down_s=0.0,
             state=self.state,
-            progress=False,
         )
 
     def once(self) -> Report:
-        return run_once(self.request(), Console(file=self.stderr))
+        return run_once(self.request())
 
     def per_user(self) -> dict[Pubkey, int]:
         return self.ledger.stats().per_user

@@ -18,7 +18,7 @@ from dzbgp.eos.connection import CONNECTION
 from dzbgp.errors import DzbgpError, ExitCode, InventoryError, UsageError
 from dzbgp.fleet.from_ledger.facts import FACTS
 from dzbgp.fleet.load import load_inventory, network_of
-from dzbgp.fleet.options import FleetOptions
+from dzbgp.fleet.options import FleetRequest
 from dzbgp.lab.solana.ledger import Ledger
 from dzbgp.lab.world.encode import encode_device
 from dzbgp.ledger.errors import LedgerError
@@ -301,16 +301,15 @@ def test_a_program_without_devices_is_an_error_and_no_empty_inventory(changing: 
 
 
 def test_a_url_chooses_as_the_options_do(ledger: Ledger) -> None:
-    options = FleetOptions(network=here(ledger))
     path = Path("dz://localnet?contributor=kestrel,northlight&status=activated&hostname={code}.mgmt")
-    nornir = load_inventory(path, options)
+    nornir = load_inventory(path, FleetRequest(), here(ledger))
     assert names(nornir) == ["ams-dz-001", "fra-dz-001", *KESTREL]
     assert (
         nornir.inventory.hosts["ams-dz-001"].get_connection_parameters(CONNECTION).hostname
         == "ams-dz-001.mgmt"
     )
-    assert names(load_inventory(Path("dz://localnet"), options)) == CODES
-    assert names(load_inventory(Path("dz://localnet/?code=ams-*&code=fra-*"), options)) == [
+    assert names(load_inventory(Path("dz://localnet"), None, here(ledger))) == CODES
+    assert names(load_inventory(Path("dz://localnet/?code=ams-*&code=fra-*"), None, here(ledger))) == [
         "ams-dz-001",
         "fra-dz-001",
     ]
@@ -330,7 +329,7 @@ def test_a_url_chooses_as_the_options_do(ledger: Ledger) -> None:
 )
 def test_a_url_with_a_slip_is_told_in_one_line(ledger: Ledger, url: str, words: list[str]) -> None:
     with pytest.raises(InventoryError) as caught:
-        load_inventory(Path(url), FleetOptions(network=here(ledger)))
+        load_inventory(Path(url), FleetRequest(), here(ledger))
     message = str(caught.value)
     assert "\n" not in message
     assert "s3cret" not in message
@@ -343,7 +342,7 @@ def test_a_configuration_takes_the_ledger_of_the_run_and_files_beside_it(
     (tmp_path / "mine.yaml").write_text("ams-dz-001: {port: 8443}\n")
     config = tmp_path / "config.yaml"
     config.write_text("inventory: {plugin: DoubleZeroInventory, options: {code: ams-*, extra: mine.yaml}}\n")
-    nornir = load_inventory(config, FleetOptions(network=here(ledger)))
+    nornir = load_inventory(config, FleetRequest(), here(ledger))
     assert nornir.inventory.hosts["ams-dz-001"].port == 8443
     assert network_of(config) is None
 
@@ -378,7 +377,7 @@ def test_every_host_keeps_a_port_of_its_own_where_a_group_of_settings_is_shared(
         "contributor-tidewater: {connection_options: {napalm: {extras: {optional_args: {transport: http}}}}}\n"
     )
     path = Path(f"dz://localnet?contributor=tidewater&extra={tmp_path}")
-    hosts = load_inventory(path, FleetOptions(network=here(ledger))).inventory.hosts
+    hosts = load_inventory(path, FleetRequest(), here(ledger)).inventory.hosts
     extras = [host.get_connection_parameters(CONNECTION).extras for host in hosts.values()]
     assert all(one and one["optional_args"] == {"transport": "http"} for one in extras)
     assert len({id(one["optional_args"]) for one in extras if one}) == 3
@@ -417,9 +416,9 @@ def test_all_networks_can_stand_in_a_url() -> None:
 def test_hosts_are_chosen_by_group_and_by_filter(
     ledger: Ledger, options: dict[str, Any], expected: list[str] | None
 ) -> None:
-    chosen = FleetOptions(network=here(ledger), **options)
+    chosen = FleetRequest(**options)
     if expected is None:
         with pytest.raises(DzbgpError, match=r"--group|--filter"):
-            load_inventory(Path("dz://localnet"), chosen)
+            load_inventory(Path("dz://localnet"), chosen, here(ledger))
     else:
-        assert names(load_inventory(Path("dz://localnet"), chosen)) == expected
+        assert names(load_inventory(Path("dz://localnet"), chosen, here(ledger))) == expected

@@ -1,0 +1,173 @@
+"""How an option is declared: once, as a field of the dataclass that carries it to where it is used.
+
+    max_age_s: float = duration(60, DECISION, "Write nothing that was seen longer ago than this.")
+
+is the default, `--max-age`, DZBGP_MAX_AGE, the key `max-age` of a configuration file, and the value. The command line
+reads the declarations (dzbgp/cli/options.py); a Python program makes the dataclass.
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, get_type_hints
+
+from dzbgp.console.words import parse_duration
+from dzbgp.errors import UsageError
+
+PANELS = ("Fleet", "Inventory", "Which ones", "Ledger", "Decision", "Report")
+"""The sections of a command's help, in this order."""
+FLEET, INVENTORY, SHOW, LEDGER, DECISION, REPORT = PANELS
+
+_OPTION = "option"
+_DURATION_UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
+_WHOLE = re.compile(r"[0-9]{1,18}")
+_NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?")
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """What people may write for a field, and what they are told of it."""
+
+    panel: str
+    help: str
+    name: str = ""
+    """Empty: the name of the field, without a unit of seconds."""
+    short: str = ""
+    """One letter with its dash, such as `-o`."""
+    metavar: str | None = None
+    parse: Callable[[str], Any] | None = None
+    """Gives the value of a text, and raises ValueError; None: Typer knows the field's type."""
+    spell: Callable[[Any], str] = str
+    """Gives a default as people write it, which `parse` reads."""
+    is_repeatable: bool = False
+    """The field is a tuple, of which each mention of the option is one item."""
+    is_counted: bool = False
+    """The field is the number of mentions."""
+    shown_default: str | None = None
+    """What stands for a default that is found out later."""
+    variable: str = ""
+    """Empty: DZBGP_ and the name."""
+    completion: Callable[[], list[str]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Declared:
+    """An option with the field that declares it."""
+
+    field: str
+    name: str
+    """With dashes, without those in front: also the key in a configuration file."""
+    kind: Any
+    """The field's type."""
+    default: Any
+    option: Option
+
+    @property
+    def variable(self) -> str:
+        """The environment variable."""
+        return self.option.variable or "DZBGP_" + self.name.upper().replace("-", "_")
+
+
+def option(default: Any, panel: str, help: str, **more: Any) -> Any:  # noqa: A002 - as Typer calls it
+    """Declare a field as an option; `more` are the fields of Option."""
+    return field(default=default, metadata={_OPTION: Option(panel, help, **more)})
+
+
+def duration(default: float, panel: str, help: str) -> Any:  # noqa: A002
+    """Declare a field in seconds, written as 90s, 5m or 6h. Its name ends in `_s`."""
+    return option(default, panel, help, metavar="DURATION", parse=parse_duration, spell=spelled_duration)
+
+
+def share(default: float, panel: str, help: str) -> Any:  # noqa: A002
+    """Declare a field from 0 to 1, written as 30% or 0.3."""
+    return option(default, panel, help, metavar="SHARE", parse=_share, spell=lambda part: f"{part:.0%}")
+
+
+def number(default: int | None, panel: str, help: str, *, least: int, **more: Any) -> Any:  # noqa: A002
+    """Declare a field that is a whole number, `least` or more."""
+
+    def parse(text: str) -> int:
+        if not _WHOLE.fullmatch(text) or int(text) < least:
+            raise ValueError(f"invalid number {text!r}: expected a whole number, {least} or more")
+        return int(text)
+
+    return option(default, panel, help, metavar="NUMBER", parse=parse, **more)
+
+
+def sol(default: float, panel: str, help: str) -> Any:  # noqa: A002
+    """Declare a field in SOL. Its name ends in `_sol`, the option's does not."""
+    return option(default, panel, help, metavar="SOL", parse=_amount)
+
+
+def listed(panel: str, help: str, noun: str, **more: Any) -> Any:  # noqa: A002
+    """Declare a field that is a tuple of names, written with commas between them; empty by default."""
+    return option((), panel, help, metavar=f"{noun},...", parse=names, spell=",".join, **more)
+
+
+def repeated(panel: str, help: str, name: str, metavar: str, **more: Any) -> Any:  # noqa: A002
+    """Declare a field that is a tuple of what each mention of `--name` says; empty by default."""
+    return option((), panel, help, name=name, metavar=metavar, is_repeatable=True, **more)
+
+
+def declared(carrier: type) -> Iterator[Declared]:
+    """Give the options that a dataclass declares, and those of dataclasses that are its fields."""
+    hints = get_type_hints(carrier)
+    for one in dataclasses.fields(carrier):
+        found = one.metadata.get(_OPTION)
+        if found is not None:
+            name = found.name or one.name.removesuffix("_s").removesuffix("_sol").replace("_", "-")
+            yield Declared(one.name, name, hints[one.name], one.default, found)
+        elif dataclasses.is_dataclass(hints[one.name]):
+            yield from declared(hints[one.name])
+
+
+def made(carrier: type, values: dict[str, Any]) -> Any:
+    """Make the dataclass of the values of its options, by field; what has none keeps its default."""
+    hints = get_type_hints(carrier)
+    given = {}
+    for one in dataclasses.fields(carrier):
+        if _OPTION in one.metadata:
+            if one.name in values:
+                given[one.name] = values[one.name]
+        elif dataclasses.is_dataclass(hints[one.name]):
+            given[one.name] = made(hints[one.name], values)
+    return carrier(**given)
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Give the names of a comma-separated list."""
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def pair(text: str) -> tuple[str, str]:
+    """Give key and value of KEY=VALUE. Raises UsageError."""
+    key, equals, value = text.partition("=")
+    if not (key and equals):
+        raise UsageError(f"--filter: invalid filter {text!r}: expected KEY=VALUE")
+    return key, value
+
+
+def spelled_duration(seconds: float) -> str:
+    """Give a duration as parse_duration reads it: `6h`, `90s`, `500ms`."""
+    if seconds and seconds < 1:
+        return f"{seconds * 1000:g}ms"
+    for size, unit in _DURATION_UNITS:
+        if seconds >= size and seconds % size == 0:
+            return f"{seconds / size:.0f}{unit}"
+    return f"{seconds:.12g}s"
+
+
+def _share(text: str) -> float:
+    part = text.removesuffix("%")
+    value = float(part) if _NUMBER.fullmatch(part) else -1.0
+    value /= 100 if part != text else 1
+    if not 0 <= value <= 1:
+        raise ValueError(f"invalid share {text!r}: expected for example 30% or 0.3")
+    return value
+
+
+def _amount(text: str) -> float:
+    if not _NUMBER.fullmatch(text):
+        raise ValueError(f"invalid amount {text!r}: expected SOL, for example 0.5")
+    return float(text)

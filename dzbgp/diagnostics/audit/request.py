@@ -1,0 +1,16 @@
+"""What an audit is asked to do. Light: the command line reads these declarations for `--help` too."""
+
+from dataclasses import dataclass
+
+from dzbgp.console.option import SHOW, duration, listed
+from dzbgp.fleet.options import FleetRequest, HeldKeys
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditRequest(HeldKeys, FleetRequest):
+    """The options of an audit. Durations in seconds."""
+
+    device: tuple[str, ...] = listed(SHOW, "Only these devices (code or key).", "CODE")
+    contributor: tuple[str, ...] = listed(SHOW, "Only these contributors.", "CODE")
+    down_for_s: float = duration(24 * 3600, SHOW, "Report users that are Down and were last Up longer ago.")
+    stale_after_s: float = duration(12 * 3600, SHOW, "Reports older than this are stale.")

@@ -1,0 +1,43 @@
+"""What `dzbgp users` and `dzbgp devices` are asked for. Light: the command line reads these declarations for `--help`.
+
+An empty filter lets everything pass.
+"""
+
+from dataclasses import dataclass
+
+from dzbgp.console.option import REPORT, SHOW, duration, listed
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Query:
+    device: tuple[str, ...] = listed(SHOW, "Only these devices (code or key).", "CODE")
+    location: tuple[str, ...] = listed(SHOW, "Only these locations (code or name).", "CODE")
+    status: tuple[str, ...] = listed(SHOW, "Only these statuses, such as activated.", "STATUS")
+    stale_after_s: float = duration(12 * 3600, SHOW, "Reports older than this are stale.")
+    sort: tuple[str, ...] = listed(
+        REPORT, "Sort by these columns; - before a name sorts in descending order.", "COLUMN"
+    )
+    columns: tuple[str, ...] = listed(
+        REPORT, "Show only these columns in table and CSV, in this order.", "COLUMN"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class UserQuery(_Query):
+    """Which users to list."""
+
+    client_ip: tuple[str, ...] = listed(SHOW, "Only users with these addresses.", "ADDRESS")
+    bgp_status: tuple[str, ...] = listed(SHOW, "Only users that are up, down or unknown.", "STATUS")
+    user_type: tuple[str, ...] = listed(SHOW, "Only these types of users, such as ibrl.", "TYPE")
+    tenant: tuple[str, ...] = listed(SHOW, "Only users of these tenants (code or key), or none.", "CODE")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceQuery(_Query):
+    """Which devices to list."""
+
+    exchange: tuple[str, ...] = listed(SHOW, "Only these exchanges.", "CODE")
+    contributor: tuple[str, ...] = listed(SHOW, "Only these contributors.", "CODE")
+    device_type: tuple[str, ...] = listed(
+        SHOW, "Only these types of devices, such as hybrid.", "TYPE", name="type"
+    )
