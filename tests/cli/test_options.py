@@ -158,7 +158,7 @@ def test_a_default_is_shown_as_people_write_it() -> None:
         (["--size", "1e3"], "invalid number '1e3'"),
         (["--part", "130%"], "invalid share '130%': expected for example 30% or 0.3"),
         (["--part", "nan"], "invalid share 'nan'"),
-        (["--patience", "soon"], "'soon' is no duration"),
+        (["--patience", "soon"], "invalid duration 'soon'"),
     ],
 )
 def test_what_cannot_be_read_is_said_with_what_was_expected(args: list[str], told: str) -> None:
