@@ -1,6 +1,5 @@
 """The program itself, as it is started on the simulated machine: its commands' own code from the request on."""
 
-import io
 import signal
 import sqlite3
 from collections.abc import Callable
@@ -17,16 +16,14 @@ import httpx2._client  # noqa: E402
 
 anyio.from_thread.start_blocking_portal = virtual.start_blocking_portal  # type: ignore[assignment]
 
-from rich.console import Console  # noqa: E402
-
 from dzbgp.console.formats import Output  # noqa: E402
-from dzbgp.decision.policy import Rules  # noqa: E402
+from dzbgp.decision.rules import Rules  # noqa: E402
 from dzbgp.errors import DzbgpError, ExitCode  # noqa: E402
 from dzbgp.models.report import Report  # noqa: E402
 from dzbgp.report.delivery import rendered  # noqa: E402
 from dzbgp.report.summary import exit_code_of  # noqa: E402
 from dzbgp.run import once, service, setup  # noqa: E402
-from dzbgp.run.request import RunRequest  # noqa: E402
+from dzbgp.run.request import Commitment, WatchRequest  # noqa: E402
 from simulation import rpc  # noqa: E402
 from simulation.devices import fleet_inventory  # noqa: E402
 from simulation.kernel import Killed, Process  # noqa: E402
@@ -57,30 +54,30 @@ class Program:
     on_end: Callable[[Ended], None]
     started: int = 0
 
-    def request(self) -> RunRequest:
+    def request(self) -> WatchRequest:
         """Return what an operator asks for."""
         world = self.world
-        return RunRequest(
+        return WatchRequest(
             inventory=world.directory,
             env="localnet",
             rpc_urls=world.pool.urls,
             keypairs=(keypair_file(world),),
-            commitment=world.schedule.commitment,
+            commitment=Commitment(world.schedule.commitment),
             rules=Rules(down_grace_period_s=world.schedule.grace_s),
             confirm_down_s=CONFIRM_DOWN_S,
             state=world.directory / "state.sqlite",
-            progress=False,
+            interval_s=world.schedule.interval_s,
         )
 
     def run(self) -> Process:
         """Start `dzbgp run`."""
-        return self._start("run", lambda: once.run_once(self.request(), Console(file=io.StringIO())))
+        return self._start("run", lambda: once.run_once(self.request()))
 
     def watch(self) -> Process:
         """Start `dzbgp watch`."""
 
         def work() -> None:
-            service.watch_fleet(self.request(), self.world.schedule.interval_s, None)
+            service.watch_fleet(self.request())
 
         return self._start("watch", work)
 
