@@ -12,6 +12,7 @@ from nornir.core.inventory import ConnectionOptions, Defaults, Groups, Host, Hos
 from nornir.core.plugins.connections import ConnectionPluginRegister
 from nornir.core.state import GlobalState
 from nornir.plugins.runners import ThreadedRunner
+from solders.pubkey import Pubkey
 
 from simulation.kernel import Kernel
 
@@ -50,7 +51,8 @@ class Peer:
     description: str
     rtt_us: int
     states: list[tuple[float, bool]]
-    gone_at: float | None = None
+    owner: Pubkey
+    """The user whose session it is; after a deletion that is not at once the one whom the ledger gives its tunnel."""
 
     @property
     def is_up(self) -> bool:
@@ -69,8 +71,8 @@ class Look:
 
     device: int
     at: float
-    peers: dict[str, bool]
-    """By address, whether it was said to be Established."""
+    peers: dict[str, tuple[bool, Pubkey]]
+    """By address, whether it was said to be Established, and whose session it truly is."""
     is_credible: bool
 
 
@@ -85,10 +87,17 @@ class Device:
     random: random.Random
     peers: dict[str, Peer] = field(default_factory=dict)
     """By address; those that are gone are left out."""
+    decoys: list[Peer] = field(default_factory=list)
+    """Neighbors of the same addresses in other VRFs, which are a contributor's own."""
     faults: list[Fault] = field(default_factory=list)
     on_look: Callable[[Look], None] = lambda _: None
     changed_at: float = -1e6
     """When a neighbor was last taken away."""
+
+    @property
+    def is_asked(self) -> bool:
+        """Whether it has users to answer for."""
+        return bool(self.peers)
 
     def _faults(self) -> dict[str, Fault]:
         now = self.kernel.now
@@ -116,7 +125,7 @@ class Device:
             "vrf1": ("203.0.113.250" if "other_device" in faults else self.public_ip, []),
             "vrf2": (self.public_ip, []),
         }
-        for peer in self.peers.values():
+        for peer in (*self.decoys, *self.peers.values()):
             vrfs[peer.vrf][1].append(peer)
         if "no_bgp" in faults:
             vrfs = {}
@@ -124,7 +133,10 @@ class Device:
             vrfs.pop("vrf1", None)
         if "empty_vrf" in faults and "vrf1" in vrfs:
             vrfs["vrf1"] = (vrfs["vrf1"][0], [])
-        seen = {peer.address: peer.is_up for _, peers in vrfs.values() for peer in peers}
+        shown = {id(peer) for _, peers in vrfs.values() for peer in peers}
+        seen = {
+            address: (peer.is_up, peer.owner) for address, peer in self.peers.items() if id(peer) in shown
+        }
         self.on_look(Look(self.number, self.kernel.now, seen, not LIES & faults.keys()))
         return vrfs
 

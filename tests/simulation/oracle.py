@@ -5,7 +5,7 @@ its caller to say (`NOT_YET` in simulate.py names those that are known to be bro
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from solders.pubkey import Pubkey
@@ -23,6 +23,8 @@ MAX_AGE_S = 60.0
 SIGNING_S = 5.0
 """How long it may take from the last check of a decision's age to its signature."""
 MAX_LAG_S = 60.0
+LEAST_MASS, GUARD_S = 3, 115.0
+"""Three passes at least 60 s apart let a mass through; the first may come at once."""
 REFRESH_S = 6 * 3600.0
 
 
@@ -64,6 +66,8 @@ class Oracle:
     """The neighbor's address of each user."""
     device_of: dict[Pubkey, int] = field(default_factory=dict)
     """Numbers of devices by key."""
+    down_since: Callable[[Pubkey], float] = lambda _: 0.0
+    """Since when a user's session is not Established in truth."""
     findings: list[Finding] = field(default_factory=list)
     late_landings: int = 0
     """Writes that landed when the session was no longer as they say."""
@@ -101,6 +105,7 @@ class Oracle:
         made_at = self.chain.slot_of(raw.message.recent_blockhash) or 0
         for report in reports:
             self._judge(process, report)
+        self._judge_mass(reports)
         self.signed[signature] = Signed(
             signature, process, self.kernel.now, self.chain.slot, made_at, reports
         )
@@ -130,8 +135,34 @@ class Oracle:
         self._judge_read(process, report, name, supporting[-1] if supporting else None)
         self._judge_in_flight(report, name)
 
+    def _judge_mass(self, reports: tuple[Report, ...]) -> None:
+        """Find a device that loses all its Up users sooner than the guard could let that through."""
+        downs: dict[Pubkey, set[Pubkey]] = defaultdict(set)
+        for report in reports:
+            user = self.chain.user(report.user)
+            if report.status is BgpStatus.DOWN and user is not None and user.bgp_status is BgpStatus.UP:
+                downs[report.device].add(report.user)
+        for device, users in downs.items():
+            ups = {
+                user.pubkey
+                for user in self.chain.users()
+                if user.device_pk == device
+                and user.bgp_status is BgpStatus.UP
+                and user.status is UserStatus.ACTIVATED
+            }
+            since = max(self.down_since(user) for user in users)
+            if len(ups) >= LEAST_MASS and users >= ups and self.kernel.now - since < GUARD_S:
+                self.find(
+                    "mass",
+                    f"all {len(ups)} Up users of device {self.device_of[device]} are signed Down, the last of "
+                    f"which has been down for {self.kernel.now - since:.0f} s",
+                )
+
     def _supports(self, look: Look, report: Report) -> bool:
-        is_up = look.peers.get(self.addresses[report.user], False)
+        is_up, owner = look.peers.get(self.addresses[report.user], (False, report.user))
+        if is_up and owner != report.user:
+            # Its predecessor's session: evidence of nothing.
+            return False
         return look.is_credible and is_up == (report.status is BgpStatus.UP)
 
     def _judge_read(self, process: Process, report: Report, name: str, look: Look | None) -> None:

@@ -5,10 +5,11 @@ Every seed has a few kinds of trouble only: with all of them at once most would 
 """
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 CONFIRM_DOWN_S = 5.0
+FOREVER_S = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,8 @@ class Schedule:
     grace_s: float
     agents: tuple[int, ...]
     """Devices on which upstream's agent writes too."""
+    standing: tuple[Event, ...]
+    """What is wrong from the beginning and stays so: the rest has to be right all the same."""
     commitment: str
     events: tuple[Event, ...]
 
@@ -49,6 +52,7 @@ class Schedule:
             f"seed {self.seed}: {self.mode} every {self.interval_s:g} s for {self.duration_s:g} s, "
             f"{self.devices} devices with {self.users} users, {self.endpoints} RPCs of {self.nodes} nodes, "
             f"grace {self.grace_s:g} s, {self.commitment}, agents on {list(self.agents)}"
+            + "".join(f", {event.kind} {' '.join(map(str, event.args))}" for event in self.standing)
         )
         return "\n".join([head, *(f"  {event}" for event in self.events)])
 
@@ -94,11 +98,44 @@ def draw(seed: int) -> Schedule:
         duration_s=duration_s,
         grace_s=rng.choice((0.0, 0.0, 90.0)),
         agents=agents,
+        standing=tuple(_standing(rng, devices, users, endpoints)),
         commitment=rng.choice(("confirmed", "confirmed", "finalized")),
         events=tuple(sorted(events, key=lambda event: event.at)),
     )
 
 
+def _standing(rng: random.Random, devices: int, users: int, endpoints: int) -> Iterator[Event]:
+    if devices > 1 and rng.random() < 0.2:
+        kind, amount = rng.choice((("silent", 0.0), ("slow", 9.0), ("failing", 0.0), ("no_bgp", 0.0)))
+        yield Event(0.0, "device", (kind, rng.randrange(devices), FOREVER_S, amount))
+    if endpoints > 1 and rng.random() < 0.3:
+        kind, amount = rng.choice(_DEAD_RPCS)
+        yield Event(0.0, "rpc", (kind, rng.randrange(endpoints), -1, FOREVER_S, amount))
+    if rng.random() < 0.15:
+        yield Event(0.0, "twin", (rng.randrange(devices), rng.choice(("deleting", "pending", "rejected"))))
+    if rng.random() < 0.15:
+        yield Event(0.0, "odd-user", (rng.randrange(devices), rng.choice((16, 17, 30, 32))))
+    for _ in range(rng.choice((0, 0, 1, 3))):
+        yield Event(0.0, "decoy", (rng.randrange(devices * users), rng.choice((0, 1))))
+
+
+_DEAD_RPCS = (
+    ("frozen", 0.0),
+    ("lag", 400.0),
+    ("silent", 0.0),
+    ("refusing", 0.0),
+    ("status", 401.0),
+    ("status", 404.0),
+    ("status", 301.0),
+    ("status", 503.0),
+    ("error", -32601.0),
+    ("error", -32010.0),
+    ("error", -32603.0),
+    ("error", 503.0),
+    ("stale_accounts", 3_000.0),
+    ("forgetful", 0.0),
+    ("dropping", 1.0),
+)
 _Drawn = list[tuple[float, str, tuple[float | int | str, ...]]]
 _Draw = Callable[[random.Random, float, int, int, int], _Drawn]
 
@@ -194,5 +231,6 @@ _DRAWN: dict[str, _Draw] = {
     "pause": _one("pause", lambda rng: (rng.choice((3.0, 15.0, 70.0, 300.0)),)),
     "clock": _one("clock", lambda rng: (rng.choice((-7200.0, -120.0, -20.0, 20.0, 120.0, 7200.0)),)),
     "disk": _one("disk", lambda rng: (rng.choice((5.0, 60.0, 200.0)),)),
+    "unlink-lock": _one("unlink-lock", lambda _: ()),
     "other-report": _one("other-report", lambda rng: (rng.random(), rng.choice(("up", "down")))),
 }

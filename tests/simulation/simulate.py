@@ -24,6 +24,8 @@ NOT_YET = frozenset(
         "contradicted",
         "fault",
         "hidden",
+        "hidden-device",
+        "mass",
         "never-settles",
         "not-activated",
         "one-look-down",
@@ -140,7 +142,7 @@ class _Stage:
         if world.schedule.mode == "watch" and not self.is_over:
             self.kernel.after(RESTART_S, lambda: None if self.is_over else self.program.watch())
         elif ended.code is not None:
-            world.judge_pass(ended.started, ended.code)
+            world.judge_pass(ended.process, ended.started, ended.code)
 
     def _end_all(self) -> None:
         """Ask what still runs to end, and kill what does not."""

@@ -36,7 +36,7 @@ from simulation.agent import Agent
 from simulation.chain import SLOT_S, START_SLOT, Chain, Report
 from simulation.kernel import Kernel, Killed, Process
 from simulation.oracle import Oracle
-from simulation.schedule import Event, Schedule
+from simulation.schedule import FOREVER_S, Event, Schedule
 
 PROGRAM = NETWORKS["localnet"].program_id
 TOKEN = "secret-token-4711"
@@ -115,6 +115,7 @@ class World:
             f"USER-{user.tunnel_id}",
             3_000 + user.tunnel_id,
             [(since, is_up)],
+            user.pubkey,
         )
 
     def device_of(self, user: User) -> int | None:
@@ -142,6 +143,15 @@ class World:
             return None
         return BgpStatus.UP if peer.is_up else BgpStatus.DOWN
 
+    def down_since(self, key: Pubkey) -> float:
+        """Return since when a user's session is down, or gone."""
+        user = self.chain.user(key)
+        if user is None:
+            return -1e6
+        device = self.devices[self.oracle.device_of[user.device_pk]]
+        peer = device.peers.get(self.oracle.addresses[key])
+        return peer.since if peer else device.changed_at
+
     def stable_since(self, key: Pubkey) -> float:
         """Return since when nothing but the program has changed what is true, or what is onchain, of a user."""
         user = self.chain.user(key)
@@ -163,13 +173,26 @@ class World:
         return f"{self.oracle.names[user.pubkey]} is {said.label} onchain and {truth} in truth"
 
     def wrong_users(self) -> list[str]:
-        """Say what is wrong onchain now."""
-        return [words for user in self.chain.users() if (words := self.wrong(user))]
+        """Say what is wrong onchain now with users whose devices can be read."""
+        return [
+            words
+            for user in self.chain.users()
+            if not self.devices[self.oracle.device_of[user.device_pk]].faults and (words := self.wrong(user))
+        ]
 
-    def judge_pass(self, started: float, code: int) -> None:
+    def judge_pass(self, process: Process, started: float, code: int) -> None:
         """Find an exit code that hides something that was wrong all the time, and still is."""
+        if code == 1 and any(signed.process is process for signed in self.oracle.signed.values()):
+            self.oracle.find("hidden", f"{process.name} has sent something, and ended with exit code 1")
         if code != 0:
             return
+        silent = {"silent", "failing", "no_bgp", "other_device"}
+        for device in self.devices:
+            if device.is_asked and any(
+                fault.kind in silent and fault.start <= started and fault.end > self.kernel.now
+                for fault in device.faults
+            ):
+                self.oracle.find("hidden-device", f"{device.code} gave no credible answer; exit code 0")
         for user in self.chain.users():
             quiet_s = started - self.stable_since(user.pubkey)
             if quiet_s > max(NEW_USER_S, self.schedule.grace_s) and (words := self.wrong(user)):
@@ -237,12 +260,58 @@ class World:
             device_pk=device_pk,
             client_ip=f"198.51.100.{200 + len(self.users) % 50}",
         )
-        self.add_user(heir, self.oracle.device_of[device_pk], is_up=None)
-        self.kernel.after(_RENDER_S, lambda: self.set_session(len(self.users) - 1, is_up=False))
+        device = self.oracle.device_of[device_pk]
+        self.add_user(heir, device, is_up=None)
+        # The old session lives on until the device has its new configuration.
+        self.kernel.after(_RENDER_S, lambda: self._replace(heir, device))
+
+    def _replace(self, heir: User, device: int) -> None:
+        now = self.chain.user(heir.pubkey)
+        if now is not None and self.device_of(heir) == device:
+            self.configure(heir, device, is_up=False)
 
     def _device_pk(self, user: User) -> Pubkey:
         now = self.chain.user(user.pubkey)
         return now.device_pk if now else user.device_pk
+
+    def _on_twin(self, device: int, status: str) -> None:
+        """Let there be a second account of a device, which was registered anew beside it."""
+        account = self.accounts[device]
+        twin = replace(account, pubkey=key_of(f"twin {device}"), status=DeviceStatus[status.upper()])
+        self.chain.put_device(twin)
+
+    def _on_odd_user(self, device: int, prefix_len: int) -> None:
+        """Let there be a user whose tunnel net is no /31, which no device is configured with."""
+        number = len(self.users)
+        odd = replace(
+            self.users[0],
+            pubkey=key_of(f"user {number}"),
+            device_pk=self.accounts[device].pubkey,
+            client_ip=f"198.51.100.{150 + number}",
+            tunnel_id=900,
+            tunnel_net=Net(_BASE_NET + 2 * device * self.schedule.users, prefix_len),
+            bgp_status=BgpStatus.UNKNOWN,
+            last_bgp_reported_at=0,
+            last_bgp_up_at=0,
+        )
+        self.add_user(odd, device, is_up=None)
+        self.oracle.addresses[odd.pubkey] = "none"
+
+    def _on_decoy(self, number: int, is_up: int) -> None:
+        """Let the user's device have a neighbor of its address in another VRF."""
+        user = self.users[number]
+        device = self.device_of(user)
+        if device is not None:
+            since = self.kernel.now - 1_000_000.0
+            decoy = device_models.Peer(
+                "vrf2", self.address(user), "their own", 700, [(since, bool(is_up))], user.owner
+            )
+            self.devices[device].decoys.append(decoy)
+
+    def _on_unlink_lock(self) -> None:
+        """Let somebody tidy up."""
+        for file in self.directory.glob("*.lock"):
+            file.unlink()
 
     def _on_move(self, number: int, device: int) -> None:
         user = self.chain.user(self.users[number].pubkey)
@@ -331,13 +400,13 @@ class World:
             self.chain.report(Report(user.pubkey, user.device_pk, self.publisher.pubkey(), said, 0), "other")
 
     def calm(self) -> None:
-        """End all trouble; sessions stay as they are."""
-        self.pool.faults = []
+        """End all trouble but what stands; sessions stay as they are."""
+        self.pool.faults = [fault for fault in self.pool.faults if fault.end >= FOREVER_S]
         self.disk.full_until = 0.0
         self.disk.kill_after = self.pool.kill_after = 0
         self.kernel.wall_offset = 0.0
         for device in self.devices:
-            device.faults = []
+            device.faults = [fault for fault in device.faults if fault.end >= FOREVER_S]
         for agent in self.agents:
             agent.stop()
         for process in self.processes:
@@ -422,12 +491,15 @@ def made(kernel: Kernel, schedule: Schedule) -> Iterator[World]:
     ]
     accounts = [_device_account(device, publisher.pubkey()) for device in fleet]
     world = World(kernel, schedule, directory, rng, chain, pool, oracle, fleet, accounts, publisher, [])
+    oracle.down_since = world.down_since
     for number, account in enumerate(accounts):
         oracle.device_of[account.pubkey] = number
         chain.put_device(account)
     for device in range(schedule.devices):
         for tunnel in range(schedule.users):
             _add(world, device, tunnel, rng)
+    for event in schedule.standing:
+        world.happen(event)
     world.agents = [Agent(kernel, world, number) for number in schedule.agents]
     device_models.Connection.devices = {f"{device.code}.invalid": device for device in fleet}
     rpc.Transport.pool = pool
