@@ -1,22 +1,23 @@
-"""Devices as they truly are, and what they answer: the seam is the NAPALM driver that a Nornir task is given."""
+"""Devices as they truly are, and what they answer: the seam is the connection that a Nornir task opens."""
 
 import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
-from napalm.base.exceptions import ConnectionException
+import msgspec
 from nornir.core import Nornir
 from nornir.core.configuration import Config
 from nornir.core.inventory import ConnectionOptions, Defaults, Groups, Host, Hosts, Inventory, ParentGroups
-from nornir.core.plugins.connections import ConnectionPluginRegister
 from nornir.core.state import GlobalState
 from nornir.plugins.runners import ThreadedRunner
 from solders.pubkey import Pubkey
 
+from dzbgp.eos.bgp import NEIGHBORS, SUMMARY
+from dzbgp.eos.connection import EosConnection
+from dzbgp.eos.deadline import DeadlineError
 from simulation.kernel import Kernel
 
-NEIGHBORS = "show ip bgp neighbors vrf all"
 TIMEOUT_S = 10
 
 KINDS = (
@@ -103,18 +104,18 @@ class Device:
         now = self.kernel.now
         return {fault.kind: fault for fault in self.faults if fault.start <= now < fault.end}
 
-    def wait(self) -> None:
-        """Take the time that an answer takes. Raises as NAPALM does."""
+    def wait(self, timeout_s: float) -> None:
+        """Take the time that an answer takes. Raises as a connection does."""
         faults = self._faults()
         if "failing" in faults:
             self.kernel.sleep(0.05)
-            raise ConnectionException("refused")
+            raise ConnectionRefusedError("refused")
         delay_s = 0.05 + self.random.random() * 0.3
         if "slow" in faults:
             delay_s += faults["slow"].amount
-        if "silent" in faults or delay_s > TIMEOUT_S:
-            self.kernel.sleep(TIMEOUT_S)
-            raise ConnectionException("timed out")
+        if "silent" in faults or delay_s > timeout_s:
+            self.kernel.sleep(timeout_s)
+            raise DeadlineError("no complete answer")
         self.kernel.sleep(delay_s)
 
     def shown(self) -> dict[str, tuple[str, list[Peer]]]:
@@ -141,91 +142,50 @@ class Device:
         return vrfs
 
 
-class Driver:
-    """As much of NAPALM's EOS driver as is used."""
+class Connection(EosConnection):
+    """A connection to a simulated device, in the place of one over eAPI."""
 
-    def __init__(self, device: Device) -> None:
-        self._device = device
-
-    def get_bgp_neighbors(self) -> dict[str, Any]:
-        """Answer NAPALM's getter."""
-        self._device.wait()
-        now = self._device.kernel.now
-        answer: dict[str, Any] = {
-            "global" if vrf == "default" else vrf: {
-                "router_id": router_id,
-                "peers": {peer.address: _getter_peer(peer, now) for peer in peers},
-            }
-            for vrf, (router_id, peers) in self._device.shown().items()
-        }
-        self._device.kernel.sleep(0.01)
-        return answer
-
-    def cli(self, commands: list[str], encoding: str = "json") -> dict[str, Any]:
-        """Answer EOS's commands."""
-        assert encoding == "json"
-        assert commands == [NEIGHBORS]
-        self._device.wait()
-        now = self._device.kernel.now
-        answer = {
-            NEIGHBORS: {
-                "vrfs": {
-                    vrf: {"peerList": [_eos_peer(peer, vrf, router_id, now) for peer in peers]}
-                    for vrf, (router_id, peers) in self._device.shown().items()
-                }
-            }
-        }
-        self._device.kernel.sleep(0.01)
-        return answer
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-
-def _getter_peer(peer: Peer, now: float) -> dict[str, Any]:
-    return {
-        "is_up": peer.is_up,
-        "is_enabled": True,
-        "uptime": int(now - peer.since) if peer.is_up else -1,
-        "description": peer.description,
-        "local_as": 65342,
-        "remote_as": 65000,
-        "remote_id": peer.address,
-        "address_family": {},
-    }
-
-
-def _eos_peer(peer: Peer, vrf: str, router_id: str, now: float) -> dict[str, Any]:
-    return {
-        "peerAddress": peer.address,
-        "vrf": vrf,
-        "asn": "65000",
-        "routerId": router_id,
-        "localRouterId": router_id,
-        "description": peer.description,
-        "state": "Established" if peer.is_up else "Active",
-        "establishedTime": now - peer.since if peer.is_up else 0,
-        "peerTcpInfo": {"sndRtt": peer.rtt_us, "state": "ESTABLISHED"} if peer.is_up else {},
-    }
-
-
-class Connection:
-    """The Nornir connection plugin that opens the simulation's drivers."""
-
-    devices: dict[str, Device]
+    devices: ClassVar[dict[str, Device]]
     """By hostname, of the simulation that runs."""
 
     def open(self, hostname: str | None, *_: Any, **__: Any) -> None:
         """Connect."""
-        self.connection = Driver(self.devices[hostname or ""])
+        self.connection = self.devices[hostname or ""]
+
+    def ask(self, commands: list[str]) -> list[msgspec.Raw]:
+        """Answer a request of `show` commands, as of one moment."""
+        assert commands == [SUMMARY, NEIGHBORS]
+        device: Device = self.connection
+        left_s = self.deadline.left() if self.deadline else TIMEOUT_S
+        device.wait(left_s)
+        now, vrfs = device.kernel.now, device.shown()
+        summary = {vrf: {"vrf": vrf, "routerId": router_id} for vrf, (router_id, _) in vrfs.items()}
+        shown = {
+            vrf: {"peerList": [_peer(peer, router_id, now) for peer in peers]}
+            for vrf, (router_id, peers) in vrfs.items()
+        }
+        device.kernel.sleep(0.01)
+        return [msgspec.Raw(msgspec.json.encode({"vrfs": answer})) for answer in (summary, shown)]
 
     def close(self) -> None:
         """Disconnect."""
+        self.connection = None
+
+
+def _peer(peer: Peer, router_id: str, now: float) -> dict[str, Any]:
+    return {
+        "peerAddress": peer.address,
+        "asn": "65000",
+        "routerId": router_id,
+        "description": peer.description,
+        "state": "Established" if peer.is_up else "Active",
+        "establishedTime": now - peer.since if peer.is_up else 0,
+        "peerTcpInfo": {"sndRtt": peer.rtt_us} if peer.is_up else {},
+    }
 
 
 def fleet_inventory(devices: list[Device]) -> Nornir:
     """Return the inventory of a new process: nothing in it is shared with another one."""
-    ConnectionPluginRegister.register("napalm", Connection)
     options = {
         "napalm": ConnectionOptions(
             platform="eos",

@@ -18,6 +18,7 @@ anyio.from_thread.start_blocking_portal = virtual.start_blocking_portal  # type:
 
 from dzbgp.console.formats import Output  # noqa: E402
 from dzbgp.decision.rules import Rules  # noqa: E402
+from dzbgp.eos import connection  # noqa: E402
 from dzbgp.errors import DzbgpError, ExitCode  # noqa: E402
 from dzbgp.models.report import Report  # noqa: E402
 from dzbgp.report.delivery import rendered  # noqa: E402
@@ -25,7 +26,7 @@ from dzbgp.report.summary import exit_code_of  # noqa: E402
 from dzbgp.run import once, service, setup  # noqa: E402
 from dzbgp.run.request import Commitment, WatchRequest  # noqa: E402
 from simulation import rpc  # noqa: E402
-from simulation.devices import fleet_inventory  # noqa: E402
+from simulation.devices import Connection, fleet_inventory  # noqa: E402
 from simulation.kernel import Killed, Process  # noqa: E402
 from simulation.schedule import CONFIRM_DOWN_S  # noqa: E402
 from simulation.world import World, connect, keypair_file  # noqa: E402
@@ -151,6 +152,8 @@ def install() -> None:
         return None
 
     machine.signal = handle
+    connecting: Any = connection
+    connecting.EosConnection = Connection
     loading: Any = setup
     loading.load_inventory = lambda *_: fleet_inventory(_Simulation.world.devices)
 

@@ -77,6 +77,7 @@ def run_schedule(schedule: Schedule) -> Result:
     logger = logging.getLogger("dzbgp")
     logger.handlers, logger.propagate = [logs], False
     logger.setLevel(logging.DEBUG)
+    logging.getLogger("stamina").setLevel(logging.CRITICAL)
     try:
         with simulated(schedule.seed) as kernel, made(kernel, schedule) as world:
             logs.clock = lambda: kernel.now
