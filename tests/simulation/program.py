@@ -1,7 +1,10 @@
-"""The program itself, as it is started on the simulated machine: its commands' own code from the request on."""
+"""The program itself, as it is started on the simulated machine: its own command line, from the words on."""
 
+import io
+import json
 import signal
 import sqlite3
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,15 +19,11 @@ import httpx2._client  # noqa: E402
 
 anyio.from_thread.start_blocking_portal = virtual.start_blocking_portal  # type: ignore[assignment]
 
-from dzbgp.console.formats import Output  # noqa: E402
-from dzbgp.decision.rules import Rules  # noqa: E402
+import typer.main  # noqa: E402
+
+import dzbgp.cli.app as command_line  # noqa: E402
 from dzbgp.eos import connection  # noqa: E402
-from dzbgp.errors import DzbgpError, ExitCode  # noqa: E402
-from dzbgp.models.report import Report  # noqa: E402
-from dzbgp.report.delivery import rendered  # noqa: E402
-from dzbgp.report.summary import exit_code_of  # noqa: E402
-from dzbgp.run import once, service, setup  # noqa: E402
-from dzbgp.run.request import Commitment, WatchRequest  # noqa: E402
+from dzbgp.run import once, service, setup  # noqa: E402, F401 - all that a command would import later
 from simulation import rpc  # noqa: E402
 from simulation.devices import Connection, fleet_inventory  # noqa: E402
 from simulation.kernel import Killed, Process  # noqa: E402
@@ -41,10 +40,26 @@ class Ended:
     at: float
     code: int | None
     """None: it was killed."""
-    words: str = ""
-    report: Report | None = None
+    stdout: str = ""
     fault: BaseException | None = None
     """What nobody caught."""
+
+    @property
+    def report(self) -> dict[str, Any] | None:
+        """The report that it has printed, if it came to one."""
+        try:
+            report: dict[str, Any] = json.loads(self.stdout)
+        except ValueError:
+            return None
+        return report
+
+
+class _Left(Exception):  # noqa: N818 - no error
+    """The process ends itself."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
 
 
 @dataclass
@@ -53,87 +68,114 @@ class Program:
 
     world: World
     on_end: Callable[[Ended], None]
+    on_line: Callable[[str], None]
+    """Told of each line on stderr."""
     started: int = 0
-
-    def request(self) -> WatchRequest:
-        """Return what an operator asks for."""
-        world = self.world
-        return WatchRequest(
-            inventory=world.directory,
-            env="localnet",
-            rpc_urls=world.pool.urls,
-            keypairs=(keypair_file(world),),
-            commitment=Commitment(world.schedule.commitment),
-            rules=Rules(down_grace_period_s=world.schedule.grace_s),
-            confirm_down_s=CONFIRM_DOWN_S,
-            state=world.directory / "state.sqlite",
-            interval_s=world.schedule.interval_s,
-        )
 
     def run(self) -> Process:
         """Start `dzbgp run`."""
-        return self._start("run", lambda: once.run_once(self.request()))
+        return self._start("run", ["--output", "json"])
 
     def watch(self) -> Process:
         """Start `dzbgp watch`."""
+        return self._start("watch", ["--interval", f"{self.world.schedule.interval_s:g}s"])
 
-        def work() -> None:
-            service.watch_fleet(self.request())
+    def _words(self) -> list[str]:
+        """Return the options that both commands are given."""
+        world, schedule = self.world, self.world.schedule
+        options = {
+            "--inventory": world.directory,
+            "--env": "localnet",
+            "--keypair": keypair_file(world),
+            "--commitment": schedule.commitment,
+            "--down-grace-period": f"{schedule.grace_s:g}s",
+            "--confirm-down": f"{CONFIRM_DOWN_S:g}s",
+            "--state": world.directory / "state.sqlite",
+        }
+        words = [str(part) for option in options.items() for part in option]
+        words += [part for url in world.pool.urls for part in ("--rpc-url", url)]
+        return [*words, *(["-v"] if schedule.is_verbose else [])]
 
-        return self._start("watch", work)
-
-    def _start(self, name: str, work: Callable[[], Report | None]) -> Process:
+    def _start(self, name: str, more: list[str]) -> Process:
         kernel = self.world.kernel
         self.started += 1
         process = Process(f"{name}-{self.started}")
         self.world.processes.append(process)
-        started = kernel.now
+        words = ["dzbgp", name, *self._words(), *more]
+        ended = Ended(process, kernel.now, 0.0, None)
+        out = _Simulation.streams[process] = _Streams(self.on_line)
 
         def main() -> None:
-            ended = Ended(process, started, 0.0, None)
+            sys.argv[:] = words
             try:
-                ended.report = work()
-                ended.code = (
-                    0 if ended.report is None else int(exit_code_of(ended.report, changes_count=False))
-                )
-                if ended.report is not None:
-                    ended.words = rendered(ended.report, Output.JSON, show_all=True)
-            except DzbgpError as error:
-                ended.code, ended.words = int(error.exit_code), f"error: {error}"
-            except KeyboardInterrupt:
-                ended.code, ended.words = (
-                    int(ExitCode.COULD_NOT_RUN),
-                    "error: interrupted; nothing was written",
-                )
+                command_line.main()
+            except _Left as left:
+                ended.code = left.code
             except Killed:
-                ended.code = None
-            except Exception as error:  # noqa: BLE001 - a finding
-                ended.code, ended.fault = int(ExitCode.COULD_NOT_RUN), error
+                pass
+            except BaseException as error:  # noqa: BLE001 - a finding
+                ended.code, ended.fault = 1, error
             if process.is_dead:
                 ended.code = None
-            ended.at = kernel.now
+            ended.at, ended.stdout = kernel.now, out.stdout.getvalue()
             process.is_dead = True
             self.world.processes.remove(process)
             kernel.at(kernel.now, lambda: self.on_end(ended))
 
-        def interrupted() -> None:
-            raise KeyboardInterrupt
-
-        process.handlers["term"] = interrupted
         kernel.spawn(main, process.name, process)
         return process
+
+
+class _Streams:
+    """What a process prints."""
+
+    def __init__(self, on_line: Callable[[str], None]) -> None:
+        self.stdout = io.StringIO()
+        self._on_line = on_line
+        self._begun = ""
+
+    def error(self, text: str) -> None:
+        *lines, self._begun = (self._begun + text).split("\n")
+        for line in lines:
+            self._on_line(line)
+
+
+class _Stream(io.TextIOBase):
+    """Stdout or stderr, each process its own."""
+
+    def __init__(self, real: Any, *, is_error: bool) -> None:
+        self._real, self._is_error = real, is_error
+
+    def write(self, text: str) -> int:
+        kernel = virtual.running()
+        process = kernel.current.process if kernel is not None else None
+        if process is None:
+            return int(self._real.write(text))
+        streams = _Simulation.streams[process]
+        if self._is_error:
+            streams.error(text)
+        else:
+            streams.stdout.write(text)
+        return len(text)
+
+    def fileno(self) -> int:
+        return int(self._real.fileno())
+
+    def flush(self) -> None:
+        if virtual.running() is None:
+            self._real.flush()
 
 
 class _Simulation:
     """The program that runs at present, for what is put in the place of functions."""
 
     world: World
-    program: Program
+    streams: dict[Process, _Streams]
 
 
 def install() -> None:
     """Put the simulated machine under the program's libraries."""
-    virtual.virtual_datetime(__import__("sys").modules)
+    virtual.virtual_datetime(sys.modules)
     client: Any = httpx2._client
     client.AsyncHTTPTransport = rpc.Transport
     httpx2.AsyncHTTPTransport = rpc.Transport  # type: ignore[misc, assignment]
@@ -156,8 +198,18 @@ def install() -> None:
     connecting.EosConnection = Connection
     loading: Any = setup
     loading.load_inventory = lambda *_: fleet_inventory(_Simulation.world.devices)
+    # Built once; a process of its own would build it anew.
+    commands: Any = command_line
+    command = typer.main.get_command(command_line.app)
+    commands.app = lambda **how: command.main(sys.argv[1:], **how)
+
+    def leave(code: int) -> None:
+        raise _Left(code)
+
+    commands._leave = leave
+    sys.stdout, sys.stderr = _Stream(sys.stdout, is_error=False), _Stream(sys.stderr, is_error=True)
 
 
-def at_work(world: World, program: Program) -> None:
+def at_work(world: World) -> None:
     """Let this be the simulation that the program runs in."""
-    _Simulation.world, _Simulation.program = world, program
+    _Simulation.world, _Simulation.streams = world, {}

@@ -20,6 +20,9 @@ from simulation.chain import Chain, Report, reports_of
 from simulation.kernel import Kernel, Killed, Process
 from simulation.node import Node, Refused
 
+FORGED = "forged"
+"""How a line begins that an RPC put into the program's output."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fault:
@@ -114,7 +117,7 @@ class Pool:
         if "error" in faults:
             answer["error"] = {
                 "code": int(faults["error"].amount),
-                "message": f"Service unavailable at /{path}",
+                "message": f"\x1b[31mService unavailable at /{path}\n{FORGED}",
             }
         else:
             answer |= self._answered(process, asked, faults, asked_at)

@@ -45,6 +45,7 @@ class Schedule:
     standing: tuple[Event, ...]
     """What is wrong from the beginning and stays so: the rest has to be right all the same."""
     commitment: str
+    is_verbose: bool
     events: tuple[Event, ...]
 
     def __str__(self) -> str:
@@ -100,6 +101,7 @@ def draw(seed: int) -> Schedule:
         agents=agents,
         standing=tuple(_standing(rng, devices, users, endpoints)),
         commitment=rng.choice(("confirmed", "confirmed", "finalized")),
+        is_verbose=rng.random() < 0.2,
         events=tuple(sorted(events, key=lambda event: event.at)),
     )
 

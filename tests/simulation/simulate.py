@@ -1,7 +1,6 @@
 """Runs one seed: the world, the program in it, what happens to them, and what the oracle says in the end."""
 
 import gc
-import logging
 import random
 import sys
 import traceback
@@ -12,8 +11,9 @@ from simulation import program as installed
 from simulation.kernel import simulated
 from simulation.oracle import Finding
 from simulation.program import Ended, Program, at_work
-from simulation.schedule import Schedule, draw
-from simulation.world import Logs, World, made, secrets
+from simulation.rpc import FORGED
+from simulation.schedule import Event, Schedule, draw
+from simulation.world import World, made, secrets
 
 installed.install()
 # What a killed process leaves behind is swept up some time, and objects to it.
@@ -25,6 +25,8 @@ NOT_YET = frozenset(
         "fault",
         "hidden",
         "hidden-device",
+        "hidden-hold",
+        "unprintable",
         "mass",
         "never-settles",
         "not-activated",
@@ -73,15 +75,9 @@ def run_schedule(schedule: Schedule) -> Result:
     gc.collect()
     gc.disable()
     random.seed(schedule.seed)
-    logs = Logs()
-    logger = logging.getLogger("dzbgp")
-    logger.handlers, logger.propagate = [logs], False
-    logger.setLevel(logging.DEBUG)
-    logging.getLogger("stamina").setLevel(logging.CRITICAL)
     try:
         with simulated(schedule.seed) as kernel, made(kernel, schedule) as world:
-            logs.clock = lambda: kernel.now
-            stage = _Stage(world, logs)
+            stage = _Stage(world)
             stage.play()
             return stage.result()
     finally:
@@ -89,13 +85,21 @@ def run_schedule(schedule: Schedule) -> Result:
 
 
 class _Stage:
-    def __init__(self, world: World, logs: Logs) -> None:
-        self.world, self.kernel, self.logs = world, world.kernel, logs
-        self.program = Program(world, self.ended)
+    def __init__(self, world: World) -> None:
+        self.world, self.kernel = world, world.kernel
+        self.program = Program(world, self.ended, self.say)
         self.passes = 0
         self.is_over = False
         self.last: Ended | None = None
-        at_work(world, self.program)
+        self.lines: list[str] = []
+        at_work(world)
+
+    def say(self, line: str) -> None:
+        self.lines.append(f"{self.kernel.now:8.2f} {line}")
+        if "internal error" in line:
+            self.world.oracle.find("fault", line)
+        if not line.isprintable() or line.startswith(FORGED):
+            self.world.oracle.find("unprintable", repr(line))
 
     def play(self) -> None:
         schedule, kernel = self.world.schedule, self.kernel
@@ -114,11 +118,11 @@ class _Stage:
         self.is_over = True
         self._end_all()
         self._check_rest()
-        self._check_output()
+        self._check_secrets("\n".join(self.lines), "stderr")
 
-    def _happen(self, event: object) -> None:
-        self.logs.lines.append(f"{self.kernel.now:8.2f} ==== {event}")
-        self.world.happen(event)  # type: ignore[arg-type]
+    def _happen(self, event: Event) -> None:
+        self.say(f"==== {event.kind} {' '.join(map(str, event.args))}")
+        self.world.happen(event)
 
     def _tick(self) -> None:
         if self.is_over:
@@ -127,23 +131,23 @@ class _Stage:
         self.kernel.after(self.world.schedule.interval_s, self._tick)
 
     def ended(self, ended: Ended) -> None:
-        world = self.world
-        self.logs.lines.append(
-            f"{self.kernel.now:8.2f} ==== {ended.process.name} ended: {'killed' if ended.code is None else ended.code}"
-        )
+        world, name = self.world, ended.process.name
+        self.say(f"==== {name} ended: {'killed' if ended.code is None else ended.code}")
         self.passes += 1
         if ended.fault is not None:
             trace = "".join(traceback.format_exception(ended.fault)[-4:])
-            world.oracle.find("fault", f"{ended.process.name} ended with {ended.fault!r}\n{trace}")
-        if ended.words:
-            self._check_secrets(ended.words, "the report")
+            world.oracle.find("fault", f"{name} ended with {ended.fault!r}\n{trace}")
+        self._check_secrets(ended.stdout, "stdout")
         if ended.at - ended.started > LONGEST_RUN_S and world.schedule.mode == "run":
-            world.oracle.find("endless", f"{ended.process.name} took {ended.at - ended.started:.0f} s")
+            world.oracle.find("endless", f"{name} took {ended.at - ended.started:.0f} s")
         self.last = ended
         if world.schedule.mode == "watch" and not self.is_over:
             self.kernel.after(RESTART_S, lambda: None if self.is_over else self.program.watch())
         elif ended.code is not None:
             world.judge_pass(ended.process, ended.started, ended.code)
+        held = [user for user in (ended.report or {}).get("users", ()) if user["action"] == "hold"]
+        if held and ended.code not in {1, 2, 4}:
+            world.oracle.find("hidden-hold", f"{name} held {len(held)} users; its exit code is {ended.code}")
 
     def _end_all(self) -> None:
         """Ask what still runs to end, and kill what does not."""
@@ -159,11 +163,6 @@ class _Stage:
         for words in self.world.wrong_users():
             name = "silent-at-rest" if code == 0 else "never-settles"
             self.world.oracle.find(name, f"{words}; the last exit code is {code}")
-
-    def _check_output(self) -> None:
-        for fault in self.logs.faults:
-            self.world.oracle.find("fault", fault)
-        self._check_secrets("\n".join(self.logs.lines), "the log")
 
     def _check_secrets(self, text: str, where: str) -> None:
         for secret in secrets(self.world):
@@ -186,7 +185,7 @@ class _Stage:
             longest_late_slots=oracle.longest_late_slots,
             requests=self.world.pool.requests,
             passes=self.passes,
-            log=self.logs.lines,
+            log=self.lines,
         )
 
 

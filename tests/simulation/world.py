@@ -4,12 +4,11 @@ import base64
 import contextlib
 import hashlib
 import json
-import logging
 import random
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -582,24 +581,3 @@ def secrets(world: World) -> list[str]:
         json.dumps(list(whole))[1:60],
         ",".join(map(str, whole[:16])),
     ]
-
-
-class Logs(logging.Handler):
-    """Keeps what the program logs."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.lines: list[str] = []
-        self.faults: list[str] = []
-        self.clock: Callable[[], float] = lambda: 0.0
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Keep one line; an error with a traceback is a fault of the program's own."""
-        line = self.format(record)
-        self.lines.append(f"{self.clock():8.2f} {record.levelname[:4]} {line}")
-        if record.exc_info and record.levelno >= logging.ERROR:
-            self.faults.append(line)
-
-    def createLock(self) -> None:  # noqa: N802 - logging's own name
-        """One thread runs at a time."""
-        self.lock = None
