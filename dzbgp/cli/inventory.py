@@ -96,7 +96,7 @@ def sync(
 
     selection.check()
     snapshot = take_snapshot(net, with_users=False)
-    for sentence in snapshot.data.skipped:
+    for sentence in snapshot.data.notes:
         logging.getLogger(__name__).warning("%s", sentence)
     plan = plan_update(
         directory, net.name, facts_of(snapshot.data.devices, snapshot.names), selection, prune=prune

@@ -1,5 +1,7 @@
 """`dzbgp run` and `dzbgp watch`: the commands that write."""
 
+from dataclasses import replace
+
 import typer
 
 from dzbgp.cli.errors import reporting_errors
@@ -35,10 +37,11 @@ def register(app: typer.Typer) -> None:
                 progress_bar(stderr, enabled=not logging.quiet) as progress,
             ):
                 report = run_once(asked, progress, textfile.metrics)
+            report = replace(report, signals_changes=wanted.exit_code)
             delivered = deliver(report, places, show_all=wanted.show_all)
-            code = exit_code_of(report, changes_count=wanted.exit_code, delivered=delivered)
+            code = exit_code_of(report, is_delivered=delivered)
             if not textfile.finish(report, code):
-                code = exit_code_of(report, changes_count=wanted.exit_code, delivered=False)
+                code = exit_code_of(report, is_delivered=False)
         raise typer.Exit(code)
 
     @app.command()

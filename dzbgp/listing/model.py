@@ -174,7 +174,7 @@ def source_of(snapshot: Snapshot, stale_after_s: float) -> Source:
         seconds_per_slot=data.seconds_per_slot,
         fetched_at=data.fetched_at,
         stale_after_s=stale_after_s,
-        notes=data.skipped,
+        notes=data.notes,
     )
 
 

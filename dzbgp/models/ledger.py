@@ -184,6 +184,21 @@ class Tenant:
 
 
 @dataclass(frozen=True, slots=True)
+class SkippedAccount:
+    """An account that could not be decoded, and why."""
+
+    pubkey: Pubkey
+    kind: str
+    """`user`, `device` or `tenant`."""
+    why: str
+    device: Pubkey | None = None
+    """The device of a user: its place in the account is fixed, so it is known even here."""
+
+    def __str__(self) -> str:
+        return f"{self.kind} account {self.pubkey} could not be read and was skipped: {self.why}"
+
+
+@dataclass(frozen=True, slots=True)
 class ProgramData:
     """The program's accounts at one moment. Immutable, so threads may share it."""
 
@@ -195,12 +210,19 @@ class ProgramData:
     tenants: Mapping[Pubkey, Tenant]
     seconds_per_slot: float = NOMINAL_SECONDS_PER_SLOT
     """The cluster's own recent rate."""
-    skipped: tuple[str, ...] = ()
-    """A sentence for each account that could not be decoded."""
+    skipped: tuple[SkippedAccount, ...] = ()
+    """The accounts that could not be decoded."""
     scope: frozenset[Pubkey] | None = None
     """The devices whose users were read; None: all devices."""
+    remarks: tuple[str, ...] = ()
+    """What else a person should know about this reading, as sentences."""
     newest_slot: int | None = None
     """The newest slot among those answers; None: `slot`."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Everything that a person should know about this reading, as sentences."""
+        return (*map(str, self.skipped), *self.remarks)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from enum import StrEnum
 
 from solders.pubkey import Pubkey
 
+from dzbgp.errors import ExitCode
 from dzbgp.models.decision import Decision, UserMemory
-from dzbgp.models.ledger import NOMINAL_SECONDS_PER_SLOT, BgpStatus
+from dzbgp.models.ledger import NOMINAL_SECONDS_PER_SLOT, BgpStatus, SkippedAccount
 from dzbgp.models.session import DeviceReading
 
 
@@ -36,6 +37,27 @@ class Submission:
     """What was to be written; a later decision about the user may differ."""
 
 
+class ExitReason(StrEnum):
+    """Why the exit code of a pass is not 0."""
+
+    HELD = "held"
+    DEVICES_FAILED = "devices-failed"
+    HOSTS_UNMATCHED = "hosts-unmatched"
+    ACCOUNTS_SKIPPED = "accounts-skipped"
+    NOT_WRITTEN = "not-written"
+    WRITES_FAILED = "writes-failed"
+    WRITES_PENDING = "writes-pending"
+    INTERRUPTED = "interrupted"
+    NOT_DELIVERED = "not-delivered"
+    CHANGES_PENDING = "changes-pending"
+
+    @property
+    def code(self) -> ExitCode:
+        """The exit code that it leads to."""
+        codes = {ExitReason.HELD: ExitCode.HELD, ExitReason.CHANGES_PENDING: ExitCode.CHANGES_PENDING}
+        return codes.get(self, ExitCode.PARTIAL)
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """Everything that one pass found and did; each format of dzbgp/report prints this only."""
@@ -57,5 +79,10 @@ class Report:
     """How often each user's session went up or down within the flap window; users with 0 may be left out."""
     memories: Mapping[Pubkey, UserMemory] = field(default_factory=dict)
     """What is remembered, this pass included, of users with transitions or an action; of other users it is left out."""
+    skipped_accounts: tuple[SkippedAccount, ...] = ()
+    signals_changes: bool = False
+    """A dry run with something to write exits with CHANGES_PENDING (--exit-code)."""
+    is_interrupted: bool = False
+    """A signal ended the pass before all its writes were sent and confirmed."""
     notes: tuple[str, ...] = ()
     """Sentences for a person: hosts ignored, low balances and the like."""

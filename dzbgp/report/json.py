@@ -14,7 +14,7 @@ from dzbgp.console.words import iso
 from dzbgp.models.decision import Decision
 from dzbgp.models.report import Report, Submission
 from dzbgp.models.session import DeviceReading
-from dzbgp.report.summary import summary
+from dzbgp.report.summary import exit_code_of, exit_reasons, summary
 
 SCHEMA_VERSION = 1
 
@@ -27,6 +27,8 @@ def render(report: Report) -> str:
       are up; `users` the decisions about that device.
     - `users`: `status` is what was decided, null where the state is unknown. `result`, `signature` and `error` are
       the outcome of the write; all are null where nothing was sent.
+    - `exit`: the exit code, and all reasons that apply.
+    - `notes`: sentences for a person. `skipped_accounts`: accounts that could not be decoded.
     - `summary`: `up` and `down` count the users by `status`, whatever the `action`; `to_submit` and `held`
       count by `action`; `submitted` is what was confirmed or finalized, while a write that is pending is in
       neither `submitted` nor `failed`; `devices_failed` counts the failed and the suspect.
@@ -42,10 +44,19 @@ def render(report: Report) -> str:
         "slot": report.slot,
         "started_at": iso(report.started_at),
         "duration_s": round(float(report.duration_s), 3),
+        "exit": {
+            "code": int(exit_code_of(report)),
+            "reasons": [reason.value for reason in exit_reasons(report)],
+        },
+        "notes": list(report.notes),
         "devices": [_device(reading, users_of) for reading in report.devices],
         "users": [
             _user(decision, report.submissions.get(decision.observation.user.pubkey))
             for decision in report.decisions
+        ],
+        "skipped_accounts": [
+            {"pubkey": str(account.pubkey), "why": f"{account.kind}: {account.why}"}
+            for account in report.skipped_accounts
         ],
         "summary": summary(report),
     }

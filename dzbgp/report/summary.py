@@ -3,13 +3,15 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from dzbgp.errors import ExitCode
-from dzbgp.models.decision import Action
+from dzbgp.errors import ExitCode, first_of
+from dzbgp.models.decision import Action, Decision
 from dzbgp.models.ledger import BgpStatus
-from dzbgp.models.report import Outcome, Report
-from dzbgp.models.session import DeviceResult
+from dzbgp.models.report import ExitReason, Outcome, Report
+from dzbgp.models.session import DeviceResult, Observed
 
 LANDED = frozenset({Outcome.CONFIRMED, Outcome.FINALIZED})
+NOT_WRITTEN = frozenset({"no-signer", "stale-ledger", "in-flight", "expired", "no-tenant", "no-vrf"})
+"""Reasons for which a device of this inventory has a user that is due, or cannot be decided, and is not written."""
 NOT_CREDIBLE = frozenset({DeviceResult.FAILED, DeviceResult.SUSPECT})
 
 
@@ -30,8 +32,14 @@ class Totals:
     users: int
     up: int
     down: int
-    undecided: int
+    absent: int
+    """Users without a neighbor that are not Up onchain: nothing to report."""
+    unknown: int
+    """Users whose state is unknown. Up, down, absent and unknown together make `users`."""
     to_submit: int
+    changes: int
+    """Writes of another status than the one onchain, first reports included."""
+    refreshes: int
     submitted: int
     """Writes that are confirmed or finalized."""
     failed: int
@@ -58,6 +66,8 @@ def totals(report: Report) -> Totals:
     outcomes = Counter(submission.outcome for submission in report.submissions.values())
     skipped = Counter(decision.reason for decision in report.decisions if decision.action is Action.SKIP)
     users = len(report.decisions)
+    unknown = sum(decision.observation.observed is Observed.UNKNOWN for decision in report.decisions)
+    refreshes = sum(map(is_refresh, report.decisions))
     return Totals(
         devices=len(report.devices),
         devices_failed=sum(results[result] for result in NOT_CREDIBLE),
@@ -65,8 +75,11 @@ def totals(report: Report) -> Totals:
         users=users,
         up=verdicts[BgpStatus.UP],
         down=verdicts[BgpStatus.DOWN],
-        undecided=users - verdicts[BgpStatus.UP] - verdicts[BgpStatus.DOWN],
+        absent=users - verdicts[BgpStatus.UP] - verdicts[BgpStatus.DOWN] - unknown,
+        unknown=unknown,
         to_submit=actions[Action.SUBMIT],
+        changes=actions[Action.SUBMIT] - refreshes,
+        refreshes=refreshes,
         submitted=sum(outcomes[outcome] for outcome in LANDED),
         failed=outcomes[Outcome.FAILED],
         pending=outcomes[Outcome.PENDING],
@@ -75,6 +88,11 @@ def totals(report: Report) -> Totals:
         rpc_requests=report.rpc_requests,
         skipped=dict(skipped.most_common()),
     )
+
+
+def is_refresh(decision: Decision) -> bool:
+    """Return whether a decision writes the status again that is onchain."""
+    return decision.action is Action.SUBMIT and decision.status is decision.observation.user.bgp_status
 
 
 def summary(report: Report) -> dict[str, int]:
@@ -86,7 +104,11 @@ def summary(report: Report) -> dict[str, int]:
         "users": counted.users,
         "up": counted.up,
         "down": counted.down,
+        "absent": counted.absent,
+        "unknown": counted.unknown,
         "to_submit": counted.to_submit,
+        "changes": counted.changes,
+        "refreshes": counted.refreshes,
         "submitted": counted.submitted,
         "failed": counted.failed,
         "held": counted.held,
@@ -95,25 +117,28 @@ def summary(report: Report) -> dict[str, int]:
     }
 
 
-def exit_code_of(report: Report, *, changes_count: bool, delivered: bool = True) -> ExitCode:
-    """Return the exit code of a pass.
+def exit_reasons(report: Report, *, is_delivered: bool = True) -> list[ExitReason]:
+    """Return all reasons for which the exit code of a pass is not 0.
 
-    `changes_count`: a dry run with something to write returns CHANGES_PENDING. `delivered`: the report has reached
-    every destination.
+    `is_delivered`: the report has reached every destination.
     """
     counts = totals(report)
-    undone = any(decision.reason in {"no-signer", "stale-ledger"} for decision in report.decisions)
-    if (
-        counts.devices_failed
-        or counts.devices_unmatched
-        or counts.failed
-        or counts.pending
-        or undone
-        or not delivered
-    ):
-        return ExitCode.PARTIAL
-    if counts.held:
-        return ExitCode.HELD
-    if changes_count and report.dry_run and counts.to_submit:
-        return ExitCode.CHANGES_PENDING
-    return ExitCode.OK
+    ours = {reading.device.pubkey for reading in report.devices if reading.device}
+    applies = {
+        ExitReason.HELD: counts.held,
+        ExitReason.DEVICES_FAILED: counts.devices_failed,
+        ExitReason.HOSTS_UNMATCHED: counts.devices_unmatched,
+        ExitReason.ACCOUNTS_SKIPPED: any(account.device in ours for account in report.skipped_accounts),
+        ExitReason.NOT_WRITTEN: any(decision.reason in NOT_WRITTEN for decision in report.decisions),
+        ExitReason.WRITES_FAILED: counts.failed,
+        ExitReason.WRITES_PENDING: counts.pending,
+        ExitReason.INTERRUPTED: report.is_interrupted,
+        ExitReason.NOT_DELIVERED: not is_delivered,
+        ExitReason.CHANGES_PENDING: report.signals_changes and report.dry_run and counts.to_submit,
+    }
+    return [reason for reason, does_apply in applies.items() if does_apply]
+
+
+def exit_code_of(report: Report, *, is_delivered: bool = True) -> ExitCode:
+    """Return the exit code of a pass."""
+    return first_of(reason.code for reason in exit_reasons(report, is_delivered=is_delivered))

@@ -131,8 +131,9 @@ def _plan_pass(
             if (memory := recall.users.get(decision.observation.user.pubkey)) is not None
             and (memory.transitions or decision.action is not Action.SKIP)
         },
+        skipped_accounts=data.skipped,
         notes=(
-            *data.skipped,
+            *data.notes,
             *_key_notes(data, options),
             *_unsigned_notes(decisions),
             *fleet.notes(),

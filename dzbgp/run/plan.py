@@ -12,7 +12,7 @@ from dzbgp.decision.guard import Guarded
 from dzbgp.ledger.program.instruction import Write, grown_len
 from dzbgp.ledger.session import WriteResult
 from dzbgp.models.decision import Action, Decision, UserMemory
-from dzbgp.models.ledger import BgpStatus, ProgramData
+from dzbgp.models.ledger import BgpStatus, ProgramData, SkippedAccount
 from dzbgp.models.report import Report
 from dzbgp.models.session import DeviceReading
 from dzbgp.run.request import PassOptions
@@ -35,6 +35,7 @@ class Plan:
     transitions: Mapping[Pubkey, int]
     memories: Mapping[Pubkey, UserMemory]
     notes: tuple[str, ...]
+    skipped_accounts: tuple[SkippedAccount, ...] = ()
 
     @property
     def writes(self) -> list[Write]:
@@ -58,6 +59,7 @@ class Plan:
             seconds_per_slot=self.seconds_per_slot,
             transitions=self.transitions,
             memories=self.memories,
+            skipped_accounts=self.skipped_accounts,
             notes=(*self.notes, *written.notes),
         )
 

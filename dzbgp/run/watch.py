@@ -242,7 +242,7 @@ class Watch:
         report = plan.report(finished, requests - self._rpc_requests)
         self._rpc_requests = requests
         self._recall.end(report, summary(report))
-        result = exit_code_of(report, changes_count=False)
+        result = exit_code_of(report)
         line = " ".join(f"{name}={number}" for name, number in summary(report).items())
         log.info("pass result=%s seconds=%.2f %s", result.name.lower(), report.duration_s, line)
         for note in report.notes:

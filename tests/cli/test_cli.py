@@ -1,25 +1,16 @@
 import sys
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from itertools import product
 from typing import Any
 
 import pytest
 import typer
-from core_builders import make_device, make_reading, make_user
 from typer.testing import CliRunner
 
 from dzbgp import __version__
 from dzbgp.cli import app as cli
 from dzbgp.console.option import names, pair
 from dzbgp.console.words import parse_duration
-from dzbgp.errors import ExitCode, InventoryError, KeypairError, LabError, UsageError
+from dzbgp.errors import InventoryError, KeypairError, LabError, UsageError
 from dzbgp.ledger.errors import ClusterMismatchError, EmptyProgramError, RpcError, WriteInterruptedError
-from dzbgp.models.decision import Action, Decision
-from dzbgp.models.ledger import BgpStatus
-from dzbgp.models.report import Outcome, Report, Submission
-from dzbgp.models.session import DeviceReading, DeviceResult, Observation, Observed
-from dzbgp.report.summary import exit_code_of
 
 CONTRACT = (
     "--inventory",
@@ -41,74 +32,6 @@ CONTRACT = (
     "--all",
     "--exit-code",
 )
-
-
-def decision(action: Action = Action.SUBMIT, reason: str = "changed") -> Decision:
-    seen = Observation(make_user(), make_device(), "ams-1", Observed.ESTABLISHED)
-    return Decision(seen, action, BgpStatus.UP, reason, "It is.")
-
-
-def report(
-    *decisions: Decision,
-    dry_run: bool = False,
-    devices: Sequence[DeviceReading] = (),
-    outcome: Outcome | None = None,
-) -> Report:
-    user = make_user().pubkey
-    return Report(
-        dry_run=dry_run,
-        env="localnet",
-        program_id="x",
-        slot=1,
-        started_at=datetime(2026, 3, 1, tzinfo=UTC),
-        duration_s=0.0,
-        devices=tuple(devices) or (make_reading(),),
-        decisions=decisions,
-        submissions={user: Submission(user, outcome)} if outcome else {},
-    )
-
-
-def bad(result: DeviceResult) -> DeviceReading:
-    return make_reading(result=result, error="why")
-
-
-@pytest.mark.parametrize(
-    ("passed", "options", "code"),
-    [
-        (report(), {}, ExitCode.OK),
-        (report(decision(), outcome=Outcome.CONFIRMED), {}, ExitCode.OK),
-        (report(decision(), outcome=Outcome.FINALIZED), {"changes_count": True}, ExitCode.OK),
-        (report(decision(), outcome=Outcome.FAILED), {}, ExitCode.PARTIAL),
-        (report(decision(), outcome=Outcome.PENDING), {}, ExitCode.PARTIAL),
-        (report(devices=[bad(DeviceResult.FAILED)]), {}, ExitCode.PARTIAL),
-        (report(devices=[bad(DeviceResult.SUSPECT)]), {}, ExitCode.PARTIAL),
-        (report(devices=[bad(DeviceResult.UNMATCHED)]), {}, ExitCode.PARTIAL),
-        (report(decision(Action.SKIP, "no-signer")), {}, ExitCode.PARTIAL),
-        (report(decision(Action.SKIP, "stale-ledger")), {}, ExitCode.PARTIAL),
-        (report(decision(Action.SKIP, "unchanged")), {"changes_count": True}, ExitCode.OK),
-        (report(), {"delivered": False}, ExitCode.PARTIAL),
-        (report(decision(Action.HOLD)), {}, ExitCode.HELD),
-        (report(decision(), dry_run=True), {}, ExitCode.OK),
-        (report(decision(), dry_run=True), {"changes_count": True}, ExitCode.CHANGES_PENDING),
-        (report(decision(), decision(Action.HOLD), dry_run=True), {"changes_count": True}, ExitCode.HELD),
-        (
-            report(decision(), decision(Action.HOLD), dry_run=True, devices=[bad(DeviceResult.FAILED)]),
-            {"changes_count": True},
-            ExitCode.PARTIAL,
-        ),
-    ],
-)
-def test_the_exit_code_of_a_pass(passed: Report, options: dict[str, bool], code: ExitCode) -> None:
-    assert exit_code_of(passed, **({"changes_count": False} | options)) is code
-
-
-def test_partial_beats_held_beats_pending() -> None:
-    for failed, held, pending in product((False, True), repeat=3):
-        decisions = [decision(Action.HOLD)] * held + [decision()] * pending
-        devices = [bad(DeviceResult.FAILED)] if failed else []
-        code = exit_code_of(report(*decisions, dry_run=True, devices=devices), changes_count=True)
-        wanted = [number for number, is_so in ((3, failed), (4, held), (5, pending)) if is_so]
-        assert code == min(wanted, default=0)
 
 
 @pytest.mark.parametrize(

@@ -62,7 +62,7 @@ def lab_run() -> LabRun:
     metrics = Metrics()
     with lab_request() as request:
         report = run_once(request, metrics=metrics)
-    metrics.observe_pass(report, exit_code_of(report, changes_count=False))
+    metrics.observe_pass(report, exit_code_of(report))
     return LabRun(report, metrics.render().decode())
 
 

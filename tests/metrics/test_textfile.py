@@ -75,9 +75,9 @@ def test_a_run_writes_the_file_with_the_word_for_its_exit_code(
 
     code, _ = run(file, mixed(dry_run=False), monkeypatch)
 
-    assert code == ExitCode.PARTIAL
-    assert value(file, "dzbgp_last_pass_result", "partial") == 1
-    assert value(file, "dzbgp_passes_total", "partial") == 1
+    assert code == ExitCode.HELD
+    assert value(file, "dzbgp_last_pass_result", "held") == 1
+    assert value(file, "dzbgp_passes_total", "held") == 1
 
 
 @pytest.mark.parametrize(

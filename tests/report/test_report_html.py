@@ -119,7 +119,7 @@ def test_the_tiles_are_the_numbers_of_the_summary() -> None:
     text = render(mixed(dry_run=False))
     tiles = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", text))
     assert tiles == {
-        "Devices answered": "2 of 5", "Users": "13", "Up": "6", "Down": "4", "No verdict": "3",
+        "Devices answered": "2 of 5", "Users": "13", "Up": "6", "Down": "4", "Unknown": "3",
         "Written": "3 of 5", "Failed": "1", "Pending": "1", "Held": "2",
     }  # fmt: skip
     dry = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", render(mixed(dry_run=True))))

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -6,6 +7,7 @@ import pytest
 from report_builders import DOWN, NYC, UP, decision, key, mixed, report, signature
 
 from dzbgp.models.decision import Action
+from dzbgp.models.ledger import SkippedAccount
 from dzbgp.models.report import Outcome, Report, Submission
 from dzbgp.models.session import Observed
 from dzbgp.report.json import render
@@ -14,7 +16,8 @@ NULL = type(None)
 Shape = dict[str, set[type]]
 REPORT: Shape = {
     "schema_version": {int}, "dry_run": {bool}, "env": {str}, "program_id": {str}, "slot": {int},
-    "started_at": {str}, "duration_s": {float}, "devices": {list}, "users": {list}, "summary": {dict},
+    "started_at": {str}, "duration_s": {float}, "exit": {dict}, "notes": {list}, "devices": {list}, "users": {list},
+    "skipped_accounts": {list}, "summary": {dict},
 }  # fmt: skip
 DEVICE: Shape = {
     "host": {str}, "code": {str, NULL}, "pubkey": {str, NULL}, "result": {str}, "error": {str, NULL},
@@ -27,8 +30,9 @@ USER: Shape = {
     "rtt_ns": {int}, "result": {str, NULL}, "signature": {str, NULL}, "error": {str, NULL},
 }  # fmt: skip
 SUMMARY: Shape = {
-    "devices": {int}, "devices_failed": {int}, "users": {int}, "up": {int}, "down": {int}, "to_submit": {int},
-    "submitted": {int}, "failed": {int}, "held": {int}, "transactions": {int}, "rpc_requests": {int},
+    "devices": {int}, "devices_failed": {int}, "users": {int}, "up": {int}, "down": {int}, "absent": {int},
+    "unknown": {int}, "to_submit": {int}, "changes": {int}, "refreshes": {int}, "submitted": {int}, "failed": {int},
+    "held": {int}, "transactions": {int}, "rpc_requests": {int},
 }  # fmt: skip
 
 
@@ -128,7 +132,11 @@ def test_the_summary_of_a_dry_run_and_of_a_real_run_agree_but_for_what_was_sent(
         "users": 13,
         "up": 6,
         "down": 4,
+        "absent": 0,
+        "unknown": 3,
         "to_submit": 5,
+        "changes": 4,
+        "refreshes": 1,
         "submitted": 0,
         "failed": 0,
         "held": 2,
@@ -138,7 +146,25 @@ def test_the_summary_of_a_dry_run_and_of_a_real_run_agree_but_for_what_was_sent(
     assert real == {**dry, "submitted": 3, "failed": 1, "transactions": 3}
 
 
-def test_up_and_down_of_the_summary_are_the_users_of_that_status() -> None:
+def test_the_document_tells_why_its_exit_code_is_what_it_is_and_what_a_person_should_know() -> None:
+    document = rendered(mixed(dry_run=False))
+    assert document["exit"] == {
+        "code": 4,
+        "reasons": ["held", "devices-failed", "hosts-unmatched", "writes-failed", "writes-pending"],
+    }
+    assert document["notes"] == ["2 accounts could not be read and were skipped."]
+
+
+def test_an_account_that_was_skipped_is_there_with_its_key_and_why() -> None:
+    what = replace(report(), skipped_accounts=(SkippedAccount(key("broken"), "user", "cut short"),))
+    assert rendered(what)["skipped_accounts"] == [{"pubkey": str(key("broken")), "why": "user: cut short"}]
+
+
+def test_up_down_absent_and_unknown_of_the_summary_add_up_to_the_users() -> None:
+    absent = decision(50, NYC, DOWN, None, action=Action.SKIP, observed=Observed.ABSENT, reason="absent")
+    counted = rendered(report(*mixed(dry_run=True).decisions, absent))["summary"]
+    assert counted["absent"] == 1
+    assert sum(counted[name] for name in ("up", "down", "absent", "unknown")) == counted["users"] == 14
     document = rendered(mixed(dry_run=False))
     statuses = [user["status"] for user in document["users"]]
     assert document["summary"]["up"] == statuses.count("up")

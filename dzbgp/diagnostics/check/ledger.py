@@ -118,7 +118,7 @@ async def _check_program(client: RpcClient, found: CheckResults) -> ProgramData 
     found.ok(
         program, "program", f"{len(data.devices):,} devices, {len(data.users):,} users at slot {data.slot}"
     )
-    for sentence in data.skipped:
+    for sentence in data.notes:
         found.warn(program, "account", sentence, "update dzbgp, or inspect the account onchain")
     return data
 

@@ -94,7 +94,7 @@ class DoubleZeroInventory:
     def load(self) -> Inventory:
         """Reads the ledger, and makes Nornir's inventory of it."""
         snapshot = take_snapshot(self._network, with_users=False)
-        for sentence in snapshot.data.skipped:
+        for sentence in snapshot.data.notes:
             log.warning("%s", sentence)
         everything = facts_of(snapshot.data.devices, snapshot.names)
         content = content_of(self._selection.choose(everything), self._selection)

@@ -26,6 +26,7 @@ from dzbgp.models.ledger import (
     Location,
     MulticastGroup,
     Net,
+    SkippedAccount,
     Tenant,
     User,
     UserStatus,
@@ -244,16 +245,22 @@ T = TypeVar("T")
 
 def decode_all(
     kind: str, accounts: Iterable[Account], decode: Callable[[Account], T]
-) -> tuple[dict[Pubkey, T], list[str]]:
-    """Decode accounts by key. Return them, and a sentence for each that cannot be decoded."""
+) -> tuple[dict[Pubkey, T], list[SkippedAccount]]:
+    """Decode accounts by key. Return them, and those that cannot be decoded."""
     decoded: dict[Pubkey, T] = {}
     skipped = []
     for account in accounts:
         try:
             decoded[account.pubkey] = decode(account)
         except AccountError as error:
-            skipped.append(f"{kind} account {account.pubkey} could not be read and was skipped: {error}")
+            skipped.append(SkippedAccount(account.pubkey, kind, str(error), _device_of(kind, account.data)))
     return decoded, skipped
+
+
+def _device_of(kind: str, data: bytes) -> Pubkey | None:
+    """Return the device of a user whose account cannot be decoded."""
+    key = data[USER_DEVICE_OFFSET:][: Pubkey.LENGTH]
+    return Pubkey(key) if kind == "user" and len(key) == Pubkey.LENGTH else None
 
 
 def decode_location(pubkey: Pubkey, data: bytes) -> Location:

@@ -22,7 +22,7 @@ from dzbgp.ledger.program.accounts import (
     decode_user,
 )
 from dzbgp.ledger.rpc.client import RpcClient
-from dzbgp.models.ledger import NOMINAL_SECONDS_PER_SLOT, Account, Device, ProgramData
+from dzbgp.models.ledger import NOMINAL_SECONDS_PER_SLOT, Account, Device, ProgramData, SkippedAccount
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ async def fetch(
 
 async def _devices(
     client: RpcClient, on_devices: Callable[[Early], None]
-) -> tuple[int, Mapping[Pubkey, Device], list[str]]:
+) -> tuple[int, Mapping[Pubkey, Device], list[SkippedAccount]]:
     slot, accounts = await client.program_accounts(DEVICE)
     devices, skipped = decode_all("device", accounts, lambda item: decode_device(item.pubkey, item.data))
     if not devices:
@@ -119,18 +119,19 @@ async def _fetch(
         devices=devices,
         tenants=MappingProxyType(tenants),
         seconds_per_slot=await rate,
-        skipped=(*skipped, *skipped_tenants, *skipped_users, *_not_known(wanted, known)),
+        skipped=(*skipped, *skipped_tenants, *skipped_users),
+        remarks=_not_known(wanted, known),
         scope=known,
         newest_slot=max(slot, tenant_slot, *(user_slot for user_slot, _ in answers)),
     )
 
 
-def _not_known(wanted: frozenset[Pubkey] | None, known: frozenset[Pubkey] | None) -> list[str]:
+def _not_known(wanted: frozenset[Pubkey] | None, known: frozenset[Pubkey] | None) -> tuple[str, ...]:
     count = len(wanted or ()) - len(known or ())
     if not count:
-        return []
+        return ()
     devices = "device" if count == 1 else "devices"
-    return [f"{count} {devices} left out: an answer without any user is not believed."]
+    return (f"{count} {devices} left out: an answer without any user is not believed.",)
 
 
 async def _all_users(client: RpcClient, *, is_wanted: bool, is_spared: bool) -> _Answer | None:

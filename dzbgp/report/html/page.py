@@ -185,8 +185,8 @@ def _tiles(digest: Digest) -> list[Tile]:
         Tile("Up", f"{counted.up:,}", "up"),
         Tile("Down", f"{counted.down:,}", "down" if counted.down else ""),
     ]
-    if counted.undecided:
-        tiles.append(Tile("No verdict", f"{counted.undecided:,}"))
+    no_status = (("No session", counted.absent), ("Unknown", counted.unknown))
+    tiles += [Tile(name, f"{number:,}") for name, number in no_status if number]
     if digest.report.dry_run:
         tiles.append(Tile("To be written", f"{counted.to_submit:,}"))
     else:

@@ -147,7 +147,7 @@ class Run:
         outcomes = Counter(submission.outcome for submission in report.submissions.values())
         incomplete = outcomes[Outcome.FAILED] + outcomes[Outcome.PENDING] > 0
         code = ExitCode.PARTIAL if incomplete else ExitCode.OK
-        assert exit_code_of(report, changes_count=False) is code
+        assert exit_code_of(report) is code
         if code is ExitCode.OK and not self._undone_unseen(report):
             assert per_user == dict.fromkeys(expected, 1)
 

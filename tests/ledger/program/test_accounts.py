@@ -457,4 +457,4 @@ def test_one_garbage_account_becomes_a_sentence_and_the_rest_is_read() -> None:
     assert list(decoded) == [ADDRESS]
     assert decoded[ADDRESS].lamports == 5
     assert len(skipped) == 1
-    assert skipped[0].startswith(f"user account {other} could not be read and was skipped: ")
+    assert str(skipped[0]).startswith(f"user account {other} could not be read and was skipped: ")

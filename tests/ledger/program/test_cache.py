@@ -178,7 +178,7 @@ def test_of_a_device_without_an_answer_nothing_is_known_then(one: Stage, small_l
 
     found = run(one, story, spare_scope=list)
     assert found.scope == frozenset([first])
-    assert found.skipped == ("1 device left out: an answer without any user is not believed.",)
+    assert found.remarks == ("1 device left out: an answer without any user is not believed.",)
     assert len(found.users) == 3
 
 
@@ -414,10 +414,11 @@ def test_a_read_that_fails_takes_the_others_along(one: Stage) -> None:
 
 def test_an_account_that_can_not_be_read_is_skipped_with_a_word(one: Stage) -> None:
     key = one.writes[0].user
-    one.ledger.set_account(key, (one.ledger.account(key) or b"")[:100])
+    one.ledger.set_account(key, (one.ledger.account(key) or b"")[:120])
     data = one.ask(fetch)
     assert len(data.users) == 5
-    assert f"user account {key} could not be read and was skipped" in data.skipped[0]
+    assert f"user account {key} could not be read and was skipped" in str(data.skipped[0])
+    assert data.skipped[0].device == one.writes[0].device
 
 
 def test_a_node_without_samples_leaves_the_nominal_slot_time(one: Stage) -> None:
