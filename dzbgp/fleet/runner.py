@@ -1,4 +1,4 @@
-"""Which Nornir runner asks the devices: threads of this process, or the workers of a Dask cluster."""
+"""Chooses the Nornir runner: threads of this process, or the workers of a Dask cluster."""
 
 import importlib.util
 from typing import Any
@@ -6,16 +6,17 @@ from typing import Any
 from nornir.core.plugins.runners import RunnersPluginRegister
 
 from dzbgp.errors import UsageError
-from dzbgp.fleet.dask.runner import EXTRA, DaskRunner
+from dzbgp.fleet.dask.client import EXTRA
+from dzbgp.fleet.dask.runner import DaskRunner
 
 _DASK, _THREADED = "dask", "threaded"
 _WORKERS = 20
 
 
 def runner_of(configured: Any, plugin: str | None, workers: int | None, scheduler: str | None) -> Any:
-    """Gives the `runner` of a Nornir configuration: what is `configured`, with what the options say.
+    """Return the `runner` of a Nornir configuration: the `configured` one, overridden by the options.
 
-    Raises UsageError for a scheduler without the runner that has one.
+    Raises UsageError for a scheduler with a runner that takes none.
     """
     if configured is not None and not isinstance(configured, dict):
         return configured  # Nornir's to refuse
@@ -24,7 +25,7 @@ def runner_of(configured: Any, plugin: str | None, workers: int | None, schedule
     options = dict(found.get("options") or {}) if named == found.get("plugin", _THREADED) else {}
     if workers is not None:
         if plugin is None and named != _DASK:
-            # Whatever runner a configuration names, it may know of no number.
+            # Another runner that a configuration names may take no number.
             named, options = _THREADED, {}
         options["num_workers"] = workers
     if named == _THREADED:
@@ -33,24 +34,24 @@ def runner_of(configured: Any, plugin: str | None, workers: int | None, schedule
         options.pop("num_workers", None)
     if scheduler is not None:
         if named != _DASK:
-            raise UsageError(f"--scheduler: it goes with --runner {_DASK}, not with {named!r}")
+            raise UsageError(f"--scheduler: needs --runner {_DASK}, but the runner is {named!r}")
         options["scheduler"] = scheduler
     return {"plugin": named, "options": options}
 
 
 def is_on_cluster(runner: Any) -> bool:
-    """Says whether a `runner` of a Nornir configuration is that of a Dask cluster."""
+    """Tell whether the `runner` of a Nornir configuration is the Dask runner."""
     return isinstance(runner, dict) and runner.get("plugin") == _DASK
 
 
 def ready_cluster() -> None:
-    """Sees to it that the runner can be found. Raises UsageError without the extra."""
+    """Register the runner with Nornir. Raises UsageError without the extra."""
     if importlib.util.find_spec("distributed") is None:
         raise UsageError(EXTRA)
     import dask  # noqa: PLC0415 - an extra, and slow
 
-    # Without this the import of distributed puts handlers of its own beside those of the command line.
+    # Otherwise distributed adds log handlers of its own when it is imported.
     if dask.config.get("logging", None) is None:
         dask.config.set({"logging": {"version": 1, "incremental": True}})
-    # Found without its entry point too, as in a checkout that is not installed.
+    # A checkout that is not installed has no entry point.
     RunnersPluginRegister.register(_DASK, DaskRunner)

@@ -1,4 +1,4 @@
-"""What a cluster's workers are told, and how they build the fleet."""
+"""Tells the workers of a Dask cluster how to build the same inventory."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,10 +18,10 @@ from dzbgp.ledger.networks import NETWORKS, Network, redact
 def tell_workers(
     nornir: Nornir, path: Path, verification: Verification, net: Network | None, *, needs_login: bool
 ) -> None:
-    """Tells a cluster's workers, if there is one, how to build the same inventory: from the same files, there.
+    """Give the Dask runner, if `nornir` has it, the recipe for the workers: the same files, read there.
 
-    What is a secret is sent to workers over TLS only: the login of this environment, if any host `needs_login`, and an
-    RPC's URL. Without it they take their own.
+    Secrets are sent over TLS only: the login of this environment, if any host `needs_login`, and the URLs of RPCs.
+    Without TLS workers use the login and the URLs of their own environment.
     """
     if not isinstance(nornir.runner, DaskRunner):
         return
@@ -52,7 +52,7 @@ def build_on_worker(
     public: Network | None,
     secret: tuple[Login, Network | None] | None,
 ) -> Nornir:
-    """Loads the inventory on a worker. Its own environment comes first. Raises InventoryError and LedgerError."""
+    """Load the inventory on a worker. The worker's environment comes first. Raises InventoryError and LedgerError."""
     from dzbgp.console.logs import silence_devices  # noqa: PLC0415
     from dzbgp.fleet.load import load_inventory  # noqa: PLC0415 - it imports this module
 

@@ -9,27 +9,25 @@ from typing import Any
 from nornir.core.inventory import Host
 from nornir.core.task import Result, Task
 
-from dzbgp.fleet.dask.pickling import PerHost
-
 
 def where(task: Task) -> Result:
-    """Says which process asked which host."""
+    """Return which process asked which host."""
     return Result(host=task.host, result=(os.getpid(), task.host.name, task.host.username, task.host["site"]))
 
 
-def with_own(task: Task, own: PerHost, shared: str) -> dict[str, Any]:
-    """Gives what it was called with."""
-    return {"own": dict(own), "shared": shared}
+def with_arguments(task: Task, own: dict[str, list[int]], shared: str) -> dict[str, Any]:
+    """Return what it was called with."""
+    return {"own": own.get(task.host.name), "shared": shared}
 
 
 def outer(task: Task) -> Result:
-    """Runs another task for the same host."""
+    """Run another task for the same host."""
     inner = task.run(task=where, name="inner")
     return Result(host=task.host, result=inner[0].result[1], changed=True, diff="+ a line", note="kept")
 
 
 def failing(task: Task) -> None:
-    """Fails as code does that catches one error and raises another."""
+    """Fail as code does that catches one error and raises another."""
     try:
         task.host["a key that it has not"]
     except KeyError as error:
@@ -37,12 +35,12 @@ def failing(task: Task) -> None:
 
 
 def its_host(task: Task) -> Host:
-    """Gives what has a password."""
+    """Return what has a password."""
     return task.host
 
 
 def its_connections(task: Task) -> Any:
-    """Gives what has a password, and does not leave its process."""
+    """Return what has a password and must not leave its process."""
     return [task.host.get_connection_parameters("napalm")]
 
 
@@ -51,7 +49,7 @@ def unpicklable(task: Task) -> Any:
 
 
 def slow(task: Task, directory: str, seconds: float) -> str:
-    """Leaves a mark when it begins, and takes its time."""
+    """Leave a mark, then take a while."""
     mark = Path(directory, f"{task.host.name}.{os.getpid()}")
     mark.touch()
     time.sleep(seconds)
@@ -59,7 +57,7 @@ def slow(task: Task, directory: str, seconds: float) -> str:
 
 
 def deadly(task: Task, host: str) -> str:
-    """Ends the worker that asks this host."""
+    """End the worker that asks this host."""
     if task.host.name == host:
         os._exit(1)
     return "ok"

@@ -140,6 +140,7 @@ def cluster(
 
 def started(log: Path, words: list[str], env: Mapping[str, str]) -> subprocess.Popen[bytes]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DZBGP_", "DASK_"))}
+    path = [*filter(None, [env.get("PYTHONPATH")]), str(HERE), str(HERE.parents[1])]
     with log.open("wb") as file:
         return subprocess.Popen(
             [sys.executable, "-m", f"distributed.cli.{words[0]}", *words[1:]],
@@ -147,7 +148,7 @@ def started(log: Path, words: list[str], env: Mapping[str, str]) -> subprocess.P
             stdin=subprocess.DEVNULL,
             stdout=file,
             stderr=subprocess.STDOUT,
-            env={**kept, "PYTHONPATH": str(HERE), **env},
+            env={**kept, **env, "PYTHONPATH": os.pathsep.join(path)},
         )
 
 

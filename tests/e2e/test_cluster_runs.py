@@ -245,7 +245,7 @@ def lose_in_the_middle(lab: E2eLab, tmp_path: Path, lost: str) -> None:
     results = {device["host"]: device for device in done.report["devices"]}
     assert {results[host_of[code]]["result"] for code in others} == {"ok"}
     assert results[host_of[slow]]["result"] == "failed"
-    words = "the connection is lost" if lost == "scheduler" else "it has had no worker for 2 s"
+    words = "the connection is lost" if lost == "scheduler" else "no worker for 2 s"
     assert words in results[host_of[slow]]["error"]
     undecided = [user for user in done.report["users"] if user["host"] == host_of[slow]]
     assert undecided
@@ -312,14 +312,14 @@ def test_nobody_at_the_scheduler_is_one_line_and_exit_code_1(lab: E2eLab, tmp_pa
     args = [*lab.ledger_args, "--keypair", str(lab.keypairs), "--inventory", str(settings)]
     done = dzbgp(tmp_path, "run", *args)
     assert (done.code, done.out) == (1, "")
-    assert "scheduler tcp://127.0.0.1:9: it can not be reached" in done.error
+    assert "scheduler tcp://127.0.0.1:9: cannot be reached" in done.error
     assert "distributed" not in done.err
 
 
 def test_a_scheduler_without_its_runner_is_a_usage_error(lab: E2eLab, tmp_path: Path) -> None:
     done = dzbgp(tmp_path, "run", *lab.args, "--scheduler", "tcp://127.0.0.1:9")
     assert (done.code, done.out) == (2, "")
-    assert done.error == "error: --scheduler: it goes with --runner dask, not with 'threaded'"
+    assert done.error == "error: --scheduler: needs --runner dask, but the runner is 'threaded'"
 
 
 def test_without_the_extra_one_line_says_how_to_get_it(lab: E2eLab, tmp_path: Path) -> None:

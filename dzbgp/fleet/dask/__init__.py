@@ -1,6 +1,4 @@
-"""A Nornir runner whose threads are those of a Dask cluster's workers (dask.distributed).
+"""A Nornir runner that runs hosts on the workers of a Dask cluster. It knows nothing of DoubleZero.
 
-runner.py is the client's side, with deal.py, shipment.py and scheduler.py; worker.py is the worker's. recipe.py says
-how a worker builds a Nornir of its own, and travel.py what becomes of results on the way. Nothing here knows of
-DoubleZero: any Nornir task can be run so.
+Start with runner.py, then read dispatch.py, which runs in this process, and worker.py, which runs in theirs.
 """

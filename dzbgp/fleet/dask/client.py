@@ -1,81 +1,138 @@
-"""What the scheduler is asked, and for how long: one that hangs keeps its connections, and never answers."""
+"""The connection to the scheduler. Whatever is asked of it has a time limit: a scheduler may hang and never answer."""
 
 import asyncio
 import concurrent.futures
+import logging
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from dzbgp.errors import ClusterError, UsageError
+
 if TYPE_CHECKING:
-    from distributed import Client
+    from distributed import Client, Future
+
+log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+EXTRA = "the Dask runner needs the extra dask: pip install distributed"
 LOOK_S = 1.0
-"""How often the cluster's workers are counted."""
+"""How often the workers are counted."""
 
 
-def threadsafe(client: "Client", asking: Coroutine[Any, Any, T]) -> "concurrent.futures.Future[T]":
-    """Lets the client's own loop do it."""
-    loop: Any = client.loop
-    future: concurrent.futures.Future[T] = asyncio.run_coroutine_threadsafe(asking, loop.asyncio_loop)
-    return future
-
-
-def bounded(client: "Client", asking: Coroutine[Any, Any, T], patience_s: float) -> T:
-    """Asks the scheduler something. One that hangs answers never, and keeps its connections: then TimeoutError."""
-    coming = threadsafe(client, asking)
-    try:
-        return coming.result(patience_s)
-    finally:
-        coming.cancel()
-
-
-class Workers:
-    """The cluster's workers, counted every now and then."""
+class Cluster:
+    """A Dask client, the workers behind it, and how long to wait for either. Raises ClusterError when one is lost."""
 
     def __init__(self, client: "Client", patience_s: float) -> None:
         self._client = client
         self._patience_s = patience_s
-        self._present: tuple[str, ...] = ()
-        self._looked = 0.0
-        self._seen = time.monotonic()
-        self.unfit: dict[str, str] = {}
-        """Workers that could not build their Nornir, and why."""
-
-    def look(self) -> None:
-        """Counts them, if that is due."""
-        now = time.monotonic()
-        if now - self._looked >= LOOK_S or not self._present:
-            self._present = tuple(
-                bounded(self._client, self._client.nthreads(asynchronous=True), self._patience_s)
-            )
-            self._looked = time.monotonic()
-            if self._present:
-                self._seen = self._looked
-
-    def fit(self) -> list[str]:
-        """Gives those that can be of use."""
-        return [worker for worker in self._present if worker not in self.unfit]
+        self._counted_at = 0.0
+        self._seen_at = time.monotonic()
+        self.workers: dict[str, int] = {}
+        """By address: how many threads they have."""
 
     @property
-    def all_unfit(self) -> bool:
-        """Whether there are workers, and none that can be of use."""
-        return bool(self._present) and not self.fit()
+    def address(self) -> str:
+        """The scheduler's."""
+        scheduler: Any = self._client.scheduler
+        return str(scheduler.address)
 
     @property
-    def gone_s(self) -> float:
-        """For how long there was none."""
-        return 0.0 if self._present else time.monotonic() - self._seen
+    def is_running(self) -> bool:
+        """Whether the client is connected."""
+        return bool(self._client.status == "running")
+
+    def count(self) -> None:
+        """Count the workers, if that is due."""
+        if not self.is_running:
+            raise self.lost()
+        if self.workers and time.monotonic() - self._counted_at < LOOK_S:
+            return
+        self.workers = dict(self._bounded(self._client.nthreads(asynchronous=True)))
+        self._counted_at = time.monotonic()
+        if self.workers:
+            self._seen_at = self._counted_at
+        elif self._counted_at - self._seen_at >= self._patience_s:
+            raise ClusterError(f"scheduler {self.address}: no worker for {self._patience_s:g} s")
+
+    def submit(self, call: Callable[[], Any], key: str, workers: list[str]) -> "Future[Any]":
+        """Start a call on a worker, on one of `workers` if any of them is left."""
+        if not self.is_running:
+            raise self.lost()
+        return self._client.submit(
+            call, key=key, pure=False, workers=workers or None, allow_other_workers=bool(workers), retries=3
+        )
+
+    def fetch(self, future: "Future[Any]") -> "concurrent.futures.Future[list[Any]]":
+        """Fetch a result once it is there: none if the call failed.
+
+        Where the worker that holds the result is lost, another one makes it again.
+        """
+        return self._soon(self._client.gather([future], errors="skip", asynchronous=True))
+
+    def error_of(self, future: "Future[Any]") -> BaseException:
+        """Return what a call that failed raised. Raises ClusterError when the scheduler has forgotten the call."""
+        error: Any = future.exception(timeout=self._patience_s) if future.status == "error" else None
+        if not isinstance(error, BaseException):
+            raise self.lost()
+        return error
+
+    def cancel(self, futures: list["Future[Any]"]) -> None:
+        """Cancel calls, if the scheduler is still there."""
+        if futures and self.is_running:
+            self._bounded(self._client.cancel(futures, asynchronous=True, force=True))
+
+    def lost(self, why: str = "") -> ClusterError:
+        """Return the error that says that the connection is lost."""
+        return ClusterError(f"scheduler {self.address}: the connection is lost" + (f": {why}" if why else ""))
+
+    def _bounded(self, asking: Coroutine[Any, Any, T]) -> T:
+        coming = self._soon(asking)
+        try:
+            return coming.result(self._patience_s)
+        except (OSError, concurrent.futures.CancelledError) as error:
+            log.debug("scheduler %s", self.address, exc_info=True)
+            raise self.lost(innermost(error)) from None
+        finally:
+            coming.cancel()
+
+    def _soon(self, asking: Coroutine[Any, Any, T]) -> "concurrent.futures.Future[T]":
+        loop: Any = self._client.loop
+        return asyncio.run_coroutine_threadsafe(asking, loop.asyncio_loop)
+
+
+def connect(scheduler: str | None, patience_s: float) -> "Client":
+    """Join a cluster. Raises UsageError without the extra or an address, ClusterError when nobody answers there."""
+    try:
+        import dask  # noqa: PLC0415 - an extra, and slow
+        from distributed import Client  # noqa: PLC0415
+    except ImportError:
+        raise UsageError(EXTRA) from None
+    address = scheduler or dask.config.get("scheduler-address", None)
+    if not address:
+        raise UsageError(
+            "--scheduler: no address was given, and Dask's configuration has no scheduler-address; expected "
+            "tls://HOST:PORT or tcp://HOST:PORT"
+        )
+    try:
+        return Client(address, timeout=patience_s, set_as_default=False, name="dzbgp")
+    except OSError as error:
+        log.debug("scheduler %s", address, exc_info=True)
+        raise ClusterError(f"scheduler {address}: cannot be reached: {innermost(error)}") from None
+    except (TypeError, ValueError, RuntimeError) as error:
+        # Dask's own words for a malformed address, and for missing TLS settings.
+        log.debug("scheduler %s", address, exc_info=True)
+        raise UsageError(f"scheduler {address}: Dask refuses it: {one_line(error)}") from None
 
 
 def innermost(error: BaseException) -> str:
-    """Says what an error came of in the first place."""
+    """Return the message of the error at the start of a chain."""
     while (cause := error.__cause__ or error.__context__) is not None:
         error = cause
-    return line(error)
+    return one_line(error)
 
 
-def line(error: BaseException) -> str:
-    """Gives an error's own words as one line."""
+def one_line(error: BaseException) -> str:
+    """Return an error's message as one line."""
     return " ".join(str(error).split())[:200] or type(error).__name__

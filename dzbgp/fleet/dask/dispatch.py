@@ -1,262 +1,189 @@
-"""One task's way to the workers: its hosts are dealt to them, and their answers taken in."""
+"""Dispatches the hosts of one task to the workers, and takes in their answers. What runs where is Dask's decision."""
 
+import concurrent.futures
 import contextlib
 import logging
 import queue
-from collections import Counter, defaultdict, deque
-from collections.abc import Iterator, Sequence
-from concurrent.futures import CancelledError, wait
-from dataclasses import dataclass
+import uuid
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from nornir.core.inventory import Host
 from nornir.core.task import MultiResult, Result, Task
 
 from dzbgp.errors import ClusterError
-from dzbgp.fleet.dask.client import LOOK_S, Workers, bounded, innermost, line, threadsafe
-from dzbgp.fleet.dask.payload import Shipment
+from dzbgp.fleet.dask.client import LOOK_S, Cluster, one_line
+from dzbgp.fleet.dask.payload import Answer, Payload
 from dzbgp.fleet.dask.pickling import unpack
 
 if TYPE_CHECKING:
-    from distributed import Client, Future
-
-    from dzbgp.fleet.dask.worker import Answer
+    from distributed import Future
 
 log = logging.getLogger(__name__)
 
-_ENDED = frozenset({"error", "cancelled"})
+_SHARES = 16
+"""Into how many calls a worker's part of the hosts is cut: fewer cost less, more are spread more evenly."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Seat:
-    """A host that a worker has."""
+class Dispatcher:
+    """One run of a task on the workers."""
 
-    host: Host
-    worker: str
-
-
-class Deal:
-    """One task, dealt to the workers host by host."""
-
-    def __init__(self, client: "Client", shipment: Shipment, most: int, patience_s: float) -> None:
-        self._client = client
-        self._shipment = shipment
-        self._most = most
-        self._patience_s = patience_s
-        self._workers = Workers(client, patience_s)
-        self._waiting: deque[Host] = deque()
-        self._refused: defaultdict[str, dict[str, str]] = defaultdict(dict)
-        """By host: the workers that do not have it in their inventory, and what they say."""
-        self._seats: dict[Future[Answer], _Seat] = {}
-        self._landed: queue.SimpleQueue[Future[Answer]] = queue.SimpleQueue()
+    def __init__(self, cluster: Cluster, payload: Payload, task: Task) -> None:
+        self._cluster = cluster
+        self._payload = payload
+        self._task = task
         self._started: dict[str, Task] = {}
-        self._found: dict[str, MultiResult] = {}
-        self._hosts: dict[str, Host] = {}
-        self._first_failure = ""
-        self._raised: BaseException | None = None
-        """What a processor raised: that is the caller's own."""
-        self._begun = False
-        """Whether any worker could begin with any host."""
+        """By host: its own copy of the task."""
+        self._results: dict[str, MultiResult] = {}
+        self._calls: dict[Future[Any], Sequence[str]] = {}
+        self._answers: queue.SimpleQueue[tuple[Future[Any], concurrent.futures.Future[list[Any]]]] = (
+            queue.SimpleQueue()
+        )
+        self._unfit: dict[str, str] = {}
+        """Workers that cannot begin with any host, and why."""
+        self._refused: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        """By host: workers that cannot begin with it, and why."""
+        self._any_begun = False
+        self._why = ""
+        """Why the first host failed that no worker could begin with."""
 
     def run(self, hosts: Sequence[Host]) -> dict[str, MultiResult]:
-        """Gives the results of every host by its name. Raises ClusterError when nobody could begin with any."""
-        self._waiting.extend(hosts)
-        self._hosts.update((host.name, host) for host in hosts)
+        """Return the results of every host by its name. Raises ClusterError when no worker could begin with any."""
+        for host in hosts:
+            task = self._started[host.name] = self._task.copy()
+            task.host = host
+            task.processors.task_instance_started(task, host)
         try:
-            while self._waiting or self._seats:
-                self._workers.look()
-                self._give_up()
-                self._deal()
-                self._take(self._arrived())
-        except Exception as error:
-            # Dask's own for a client that is closed is no OSError.
-            is_cluster = isinstance(error, OSError | CancelledError) or self._client.status != "running"
-            if error is self._raised or isinstance(error, ClusterError) or not is_cluster:
+            self._cluster.count()
+            for names in self._shares():
+                self._send(names)
+            while self._calls:
+                self._receive()
+        except ClusterError as error:
+            if not self._any_begun:
                 raise
-            log.debug("scheduler %s", self._address, exc_info=True)
-            self._fail_all(f"scheduler {self._address}: the connection is lost: {innermost(error)}")
+            for name in self._started.keys() - self._results.keys():
+                self._fail(name, str(error))
         finally:
             self._withdraw()
-        if not self._begun:
-            raise ClusterError(self._first_failure)
-        return self._found
+        if not self._any_begun:
+            raise ClusterError(self._why)
+        return self._results
 
-    @property
-    def _address(self) -> str:
-        return self._shipment.address
+    def _shares(self) -> Iterator[Sequence[str]]:
+        """Cut the hosts into those that are sent together."""
+        names = list(self._started)
+        share = len(names) // (_SHARES * max(1, len(self._cluster.workers)))
+        size = min(max(1, share), self._payload.most)
+        return (names[start : start + size] for start in range(0, len(names), size))
 
-    def _give_up(self) -> None:
-        """Ends what nobody can do."""
-        if self._client.status != "running":
-            self._fail_all(f"scheduler {self._address}: the connection is lost")
-        elif self._workers.all_unfit:
-            self._fail_all(next(iter(self._workers.unfit.values())))
-        elif self._workers.gone_s >= self._patience_s:
-            self._fail_all(f"scheduler {self._address}: it has had no worker for {self._patience_s:g} s")
+    def _send(self, names: Sequence[str], worker: str | None = None) -> None:
+        """Send hosts to `worker`, or to any that has not refused them."""
+        able = [worker] if worker else self._able(names) if self._unfit or self._refused else []
+        key = f"{self._task.name}-{uuid.uuid4().hex}"
+        future = self._cluster.submit(self._payload.call(names), key, able)
+        self._calls[future] = names
+        self._cluster.fetch(future).add_done_callback(lambda fetched: self._answers.put((future, fetched)))
 
-    def _fail_all(self, why: str) -> None:
-        if not self._begun:
-            raise ClusterError(why)
-        self._withdraw()
-        self._waiting.clear()
-        for name, host in self._hosts.items():
-            if name not in self._found:
-                self._fail(host, ClusterError(why))
+    def _able(self, names: Iterable[str]) -> list[str]:
+        refused = self._unfit.keys() | {worker for name in names for worker in self._refused.get(name, ())}
+        return [worker for worker in self._cluster.workers if worker not in refused]
+
+    def _receive(self) -> None:
+        """Wait for the next answer, but not for long: the workers are counted now and then."""
+        self._cluster.count()
+        if self._unfit and self._cluster.workers and not self._able(()):
+            raise ClusterError(next(iter(self._unfit.values())))
+        try:
+            future, fetched = self._answers.get(timeout=LOOK_S)
+        except queue.Empty:
+            return
+        names = self._calls.pop(future)
+        try:
+            found = fetched.result()
+        except (OSError, concurrent.futures.CancelledError) as error:
+            raise self._cluster.lost(one_line(error)) from None
+        except Exception as error:
+            log.debug("%s", future, exc_info=True)
+            self._take_failure(error, names)
+        else:
+            if found:
+                answer = found[0]
+                self._take(Answer(*answer) if isinstance(answer, tuple) else answer, names)
+            else:
+                self._take_failure(self._cluster.error_of(future), names)
+        future.release()
+
+    def _take(self, answer: Answer, names: Sequence[str]) -> None:
+        if answer.unfit:
+            self._unfit[answer.worker] = f"worker {answer.worker}: {answer.unfit}"
+            self._send(names)
+            return
+        for name in names:
+            if name in answer.results:
+                self._any_begun = True
+                self._end(name, self._unpacked(answer, name))
+            elif name in answer.unknown:
+                refused = self._refused[name]
+                refused[answer.worker] = f"worker {answer.worker}: its inventory has no host {name!r}"
+                if self._able([name]):
+                    self._send([name])
+                else:
+                    self._fail(name, next(iter(refused.values())))
+            else:
+                self._send([name], answer.worker if name in answer.running else None)
+
+    def _take_failure(self, error: BaseException, names: Sequence[str]) -> None:
+        if type(error).__name__ != "KilledWorker":
+            for name in names:
+                self._fail(name, f"the cluster could not ask {name!r}: {type(error).__name__}")
+            return
+        self._any_begun = True
+        if len(names) == 1:
+            self._fail(names[0], f"each worker that asked {names[0]!r} was lost; the scheduler tries no more")
+            return
+        for name in names:
+            self._send([name])
 
     def _withdraw(self) -> None:
-        futures = list(self._seats)
-        self._seats.clear()
-        if futures and self._client.status == "running":
-            with contextlib.suppress(OSError, CancelledError):
-                bounded(
-                    self._client,
-                    self._client.cancel(futures, asynchronous=True, force=True),
-                    self._patience_s,
-                )
+        """Cancel what is still under way."""
+        with contextlib.suppress(ClusterError):
+            self._cluster.cancel(list(self._calls))
+        self._calls.clear()
 
-    def _deal(self) -> None:
-        """Gives waiting hosts to the workers that have the fewest."""
-        loads = Counter(seat.worker for seat in self._seats.values())
-        fit = self._workers.fit()
-        # What lost workers had is with the others now, the scheduler knows with whom.
-        moved = sum(count for worker, count in loads.items() if worker not in fit)
-        for address in fit:
-            loads[address] += -(-moved // len(fit))
-        for _ in range(len(self._waiting)):
-            host = self._waiting[0]
-            refused = self._refused[host.name]
-            able = [worker for worker in fit if worker not in refused]
-            worker = min(able, key=lambda one: loads[one], default=None)
-            if worker is None and fit:
-                self._waiting.popleft()
-                self._fail(host, ClusterError(next(iter(refused.values()))))
-            elif worker is None or loads[worker] >= self._most:
-                return
-            else:
-                self._waiting.popleft()
-                loads[worker] += 1
-                self._send(host, worker)
+    def _unpacked(self, answer: Answer, name: str) -> MultiResult:
+        def host_of(other: str) -> Host | None:
+            task = self._started.get(other)
+            return task.host if task else None
 
-    def _send(self, host: Host, worker: str) -> None:
-        self._task_of(host)
-        future = self._shipment.submitted(self._client, host.name, worker)
-        self._seats[future] = _Seat(host, worker)
-        future.add_done_callback(self._landed.put)
-
-    def _arrived(self) -> list["Future[Answer]"]:
-        """Waits for the next futures that are done, but not for long."""
         try:
-            found = [self._landed.get(timeout=LOOK_S)]
-        except queue.Empty:
-            return []
-        with contextlib.suppress(queue.Empty):
-            while True:
-                found.append(self._landed.get_nowait())
-        return [future for future in found if future in self._seats]
-
-    def _take(self, futures: Sequence["Future[Answer]"]) -> None:
-        """Takes in what the workers say."""
-        # One that is lost since it was finished is under way again, and waited for like the others.
-        answers = self._gathered([future for future in futures if future.status not in _ENDED])
-        if answers is None:
-            for future in futures:
-                self._landed.put(future)
-            return
-        for future in futures:
-            seat = self._seats.pop(future)
-            answer = answers.get(future)
-            if isinstance(answer, tuple):
-                address, words = answer
-                self._workers.unfit[address] = f"worker {address}: {words}"
-                self._waiting.append(seat.host)
-            elif answer is None:
-                self._take_failure(future, seat)
-            elif answer.refused:
-                refusals = self._workers.unfit if answer.unfit else self._refused[seat.host.name]
-                refusals[answer.worker] = answer.refused
-                self._waiting.append(seat.host)
-            else:
-                self._begun = True
-                self._end(seat.host, self._unpacked(answer, seat.host))
-            future.release()
-
-    def _gathered(
-        self, futures: Sequence["Future[Answer]"]
-    ) -> dict["Future[Answer]", "Answer | tuple[str, str] | None"] | None:
-        """Fetches answers. Where the worker that had one is lost, another makes it again, which may take its time.
-
-        None when it is time to give up.
-        """
-        if not futures:
-            return {}
-        asking = self._client.gather(dict(enumerate(futures)), errors="skip", asynchronous=True)
-        coming = threadsafe(self._client, asking)
-        while not wait([coming], LOOK_S).done:
-            self._workers.look()
-            if self._workers.gone_s >= self._patience_s or self._client.status != "running":
-                coming.cancel()
-                return None
-        answers: dict[int, Answer | tuple[str, str] | None] = coming.result()
-        return {future: answers.get(number) for number, future in enumerate(futures)}
-
-    def _take_failure(self, future: "Future[Answer]", seat: _Seat) -> None:
-        """Takes in that a host has no answer: given up, lost, or a worker that does not understand what it is sent."""
-        name = seat.host.name
-        if future.status != "error":
-            self._fail(seat.host, ClusterError(f"scheduler {self._address}: the connection is lost"))
-            return
-        error = future.exception(timeout=self._patience_s)
-        if type(error).__name__ == "KilledWorker":
-            self._begun = True
-            told = f"each worker that asked {name!r} was lost; the scheduler tries no more"
-            self._fail(seat.host, ClusterError(told))
-            return
-        told = f"worker {seat.worker}: the cluster could not ask {name!r}: {type(error).__name__}"
-        self._refused[name][seat.worker] = told
-        self._waiting.append(seat.host)
-
-    def _unpacked(self, answer: "Answer", host: Host) -> MultiResult:
-        try:
-            return unpack(answer.results, self._hosts.get)
+            return unpack(answer.results[name], host_of)
         except Exception as error:
-            log.debug("host %s", host.name, exc_info=True)
-            told = ClusterError(f"what worker {answer.worker} says can not be read: {line(error)}")
-            return _failed(host, told, self._shipment.task.name)
+            log.debug("host %s", name, exc_info=True)
+            return self._failed(
+                name, f"the result of worker {answer.worker} cannot be read: {one_line(error)}"
+            )
 
-    def _task_of(self, host: Host) -> Task:
-        """Gives the host's own copy of the task; the first time says that it is started."""
-        known = self._started.get(host.name)
-        if known is None:
-            known = self._started[host.name] = self._shipment.task.copy()
-            known.host = host
-            with self._noting_what_is_raised():
-                known.processors.task_instance_started(known, host)
-        return known
+    def _fail(self, name: str, why: str) -> None:
+        self._why = self._why or why
+        self._end(name, self._failed(name, why))
 
-    @contextlib.contextmanager
-    def _noting_what_is_raised(self) -> Iterator[None]:
-        try:
-            yield
-        except BaseException as error:
-            self._raised = error
-            raise
+    def _failed(self, name: str, why: str) -> MultiResult:
+        result = Result(
+            self._started[name].host,
+            why,
+            failed=True,
+            exception=ClusterError(why),
+            severity_level=logging.ERROR,
+        )
+        named: Any = result
+        named.name = self._task.name  # typed as None, which it is until the task is run
+        results = MultiResult(self._task.name)
+        results.append(result)
+        return results
 
-    def _fail(self, host: Host, error: ClusterError) -> None:
-        self._first_failure = self._first_failure or str(error)
-        self._end(host, _failed(host, error, self._shipment.task.name))
-
-    def _end(self, host: Host, results: MultiResult) -> None:
-        task = self._task_of(host)
-        task.results = results
-        self._found[host.name] = results
-        with self._noting_what_is_raised():
-            task.processors.task_instance_completed(task, host, results)
-
-
-def _failed(host: Host, error: ClusterError, name: str) -> MultiResult:
-    result = Result(host, result=str(error), exception=error, failed=True, severity_level=logging.ERROR)
-    named: Any = result
-    named.name = name  # typed as None, which it is until it is run
-    results = MultiResult(name)
-    results.append(result)
-    return results
+    def _end(self, name: str, results: MultiResult) -> None:
+        task = self._started[name]
+        task.results = self._results[name] = results
+        task.processors.task_instance_completed(task, task.host, results)

@@ -1,64 +1,79 @@
-"""What is sent to the workers with each host."""
+"""What is sent to the workers: the task, its arguments, and which hosts to run it for."""
 
 import pickle
 import uuid
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from nornir.core.task import Task
 
-from dzbgp.fleet.dask.pickling import common, narrowed
 from dzbgp.fleet.dask.recipe import Recipe
 
-if TYPE_CHECKING:
-    from distributed import Client, Future
 
-    from dzbgp.fleet.dask.worker import Answer
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What all hosts of a run have in common. What may hold a secret has no repr."""
+
+    name: str
+    run: str
+    """Names this run of the task."""
+    severity_level: int
+    dry_run: bool
+    key: str
+    """Names the recipe: the same key, the same Nornir."""
+    recipe: Recipe = field(repr=False)
+    most: int
+    """How many hosts to run at once."""
+    call: bytes = field(repr=False)
+    """A pickled pair: the task's function and its arguments."""
 
 
-class Shipment:
-    """What is sent with each host."""
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came of it."""
 
-    def __init__(self, task: Task, recipe: Recipe, key: str, address: str) -> None:
+    worker: str
+    """The worker's address."""
+    results: Mapping[str, bytes] = field(repr=False)
+    """Packed, by host."""
+    unfit: str = ""
+    """Why the worker could not begin with any host."""
+    running: tuple[str, ...] = ()
+    """Hosts that are still being asked: to be sent here again, one by one."""
+    unknown: tuple[str, ...] = ()
+    """Hosts that this worker's inventory does not have."""
+
+
+class Payload:
+    """A task as it is sent with each group of hosts. `most`: how many hosts a worker runs at once."""
+
+    def __init__(self, task: Task, recipe: Recipe, key: str, most: int) -> None:
         import cloudpickle  # noqa: PLC0415 - with the extra
 
-        from dzbgp.fleet.dask.worker import Work  # noqa: PLC0415 - it needs the extra
-
-        self.task = task
-        self.address = address
-        call = cloudpickle.dumps((task.task, common(task.params)))
-        work = Work(task.name, task.severity_level, task.global_dry_run, key, recipe, call)
+        self.most = most
+        call = cloudpickle.dumps((task.task, task.params))
+        run = uuid.uuid4().hex
+        work = Work(task.name, run, task.severity_level, task.global_dry_run, key, recipe, most, call)
         self._work = pickle.dumps(work)
 
-    def submitted(self, client: "Client", host: str, worker: str) -> "Future[Answer]":
-        """Sends one host's part to a worker; where that is lost, any other takes it over."""
-        future: Future[Answer] = client.submit(
-            _asking(host, pickle.dumps(narrowed(self.task.params, host)), self._work),
-            key=f"{self.task.name}-{host}-{uuid.uuid4().hex}",
-            pure=False,
-            workers=[worker],
-            allow_other_workers=True,
-        )
-        return future
+    def call(self, hosts: Sequence[str]) -> Callable[[], Any]:
+        """Return the function that a worker runs for these hosts. It gives an `Answer`, or a tuple of its fields.
 
+        It is sent by value. A worker that cannot unpickle what it is sent ends, and a cluster that others use too may
+        have workers without this package: these say so in plain data. Dask does not log what a function encloses.
+        """
+        work = self._work
 
-def _asking(host: str, own: bytes, work: bytes) -> Callable[[], Any]:
-    """Gives a function that travels by value.
+        def ask_hosts() -> Any:
+            try:
+                from dzbgp.fleet.dask.worker import ask  # noqa: PLC0415 - on the worker
 
-    A worker that can not take in what it is sent ends, and on a cluster that others use too there may be some without
-    this package: those say so, in plain data, with the address of the one that was really asked. Nor does Dask log what
-    a function encloses.
-    """
+                return ask(hosts, work)
+            except Exception as error:  # noqa: BLE001 - whatever another version raises
+                from distributed import get_worker  # noqa: PLC0415 - on the worker
 
-    def ask_host() -> Any:
-        from distributed import get_worker, secede  # noqa: PLC0415 - on the worker
+                words = f": {error}" if isinstance(error, ImportError) else ""
+                return get_worker().address, {}, type(error).__name__ + words
 
-        # Before the first import, which takes its time: what waits behind it could go to a worker without the package.
-        secede()
-        try:
-            from dzbgp.fleet.dask.worker import ask  # noqa: PLC0415
-        except ImportError as error:
-            return get_worker().address, f"{type(error).__name__}: {error}"
-        return ask(host, own, work)
-
-    return ask_host
+        return ask_hosts

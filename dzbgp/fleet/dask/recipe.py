@@ -1,4 +1,4 @@
-"""How a worker builds its own Nornir: it is told how, never given hosts, which have passwords."""
+"""How a worker builds a Nornir of its own. It is sent instructions, never hosts, which have passwords."""
 
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -16,17 +16,17 @@ _SECRET = re.compile(
     re.IGNORECASE,
 )
 _SECRET_URL = re.compile(r"^[a-z][a-z0-9+.-]*://([^/@]*@|[^/?]*/[^?]*[^/?\s]{20}|[^?]*\?)", re.IGNORECASE)
-"""With user info, with a query, or with a part of the path that is as long as a key."""
+"""With user info, a query, or a part of the path that is as long as a key."""
 _RUNNER = {"plugin": "serial", "options": {}}
-"""A worker runs the task itself, host by host; of this runner it makes no use."""
+"""A worker runs each host's task itself, and uses no runner."""
 
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """A function that the workers can import, and what it is called with.
+    """A function that the workers can import, and its arguments: `build(*args, secret)`.
 
-    It is called as `build(*args, secret)`. `secret` is what `find_secret` gives, which is asked, here, only when the
-    workers are spoken to over TLS; otherwise it is None.
+    `find_secret` is called in this process, and only if the connections to the workers are encrypted; else the secret
+    is None.
     """
 
     build: Callable[..., Nornir]
@@ -35,22 +35,22 @@ class Recipe:
     secret: Any = field(default=None, repr=False)
 
     def over(self, address: str) -> Self:
-        """Gives what may be sent over the connections of a cluster with this scheduler."""
+        """Return what may be sent to a cluster with this scheduler."""
         secret = self.find_secret() if self.find_secret and is_encrypted(address) else None
         return replace(self, find_secret=None, secret=secret)
 
     def __call__(self) -> Nornir:
-        """Builds the Nornir."""
+        """Build the Nornir."""
         return self.build(*self.args, self.secret)
 
 
 def is_encrypted(address: str) -> bool:
-    """Says whether who is on the way can neither read nor change what is said to a Dask address."""
+    """Tell whether nobody on the network path can read or change what is sent to a Dask address."""
     return address.startswith(("tls://", "wss://"))
 
 
-def of_config(config: Config, address: str) -> Recipe:
-    """Gives the recipe that a Nornir's own configuration is: the workers find its files where they are named.
+def from_config(config: Config, address: str) -> Recipe:
+    """Return the recipe to build a Nornir from the same configuration. Workers need the files that it names.
 
     Raises ClusterError when it holds what looks like a secret and the scheduler's address is not encrypted.
     """
@@ -66,7 +66,7 @@ def of_config(config: Config, address: str) -> Recipe:
 
 
 def check_params(params: Mapping[str, Any], address: str) -> None:
-    """Raises ClusterError when an argument of a task looks like a secret and the address is not encrypted."""
+    """Raise ClusterError when an argument of a task looks like a secret and the address is not encrypted."""
     if not is_encrypted(address):
         for where in _secrets(params, ""):
             raise ClusterError(
@@ -81,7 +81,7 @@ def _init(*settings: dict[str, Any] | None) -> Nornir:
 
 
 def _secrets(value: Any, where: str) -> Iterator[str]:
-    """Gives the places of what looks like a secret."""
+    """Return the places of what looks like a secret."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             if inner and _SECRET.search(str(key)):

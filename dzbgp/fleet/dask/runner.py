@@ -1,39 +1,34 @@
-"""The Nornir runner plugin `dask`: the client's side."""
+"""The Nornir runner plugin `dask`."""
 
-import logging
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nornir.core.inventory import Host
 from nornir.core.task import AggregatedResult, Task
 
-from dzbgp.errors import ClusterError, UsageError
-from dzbgp.fleet.dask.client import innermost, line
-from dzbgp.fleet.dask.dispatch import Deal
-from dzbgp.fleet.dask.payload import Shipment
-from dzbgp.fleet.dask.recipe import Recipe, check_params, of_config
+from dzbgp.fleet.dask.client import Cluster, connect
+from dzbgp.fleet.dask.dispatch import Dispatcher
+from dzbgp.fleet.dask.payload import Payload
+from dzbgp.fleet.dask.recipe import Recipe, check_params, from_config
 
 if TYPE_CHECKING:
     from distributed import Client
 
-log = logging.getLogger(__name__)
-
 PATIENCE_S = 30.0
-EXTRA = "the Dask runner needs the extra dask: pip install distributed"
 
 
 class DaskRunner:
-    """Runs a task for each host on the workers of an existing Dask cluster.
+    """Runs a task for each host on the workers of a Dask cluster.
 
-    The hosts are dealt to the workers; each runs at most `num_workers` of them at once, each in a thread. What a lost
-    worker had is run again by another one, as often as the scheduler allows (`distributed.scheduler.allowed-failures`,
-    3): a task must bear to be run again. `scheduler` None: what Dask's own configuration says (`scheduler-address`).
-    TLS is Dask's own configuration too (`distributed.comm.tls`). For `patience_s` a scheduler, and a worker
-    where there is none, are waited for.
+    Each worker runs at most `num_workers` hosts at once, each in a thread. The hosts of a lost worker are run again by
+    another one, as often as the scheduler allows (`distributed.scheduler.allowed-failures`, 3), so a task must be safe
+    to repeat. `scheduler` None: Dask's own configuration names it (`scheduler-address`). TLS is set in Dask's
+    configuration too (`distributed.comm.tls`). `patience_s`: how long to wait for a scheduler that does not answer, and
+    for a worker where there is none.
 
-    A worker builds its Nornir itself: as `recipe` says or, without one, from the configuration of the Nornir that runs
-    the task, whose plugins and files it must have. Tasks travel by reference, or by value where they are in `__main__`.
-    Processors run here, with hosts and results of here.
+    A worker builds a Nornir of its own, as `recipe` says. Without a recipe it uses the configuration of the Nornir that
+    runs the task, whose plugins and files it must have. Functions are pickled by reference, those of `__main__` by
+    value. Processors run in this process.
     """
 
     def __init__(
@@ -48,59 +43,32 @@ class DaskRunner:
         self._num_workers = num_workers
         self._patience_s = patience_s
         self._key = uuid.uuid4().hex
-        self._opened: Client | None = None
+        self._client: Client | None = None
         self.joined: str | None = None
-        """The scheduler's address once a task was run, whatever became of it since; None before."""
+        """The address of the scheduler that ran a task last; None before the first."""
 
     def run(self, task: Task, hosts: list[Host]) -> AggregatedResult:
-        """Runs the task for all hosts. Raises ClusterError when no host could even be begun with."""
+        """Run the task for all hosts. Raises ClusterError when no worker could begin with any of them."""
         result = AggregatedResult(task.name)
-        if not hosts:
-            return result
-        client = self._client()
-        scheduler: Any = client.scheduler
-        address = self.joined = str(scheduler.address)
-        recipe = self.recipe or of_config(task.nornir.config, address)
-        check_params(task.params, address)
-        shipment = Shipment(task, recipe.over(address), self._key, address)
-        found = Deal(client, shipment, self._num_workers, self._patience_s).run(hosts)
-        # Nornir's own runner gives the hosts in the inventory's order.
-        result.update((host.name, found[host.name]) for host in hosts)
+        if hosts:
+            cluster = self._cluster()
+            self.joined = cluster.address
+            recipe = self.recipe or from_config(task.nornir.config, cluster.address)
+            check_params(task.params, cluster.address)
+            payload = Payload(task, recipe.over(cluster.address), self._key, self._num_workers)
+            found = Dispatcher(cluster, payload, task).run(hosts)
+            # In the order of the inventory, as Nornir's own runner.
+            result.update((host.name, found[host.name]) for host in hosts)
         return result
 
     def close(self) -> None:
-        """Leaves the cluster; the next run joins it again."""
-        client, self._opened = self._opened, None
+        """Leave the cluster. The next run joins it again."""
+        client, self._client = self._client, None
         if client is not None:
             client.close()
 
-    def _client(self) -> "Client":
-        if self._opened is None or self._opened.status != "running":
+    def _cluster(self) -> Cluster:
+        if self._client is None or self._client.status != "running":
             self.close()
-            self._opened = connected(self._scheduler, self._patience_s)
-        return self._opened
-
-
-def connected(scheduler: str | None, patience_s: float) -> "Client":
-    """Joins the cluster. Raises UsageError without the extra or an address, ClusterError when nobody answers there."""
-    try:
-        import dask  # noqa: PLC0415 - an extra, and slow
-        from distributed import Client  # noqa: PLC0415
-    except ImportError:
-        raise UsageError(EXTRA) from None
-    address = scheduler or dask.config.get("scheduler-address", None)
-    if not address:
-        raise UsageError(
-            "--scheduler: no address was given, and Dask's configuration has no scheduler-address; expected "
-            "tls://HOST:PORT or tcp://HOST:PORT"
-        )
-    try:
-        return Client(address, timeout=patience_s, set_as_default=False, name="dzbgp")
-    except OSError as error:
-        log.debug("scheduler %s", address, exc_info=True)
-        cause = innermost(error)
-        raise ClusterError(f"scheduler {address}: it can not be reached: {cause}") from None
-    except (TypeError, ValueError, RuntimeError) as error:
-        # Dask's own words for a malformed address, and for missing TLS settings.
-        log.debug("scheduler %s", address, exc_info=True)
-        raise UsageError(f"scheduler {address}: Dask refuses it: {line(error)}") from None
+            self._client = connect(self._scheduler, self._patience_s)
+        return Cluster(self._client, self._patience_s)

@@ -1,87 +1,113 @@
-"""What happens on a worker of the cluster: one host's task, in a thread of its own."""
+"""What runs on a worker: a task for a few hosts, each in a thread of its own."""
 
 import logging
+import math
 import pickle
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Sequence
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 
-from distributed import get_worker
+from distributed import get_worker, secede
 from nornir.core import Nornir
+from nornir.core.inventory import Host
 from nornir.core.processor import Processors
 from nornir.core.task import Task
 
 from dzbgp.errors import DzbgpError
+from dzbgp.fleet.dask.payload import Answer, Work
 from dzbgp.fleet.dask.pickling import pack
-from dzbgp.fleet.dask.recipe import Recipe
 
 log = logging.getLogger(__name__)
 
+SLOW_S = 1.0
+"""Hosts that take longer do not hold up the answer of the others that were sent with them."""
 _HELD_S = 30.0
-"""How long what could not be built is not tried again."""
+"""For how long a Nornir that could not be built is not built again."""
 _KEPT = 4
-"""Inventories that a worker keeps, those used last: that of a run is needed for each of its hosts."""
+"""How many a worker keeps, those used last."""
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What all hosts of a task have in common. What may hold a secret has no repr."""
+@dataclass
+class _Place:
+    """A Nornir of this worker, and the hosts that are being asked."""
 
-    name: str
-    """The task's."""
-    severity_level: int
-    dry_run: bool
-    key: str
-    """Of the recipe: the same key, the same Nornir."""
-    recipe: Recipe = field(repr=False)
-    call: bytes = field(repr=False)
-    """A pickled pair: the task's function, and the arguments that all hosts have in common."""
+    nornir: Nornir
+    slots: threading.Semaphore
+    running: dict[tuple[str, str], "Future[bytes]"] = field(default_factory=dict)
+    """By run and host: those whose result nobody has fetched yet."""
 
 
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came of it: the packed results, or why the worker could not even begin."""
+def ask(names: Sequence[str], packed: bytes) -> Answer:
+    """Run a task for these hosts, with the connections of this worker, which are closed afterwards.
 
-    worker: str
-    results: bytes = field(default=b"", repr=False)
-    refused: str = ""
-    unfit: bool = False
-    """Whether the worker could not begin with any host."""
-
-
-def ask(name: str, own: bytes, packed: bytes) -> Answer:
-    """Runs a task for the host of that name, with the connections of this worker, which are closed afterwards.
-
-    `own`: the pickled arguments that are the host's alone; `packed`: the pickled `Work`.
+    `packed`: the pickled `Work`. The Dask worker's thread is held until all hosts have begun, so that the scheduler
+    sends more only when there is room.
     """
     here = get_worker().address
     try:
         # A cluster runs what its clients send.
         work: Work = pickle.loads(packed)  # noqa: S301
-        nornir = _nornir(work.key, work.recipe)
+        place = _place(work)
         function, params = pickle.loads(work.call)  # noqa: S301
-        params |= pickle.loads(own)  # noqa: S301
     except Exception as error:
         log.debug("worker %s", here, exc_info=True)
-        return Answer(here, refused=f"worker {here}: {_told(error)}", unfit=True)
-    if name not in nornir.inventory.hosts:
-        return Answer(here, refused=f"worker {here}: its inventory has no host {name!r}")
-    task = Task(
-        function, nornir, work.dry_run, Processors(), work.name, severity_level=work.severity_level, **params
-    )
-    host = nornir.inventory.hosts[name]
-    try:
-        return Answer(here, pack(task.start(host)))
-    finally:
+        return Answer(here, {}, _reason(error))
+    hosts = place.nornir.inventory.hosts
+    until = time.monotonic() + SLOW_S if len(names) > 1 else math.inf
+    asked: dict[str, Future[bytes]] = {}
+    for name in filter(hosts.__contains__, names):
+        begun = place.running.pop((work.run, name), None)
+        if begun is None:
+            if not place.slots.acquire(timeout=_left(until)):
+                break
+            task = Task(
+                function,
+                place.nornir,
+                work.dry_run,
+                Processors(),
+                work.name,
+                severity_level=work.severity_level,
+                **params,
+            )
+            begun = _begun(task, hosts[name], place.slots)
+        asked[name] = begun
+    secede()
+    wait(asked.values(), _left(until))
+    results = {name: future.result() for name, future in asked.items() if future.done()}
+    running = tuple(name for name in asked if name not in results)
+    place.running.update(((work.run, name), asked[name]) for name in running)
+    return Answer(here, results, "", running, tuple(name for name in names if name not in hosts))
+
+
+def _left(until: float) -> float | None:
+    return None if until == math.inf else max(0.0, until - time.monotonic())
+
+
+def _begun(task: Task, host: Host, slots: threading.Semaphore) -> "Future[bytes]":
+    """Run the task for the host in a thread, which does not keep the worker from ending."""
+    future: Future[bytes] = Future()
+
+    def run() -> None:
         try:
-            host.close_connections()
-        except Exception:
-            log.debug("host %s: closing", host.name, exc_info=True)
+            future.set_result(pack(task.start(host)))
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            future.set_exception(error)
+        finally:
+            slots.release()
+            try:
+                host.close_connections()
+            except Exception:
+                log.debug("host %s: closing", host.name, exc_info=True)
+
+    threading.Thread(target=run, name=host.name, daemon=True).start()
+    return future
 
 
-def _told(error: Exception) -> str:
-    """Says why a worker can not begin. Words that are neither ours nor the import system's may hold secrets."""
+def _reason(error: Exception) -> str:
+    """Say why a worker cannot begin. Words that are neither ours nor the import system's may hold secrets."""
     if isinstance(error, DzbgpError):
         return str(error)
     if isinstance(error, ImportError):
@@ -90,27 +116,24 @@ def _told(error: Exception) -> str:
 
 
 _building = threading.Lock()
-_built: OrderedDict[str, Nornir] = OrderedDict()
+_built: OrderedDict[str, _Place] = OrderedDict()
 _failed: dict[str, tuple[float, Exception]] = {}
 
 
-def _nornir(key: str, recipe: Recipe) -> Nornir:
-    """Gives the Nornir of a recipe, built once for all hosts that come with this key; so is a failure told."""
+def _place(work: Work) -> _Place:
+    """Build the Nornir of a recipe, once for all that is sent with its key. A failure is kept for a while too."""
     with _building:
-        if key in _failed:
-            at, known_error = _failed[key]
-            if time.monotonic() - at < _HELD_S:
-                raise known_error
-        known = _built.get(key)
-        if known is not None:
-            _built.move_to_end(key)
-        else:
+        at, error = _failed.get(work.key, (-math.inf, None))
+        if error is not None and time.monotonic() - at < _HELD_S:
+            raise error
+        if work.key not in _built:
             try:
-                known = _built[key] = recipe()
+                _built[work.key] = _Place(work.recipe(), threading.Semaphore(work.most))
             except Exception as error:
                 _failed.clear()
-                _failed[key] = (time.monotonic(), error)
+                _failed[work.key] = (time.monotonic(), error)
                 raise
             while len(_built) > _KEPT:
                 _built.popitem(last=False)
-        return known
+        _built.move_to_end(work.key)
+        return _built[work.key]

@@ -9,7 +9,7 @@ from nornir import InitNornir
 from nornir.core.configuration import Config
 
 from dzbgp.errors import ClusterError
-from dzbgp.fleet.dask.recipe import Recipe, check_params, is_encrypted, of_config
+from dzbgp.fleet.dask.recipe import Recipe, check_params, from_config, is_encrypted
 
 CANARY = "canary-of-the-devices-41c7"
 TCP, TLS = "tcp://127.0.0.1:8786", "tls://127.0.0.1:8786"
@@ -59,10 +59,10 @@ def test_a_configuration_with_a_secret_goes_over_tls_or_nowhere(
     inventory: dict[str, Any], more: dict[str, Any], where: str
 ) -> None:
     with pytest.raises(ClusterError) as raised:
-        of_config(config(inventory, **more), TCP)
+        from_config(config(inventory, **more), TCP)
     assert where in str(raised.value)
     assert CANARY not in str(raised.value)
-    recipe = of_config(config(inventory, **more), TLS)
+    recipe = from_config(config(inventory, **more), TLS)
     assert CANARY in str(recipe.over(TLS).secret)
     assert CANARY not in repr(recipe.over(TLS))
 
@@ -72,7 +72,7 @@ def test_a_configuration_without_one_builds_the_same_inventory_again(tmp_path: P
     options = {"host_file": str(tmp_path / "hosts.yaml"), "group_file": "none", "defaults_file": "none"}
     given = config({"options": options}, runner={"plugin": "dask", "options": {"num_workers": 3}})
     for address in (TCP, TLS):
-        built = of_config(given, address).over(address)()
+        built = from_config(given, address).over(address)()
         assert list(built.inventory.hosts) == ["ams-1", "fra-1"]
         assert built.config.runner.plugin == "serial"
 
