@@ -3,6 +3,7 @@
 import asyncio
 import statistics
 import time
+from base64 import b64decode
 from collections.abc import Awaitable, Callable
 
 from goals import Row, Table
@@ -17,8 +18,8 @@ from dzbgp.lab.world.encode import AccountType, encode_noise
 from dzbgp.ledger.networks import Network
 from dzbgp.ledger.program.accounts import DEVICE, USER, decode_all, decode_device, decode_user
 from dzbgp.ledger.program.fetch import fetch
-from dzbgp.ledger.rpc.client import RpcClient, _account
-from dzbgp.models.ledger import ProgramData
+from dzbgp.ledger.rpc.client import RpcClient
+from dzbgp.models.ledger import Account, ProgramData
 
 DEVICES, USERS, OTHERS = 100, 10_000, 5_000
 KINDS = (
@@ -62,7 +63,11 @@ def bench() -> Table:
                         JsonRpcRequest(method="getProgramAccounts", params=params)
                     )
                 found = [
-                    _account(item["pubkey"], item["account"])
+                    Account(
+                        Pubkey.from_string(item["pubkey"]),
+                        b64decode(item["account"]["data"][0]),
+                        item["account"]["lamports"],
+                    )
                     for item in JsonRpcResponseEnvelope.model_validate_json(raw).result or ()
                 ]
                 assert len(found) == len(accounts)

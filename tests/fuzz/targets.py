@@ -18,7 +18,6 @@ import msgspec
 from core_builders import PUBLIC_IP, key, make_device, make_tenant, make_user
 from mutation import Source, mutated
 from nornir.core.inventory import ConnectionOptions
-from solana.rpc.jsonrpc import JsonRpcRequest
 
 from dzbgp.decision.policy import Clock, decide
 from dzbgp.decision.resolver import judge, resolve, users_by_device
@@ -264,15 +263,16 @@ def rpc_answers(data: bytes) -> None:
     client = _client()
     client.transport.readmit()
 
-    async def answer(request: JsonRpcRequest) -> str:
-        result = _RESULTS.get(request.method)
-        if request.method == "getProgramAccounts":
+    async def answer(method: str, body: bytes) -> bytes:
+        result = _RESULTS.get(method)
+        request = json.loads(body)
+        if method == "getProgramAccounts":
             result = _in_context(_PROGRAM[_wanted_type(request)])
-        envelope = {"jsonrpc": "2.0", "id": request.id, "result": result}
-        return json.dumps(mutated(source, envelope, most=3))
+        envelope = {"jsonrpc": "2.0", "id": request["id"], "result": result}
+        return json.dumps(mutated(source, envelope, most=3)).encode()
 
     (rpc,) = client.transport._opened
-    rpc.http.make_request_unparsed = answer  # type: ignore[method-assign,assignment]
+    rpc.post = answer  # type: ignore[method-assign]
     try:
         told = _LOOP.run_until_complete(question(client))
     except LedgerError as refused:
@@ -289,8 +289,8 @@ def _client() -> RpcClient:
     return RpcClient(Network("localnet", key(9), ("http://rpc.invalid/secret-path",)), budget=budget)
 
 
-def _wanted_type(request: JsonRpcRequest) -> int:
-    filters = request.params[1]["filters"]  # type: ignore[index]
+def _wanted_type(request: dict[str, Any]) -> int:
+    filters = request["params"][1]["filters"]
     return {"BQ==": 5, "Bw==": 7, "DQ==": 13}[filters[0]["memcmp"]["bytes"]]
 
 

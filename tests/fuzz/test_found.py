@@ -5,7 +5,6 @@ import json
 from typing import Any
 
 import pytest
-from solana.rpc.jsonrpc import JsonRpcRequest
 from targets import CONNECTION, eapi_bodies
 
 from dzbgp.eos.eapi import CommandRefusedError
@@ -22,11 +21,11 @@ async def told(result: Any, question: str, *args: Any) -> Any:
     """What a client makes of an RPC's `result`."""
     network = Network("localnet", NO_KEY, ("http://rpc.invalid",))
 
-    async def answer(request: JsonRpcRequest) -> str:
-        return json.dumps({"jsonrpc": "2.0", "id": request.id, "result": result})
+    async def answer(method: str, body: bytes) -> bytes:
+        return json.dumps({"jsonrpc": "2.0", "id": json.loads(body)["id"], "result": result}).encode()
 
     async with RpcClient(network, budget=RetryBudget(attempts=1)) as client:
-        client.transport._opened[0].http.make_request_unparsed = answer  # type: ignore[method-assign,assignment]
+        client.transport._opened[0].post = answer  # type: ignore[method-assign]
         return await getattr(client, question)(*args)
 
 

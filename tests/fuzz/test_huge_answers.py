@@ -16,7 +16,7 @@ from dzbgp.eos import eapi
 from dzbgp.eos.deadline import Deadline
 from dzbgp.eos.errors import explain
 from dzbgp.ledger.errors import RpcSizeError, RpcTransportError
-from dzbgp.ledger.rpc import transport
+from dzbgp.ledger.rpc import endpoint
 from dzbgp.ledger.rpc.transport import RetryBudget, RpcTransport
 
 MIB = 1024 * 1024
@@ -149,7 +149,7 @@ def test_an_answer_that_drips_does_not_hold_a_device_up_for_longer_than_its_time
 def test_a_huge_answer_of_an_rpc_is_refused_and_not_asked_for_again(
     monkeypatch: pytest.MonkeyPatch, answer: Answer
 ) -> None:
-    monkeypatch.setattr(transport, "MAX_ANSWER_BYTES", LIMIT)
+    monkeypatch.setattr(endpoint, "MAX_ANSWER_BYTES", LIMIT)
     with (
         serving(answer) as port,
         peak_below(SLACK),
@@ -159,7 +159,7 @@ def test_a_huge_answer_of_an_rpc_is_refused_and_not_asked_for_again(
 
 
 def test_an_answer_that_unpacks_to_more_than_the_limit_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "MAX_ANSWER_BYTES", LIMIT)
+    monkeypatch.setattr(endpoint, "MAX_ANSWER_BYTES", LIMIT)
     bomb = gzip.compress(bytes(512 * MIB), 9)
     with serving(packed(bomb)) as port, peak_below(3 * UNPACKED_AT_ONCE), pytest.raises(RpcSizeError):
         ask_rpc(port)

@@ -31,6 +31,8 @@ class FaultKind(StrEnum):
 
     RPC_ERROR = "rpc_error"
     """Answers the JSON-RPC error `code`, `message`, `data`; not executed."""
+    NULL_ID = "null_id"
+    """Answers the same error with `"id": null`, as for a request that could not be read; not executed."""
     NODE_BEHIND = "node_behind"
     """Answers -32005: the node is `slots` slots behind; not executed."""
     LOST_SEND = "lost_send"

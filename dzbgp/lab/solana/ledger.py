@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class LedgerStats:
-    """What a ledger was asked, and what it did."""
+    """What the RPCs of a ledger were asked, and what it did."""
 
     requests: dict[str, int]
     """Requests that arrived, by RPC method, with those that a fault has hit; each call of a batch counts."""
@@ -175,8 +175,15 @@ class Ledger:
         return self._call(_Core.transactions)
 
     def inject(self, fault: Fault) -> None:
-        """Arm a fault."""
+        """Arm a fault of the first RPC."""
         self._call(lambda core: core.server.faults.add(fault))
+
+    def add_rpc(self, faults: Iterable[Fault] = ()) -> str:
+        """Open another RPC of the same ledger, with faults of its own; return its URL."""
+        core = self._core
+        if core is None:
+            raise RuntimeError("the ledger has been stopped")
+        return self._loop.call(core.add_rpc(tuple(faults)))
 
     def clear_faults(self) -> None:
         """Disarm all faults."""
@@ -206,19 +213,33 @@ class _Core:
                 ),
             },
         )
-        self._listener: asyncio.Server | None = None
+        self._servers = [self.server]
+        self._listeners: list[asyncio.Server] = []
 
     async def listen(self, port: int) -> None:
-        self._listener = await serve(self.server.handle, "127.0.0.1", port)
-        self.port = self._listener.sockets[0].getsockname()[1]
+        self.port = await self._listen(self.server, port)
+
+    async def _listen(self, server: RpcServer, port: int) -> int:
+        listener = await serve(server.handle, "127.0.0.1", port)
+        self._listeners.append(listener)
+        taken: int = listener.sockets[0].getsockname()[1]
+        return taken
+
+    async def add_rpc(self, faults: Iterable[Fault]) -> str:
+        server = RpcServer(RpcMethods(self.chain), {})
+        for fault in faults:
+            server.faults.add(fault)
+        self._servers.append(server)
+        return f"http://127.0.0.1:{await self._listen(server, 0)}"
 
     async def close(self) -> None:
-        if self._listener is not None:
-            self._listener.close()
+        for listener in self._listeners:
+            listener.close()
         self.chain.close()
 
     def clear_faults(self) -> None:
-        self.server.faults.clear()
+        for server in self._servers:
+            server.faults.clear()
 
     def data(self, pubkey: Pubkey) -> bytes | None:
         account = self.chain.account(pubkey, self.chain.slot)
@@ -242,15 +263,17 @@ class _Core:
         landed = list(self.chain.landed.values())
         writes = Counter(user for one in landed if one.outcome.err is None for user in one.users)
         return LedgerStats(
-            requests=dict(self.server.requests),
-            http_requests=self.server.http_requests,
-            bytes_sent=self.server.bytes_sent,
+            requests=dict(sum((server.requests for server in self._servers), Counter[str]())),
+            http_requests=sum(server.http_requests for server in self._servers),
+            bytes_sent=sum(server.bytes_sent for server in self._servers),
             transactions_executed=len(landed),
             transactions_failed=sum(one.outcome.err is not None for one in landed),
             instructions_executed=writes.total(),
             per_user=dict(writes),
             fees=sum(one.outcome.fee for one in landed),
-            faults={str(kind): count for kind, count in self.server.faults.hits.items()},
+            faults={
+                str(kind): count for server in self._servers for kind, count in server.faults.hits.items()
+            },
         )
 
     def transactions(self) -> list[LedgerTransaction]:

@@ -65,8 +65,9 @@ class RpcMethods:
             raise invalid(f"Invalid params: {error}") from error
 
     def _apply_first(self) -> None:
-        if (fault := self._faults.get(FaultKind.RPC_ERROR)) is not None:
-            raise JsonRpcError(fault.code, fault.message, fault.data)
+        for kind in (FaultKind.RPC_ERROR, FaultKind.NULL_ID):
+            if (fault := self._faults.get(kind)) is not None:
+                raise JsonRpcError(fault.code, fault.message, fault.data)
         if (fault := self._faults.get(FaultKind.NODE_BEHIND)) is not None:
             behind = fault.slot_count
             raise JsonRpcError(-32005, f"Node is behind by {behind} slots", {"numSlotsBehind": behind})

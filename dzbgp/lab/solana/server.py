@@ -98,7 +98,8 @@ class RpcServer:
         try:
             result = self._rpc.call(call["method"], call.get("params"), faults)
         except JsonRpcError as error:
-            return _error(call.get("id"), error)
+            is_unread = any(fault.kind is FaultKind.NULL_ID for fault in faults)
+            return _error(None if is_unread else call.get("id"), error)
         except Exception:  # noqa: BLE001 - as a node does; the log has the cause
             _log.exception("%s failed in the lab's ledger", call["method"])
             return _error(call.get("id"), JsonRpcError(-32603, "Internal error"))

@@ -1,17 +1,18 @@
-"""The questions that dzbgp asks a Solana-type ledger, and their answers as records."""
+"""The questions that dzbgp asks a Solana-type ledger, and the answers as records."""
 
-from base64 import b64decode, b64encode
-from collections.abc import Callable, Sequence
+from base64 import b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 
 import msgspec
-from solders.hash import Hash, ParseHashError
+from solders.hash import Hash
 from solders.pubkey import Pubkey
 
 from dzbgp.ledger.errors import RpcError
 from dzbgp.ledger.networks import Network
-from dzbgp.ledger.rpc.transport import MIN_CONTEXT_SLOT_NOT_REACHED, RetryBudget, RpcTransport, malformed
+from dzbgp.ledger.rpc.failures import MIN_CONTEXT_SLOT_NOT_REACHED
+from dzbgp.ledger.rpc.transport import RetryBudget, RpcTransport
 from dzbgp.models.ledger import Account
 
 T = TypeVar("T")
@@ -23,12 +24,12 @@ _SAMPLES = 60
 
 @dataclass(frozen=True, slots=True)
 class Blockhash:
-    """A recent blockhash; a transaction signed over it can land up to `last_valid_block_height`."""
+    """A recent blockhash. A transaction signed with it can land up to `last_valid_block_height`."""
 
     hash: Hash
     last_valid_block_height: int
     slot: int
-    """The slot it was asked at: a transaction signed over it lands later than that."""
+    """The slot at which it was read: a transaction signed with it lands in a later one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +44,7 @@ class SignatureStatus:
 
 @dataclass(frozen=True, slots=True)
 class Simulation:
-    """What a dry run of a transaction gave."""
+    """The result of simulating a transaction."""
 
     err: Any
     logs: tuple[str, ...]
@@ -63,7 +64,7 @@ class RpcClient:
         self.commitment = commitment
         self.transport = RpcTransport(network.rpc_urls, budget or RetryBudget())
         self.read_floor = 0
-        """The slot that program accounts must be as new as: whoever has written wants to read that again."""
+        """Accounts are read as of this slot or later, so that our own writes are seen."""
 
     async def __aenter__(self) -> Self:
         return self
@@ -79,203 +80,199 @@ class RpcClient:
             {"memcmp": {"offset": offset, "bytes": _base64(wanted), "encoding": "base64"}}
             for offset, wanted in ((0, bytes([account_type])), *matches)
         ]
-        config = {"encoding": "base64", "withContext": True, "filters": filters} | self._at
-        if self.read_floor:
-            config["minContextSlot"] = self.read_floor
-        params = [str(self.network.program_id), config]
-        answer = await self.transport.call_into(_ProgramAccounts, "getProgramAccounts", params)
-        return self._read(
-            "getProgramAccounts",
-            lambda: (
-                answer.context.slot,
-                [
-                    Account(Pubkey.from_string(item.pubkey), item.account.data[0], item.account.lamports)
-                    for item in answer.value
-                ],
-            ),
-        )
+        config = {"encoding": "base64", "withContext": True, "filters": filters}
+        params = [str(self.network.program_id)]
+        answer = await self._at(list[_ProgramAccount], "getProgramAccounts", params, config, self.read_floor)
+        return answer.context.slot, [item.account.record(item.pubkey) for item in answer.value]
 
     async def accounts(self, keys: Sequence[Pubkey], min_context_slot: int = 0) -> list[Account | None]:
-        """Return the accounts at `keys`, None where there is none, as of `min_context_slot` or later."""
+        """Return the accounts at `keys`, None for a missing one, as of `min_context_slot` or later."""
         found: list[Account | None] = []
-        config = {"encoding": "base64", "minContextSlot": min_context_slot} | self._at
+        least = max(min_context_slot, self.read_floor)
         for start in range(0, len(keys), ACCOUNTS_PER_CALL):
-            some = [str(key) for key in keys[start : start + ACCOUNTS_PER_CALL]]
-            answer = await self.transport.call("getMultipleAccounts", [some, config])
-            slot, accounts = self._read(
-                "getMultipleAccounts",
-                lambda some=some, answer=answer: (  # type: ignore[misc]
-                    _u64(answer["context"]["slot"]),
-                    [
-                        None if item is None else _account(key, item)
-                        for key, item in zip(some, answer["value"], strict=True)
-                    ],
-                ),
-            )
-            if slot < min_context_slot:
-                raise RpcError(
-                    f"RPC {self.transport.where}: getMultipleAccounts: answered as of slot {slot}, "
-                    f"asked for {min_context_slot} or later",
-                    MIN_CONTEXT_SLOT_NOT_REACHED,
-                )
-            found += accounts
+            some = keys[start : start + ACCOUNTS_PER_CALL]
+            kind = _list_of(len(some), _AccountItem | None)
+            params = [[str(key) for key in some]]
+            answer = await self._at(kind, "getMultipleAccounts", params, {"encoding": "base64"}, least)
+            found += [item and item.record(key) for key, item in zip(some, answer.value, strict=True)]
         return found
 
     async def seconds_per_slot(self) -> float | None:
-        """Return the cluster's own slot time over the last hour; None where it keeps no samples."""
-        answer = await self.transport.call("getRecentPerformanceSamples", [_SAMPLES])
-        slots, seconds = self._read(
-            "getRecentPerformanceSamples",
-            lambda: (
-                sum(_u64(sample["numSlots"]) for sample in answer),
-                sum(_u64(sample["samplePeriodSecs"]) for sample in answer),
-            ),
+        """Return the cluster's slot time over the last hour; None if the node keeps no samples."""
+        samples: list[_Sample] = await self.transport.call(
+            "getRecentPerformanceSamples", [_SAMPLES], list[_Sample]
         )
+        slots = sum(sample.num_slots for sample in samples)
+        seconds = sum(sample.sample_period_secs for sample in samples)
         return seconds / slots if slots and seconds else None
 
     async def genesis_hashes(self) -> list[tuple[str, str]]:
-        """Return (RPC, what tells its cluster from another) for every RPC that answers."""
-        answers = await self.transport.call_all("getGenesisHash", [])
-        return self._read(
-            "getGenesisHash", lambda: [(where, str(Hash.from_string(answer))) for where, answer in answers]
-        )
+        """Return (RPC, genesis hash) of every RPC that answers. The hash identifies the cluster."""
+        answers = await self.transport.call_all("getGenesisHash", [], Hash)
+        return [(where, str(answer)) for where, answer in answers]
 
     async def minimum_balance(self, data_len: int) -> int:
         """Return the lamports that make an account of `data_len` bytes exempt from rent."""
-        answer = await self.transport.call("getMinimumBalanceForRentExemption", [data_len])
-        return self._read("getMinimumBalanceForRentExemption", lambda: _u64(answer))
+        lamports: int = await self.transport.call("getMinimumBalanceForRentExemption", [data_len], _U63)
+        return lamports
 
     async def latest_blockhash(self, min_context_slot: int = 0) -> Blockhash:
-        """Return a blockhash to sign over, from a node that has reached `min_context_slot`."""
-        config = {"minContextSlot": min_context_slot} | self._at
-        answer = await self.transport.call("getLatestBlockhash", [config])
-        return self._read(
-            "getLatestBlockhash",
-            lambda: Blockhash(
-                Hash.from_string(answer["value"]["blockhash"]),
-                _u64(answer["value"]["lastValidBlockHeight"]),
-                _u64(answer["context"]["slot"]),
-            ),
-        )
+        """Return a blockhash to sign with, from a node that has reached `min_context_slot`."""
+        least = max(min_context_slot, self.read_floor)
+        answer = await self._at(_BlockhashItem, "getLatestBlockhash", [], {}, least)
+        return Blockhash(answer.value.blockhash, answer.value.last_valid_block_height, answer.context.slot)
 
     async def height(self, commitment: str = "finalized") -> tuple[int, int]:
-        """Return (slot, block height), both of the newest block; behind a finalized one no fork goes back."""
-        answer = await self.transport.call("getEpochInfo", [{"commitment": commitment}])
-        return self._read("getEpochInfo", lambda: (_u64(answer["absoluteSlot"]), _u64(answer["blockHeight"])))
+        """Return (slot, block height) of the newest block. A finalized block cannot be undone by a fork."""
+        answer: _EpochInfo = await self.transport.call(
+            "getEpochInfo", [{"commitment": commitment}], _EpochInfo
+        )
+        return answer.absolute_slot, answer.block_height
 
     async def statuses(self, signatures: Sequence[str]) -> tuple[int, list[SignatureStatus | None]]:
-        """Return (the oldest slot answered from, what is known of each signature: None for nothing)."""
+        """Return the oldest slot of the answers, and the status of each signature, None if unknown."""
         found: list[SignatureStatus | None] = []
         slots = []
         for start in range(0, len(signatures), STATUSES_PER_CALL):
             some = list(signatures[start : start + STATUSES_PER_CALL])
-            answer = await self.transport.call(
-                "getSignatureStatuses", [some, {"searchTransactionHistory": True}]
+            kind = _list_of(len(some), _StatusItem | None)
+            params = [some, {"searchTransactionHistory": True}]
+            answer: _InContext[Any] = await self.transport.call(
+                "getSignatureStatuses", params, _IN_CONTEXT[kind]
             )
-            slot, statuses = self._read(
-                "getSignatureStatuses",
-                lambda some=some, answer=answer: (  # type: ignore[misc]
-                    _u64(answer["context"]["slot"]),
-                    [
-                        None if item is None else _status(item)
-                        for _, item in zip(some, answer["value"], strict=True)
-                    ],
-                ),
-            )
-            slots.append(slot)
-            found += statuses
+            slots.append(answer.context.slot)
+            found += [item and self._status(item) for item in answer.value]
         return min(slots, default=0), found
 
+    def _status(self, item: "_StatusItem") -> SignatureStatus:
+        err = self.transport.redactor.json(item.err)
+        return SignatureStatus(item.slot, err, item.confirmation_status or "")
+
     async def simulate(self, transaction: bytes) -> Simulation:
-        """Run a transaction dry: the node puts in a blockhash of its own and checks no signature."""
-        config = {"encoding": "base64", "sigVerify": False, "replaceRecentBlockhash": True} | self._at
-        answer = await self.transport.call("simulateTransaction", [_base64(transaction), config])
-        return self._read(
-            "simulateTransaction",
-            lambda: Simulation(
-                answer["value"]["err"],
-                tuple(answer["value"].get("logs") or ()),
-                _u64(answer["value"].get("unitsConsumed") or 0),
-            ),
-        )
+        """Simulate a transaction. The node supplies a blockhash of its own and checks no signature."""
+        config = {"encoding": "base64", "sigVerify": False, "replaceRecentBlockhash": True}
+        answer = await self._at(_SimulationItem, "simulateTransaction", [_base64(transaction)], config)
+        clean = self.transport.redactor.json
+        value = answer.value
+        return Simulation(clean(value.err), tuple(clean(value.logs or [])), value.units_consumed or 0)
 
     async def transaction_logs(self, signature: str) -> tuple[str, ...]:
-        """Return what a transaction that landed has logged; nothing where the node keeps no history."""
+        """Return the log of a transaction that landed; nothing if the node keeps no history."""
         config = {"encoding": "json", "maxSupportedTransactionVersion": 0, "commitment": "confirmed"}
-        answer = await self.transport.call("getTransaction", [signature, config])
-        return self._read(
-            "getTransaction", lambda: tuple(answer["meta"].get("logMessages") or ()) if answer else ()
+        answer: _LandedItem | None = await self.transport.call(
+            "getTransaction", [signature, config], _LandedItem | None
         )
+        logs = answer.meta.log_messages if answer and answer.meta else None
+        return tuple(self.transport.redactor.json(logs or []))
 
     async def fee(self, message: bytes) -> int | None:
-        """Return the lamports that a message would cost; None when its blockhash is not known."""
-        answer = await self.transport.call("getFeeForMessage", [_base64(message), self._at])
-        return self._read("getFeeForMessage", lambda: _optional_u64(answer["value"]))
+        """Return the lamports that a message would cost; None if its blockhash is not known."""
+        answer = await self._at(_U63 | None, "getFeeForMessage", [_base64(message)], {})
+        fee: int | None = answer.value
+        return fee
 
     async def send(self, transaction: bytes) -> None:
-        """Send once and without preflight. After any error but a JSON-RPC one it may still land."""
-        config = {"encoding": "base64", "skipPreflight": True, "maxRetries": 0}
-        await self.transport.call("sendTransaction", [_base64(transaction), config], retry=False)
+        """Send once, to one RPC, without preflight. After any error but a JSON-RPC one it may still land."""
+        await self.transport.call_once("sendTransaction", _sent(transaction))
 
-    @property
-    def _at(self) -> dict[str, str]:
-        return {"commitment": self.commitment}
+    async def send_again(self, transaction: bytes) -> None:
+        """Send a transaction that was sent before to every RPC: one of them may accept sends and drop them.
 
-    def _read(self, method: str, read: Callable[[], T]) -> T:
-        """Run `read` over an answer; an answer of another form than it expects is a protocol error."""
-        try:
-            return read()
-        except (KeyError, IndexError, TypeError, ValueError, AttributeError, ParseHashError):
-            pass
-        raise malformed(self.transport.where, method)
+        Raises a LedgerError if none accepts it.
+        """
+        await self.transport.call_each_once("sendTransaction", _sent(transaction))
+
+    async def _at(
+        self, kind: Any, method: str, params: list[Any], config: dict[str, Any], least: int = 0
+    ) -> "_InContext[Any]":
+        """Ask at our commitment, as of slot `least` or later. A node that is behind is not believed."""
+
+        def check(where: str, answer: _InContext[Any]) -> None:
+            if answer.context.slot < least:
+                raise RpcError(
+                    f"RPC {where}: {method}: answered as of slot {answer.context.slot}, expected {least} or later",
+                    MIN_CONTEXT_SLOT_NOT_REACHED,
+                )
+
+        config = config | {"commitment": self.commitment} | ({"minContextSlot": least} if least else {})
+        answer: _InContext[Any] = await self.transport.call(
+            method, [*params, config], _IN_CONTEXT[kind], check
+        )
+        return answer
 
 
 _U63 = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
-"""See `_u64`."""
+"""Slots, heights and lamports are u64. The upper half is unused, and SQLite's integers are signed."""
 
 
-# Without the collector of cycles, of which these are no part: there are as many as users.
+# gc=False: there are as many as users, and none is part of a reference cycle.
 class _AccountItem(msgspec.Struct, gc=False):
     data: tuple[bytes, Literal["base64"]]
     lamports: _U63
 
+    def record(self, pubkey: Pubkey) -> Account:
+        return Account(pubkey, self.data[0], self.lamports)
+
 
 class _ProgramAccount(msgspec.Struct, gc=False):
-    pubkey: str
+    pubkey: Pubkey
     account: _AccountItem
 
 
-class _Context(msgspec.Struct):
+class _SlotContext(msgspec.Struct):
     slot: _U63
 
 
-class _ProgramAccounts(msgspec.Struct):
-    context: _Context
-    value: list[_ProgramAccount]
+class _InContext(msgspec.Struct, Generic[T]):
+    context: _SlotContext
+    value: T
 
 
-def _account(pubkey: str, item: dict[str, Any]) -> Account:
-    return Account(
-        Pubkey.from_string(pubkey), b64decode(item["data"][0], validate=True), _u64(item["lamports"])
-    )
+_IN_CONTEXT: Any = _InContext
 
 
-def _status(item: dict[str, Any]) -> SignatureStatus:
-    return SignatureStatus(_u64(item["slot"]), item["err"], str(item["confirmationStatus"]))
+class _BlockhashItem(msgspec.Struct, rename="camel"):
+    blockhash: Hash
+    last_valid_block_height: _U63
 
 
-def _optional_u64(value: Any) -> int | None:
-    return None if value is None else _u64(value)
+class _EpochInfo(msgspec.Struct, rename="camel"):
+    absolute_slot: _U63
+    block_height: _U63
 
 
-def _u64(value: Any) -> int:
-    """Return a slot, a height, or lamports. Raises ValueError for what is none.
+class _Sample(msgspec.Struct, rename="camel"):
+    num_slots: _U63
+    sample_period_secs: _U63
 
-    They are u64, but the upper half has no use, and no room in the state file, whose integers are signed.
-    """
-    if type(value) is not int or not 0 <= value < 1 << 63:
-        raise ValueError("no u64")
-    return value
+
+class _StatusItem(msgspec.Struct, rename="camel"):
+    slot: _U63
+    err: Any
+    confirmation_status: str | None = None
+
+
+class _SimulationItem(msgspec.Struct, rename="camel"):
+    err: Any
+    logs: list[str] | None = None
+    units_consumed: _U63 | None = None
+
+
+class _Meta(msgspec.Struct, rename="camel"):
+    log_messages: list[str] | None = None
+
+
+class _LandedItem(msgspec.Struct):
+    meta: _Meta | None
+
+
+def _list_of(length: int, item: Any) -> Any:
+    """Return the type of a list of exactly `length` items."""
+    return Annotated[list[item], msgspec.Meta(min_length=length, max_length=length)]
+
+
+def _sent(transaction: bytes) -> list[Any]:
+    return [_base64(transaction), {"encoding": "base64", "skipPreflight": True, "maxRetries": 0}]
 
 
 def _base64(data: bytes) -> str:

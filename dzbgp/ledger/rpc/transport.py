@@ -1,8 +1,8 @@
-"""JSON-RPC over solana-py's client: requests are counted and retried, RPCs take turns, errors are told apart.
+"""JSON-RPC to one of several RPCs: requests are counted and retried, RPCs take turns.
 
-Retry budget (what upstream settled on): 4 attempts, 0.5 s base, 5 s cap, jitter, 10 s a request, all within a
-deadline. Retried: no answer, an answer cut short, HTTP 429/500/502/503/504, RPC -32005, -32004, -32016, -32429.
-Everything else fails at once. A send is never retried here: only the sender knows when that is safe.
+Retry budget (the values that upstream settled on): 4 attempts, 0.5 s base, 5 s cap, jitter, 10 s a request, all within
+a deadline. failures.py says what is retried and what is asked of another RPC. A send is never repeated here: only the
+sender knows when that is safe.
 """
 
 import asyncio
@@ -12,39 +12,20 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from functools import partial
 from itertools import count
 from typing import Any, Generic, TypeVar
 
-import httpx2
 import msgspec
 import stamina
-from solana.exceptions import SolanaRpcException, handle_async_exceptions
-from solana.rpc.async_http_provider import AsyncHTTPProvider
-from solana.rpc.jsonrpc import JsonRpcRequest, JsonRpcResponseEnvelope, SolanaJsonRpcError
+from solders.hash import ParseHashError
 
-from dzbgp.ledger.errors import (
-    LedgerError,
-    RpcError,
-    RpcProtocolError,
-    RpcSizeError,
-    RpcStatusError,
-    RpcTransportError,
-)
-from dzbgp.ledger.networks import redact
+from dzbgp.ledger.errors import LedgerError, RpcError, RpcProtocolError, RpcStatusError, RpcTransportError
+from dzbgp.ledger.rpc.endpoint import Endpoint
+from dzbgp.ledger.rpc.failures import Redactor, is_about_request, is_transient, worth_raising
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-RETRIED_STATUS = frozenset({429, 500, 502, 503, 504})
-NODE_BEHIND = -32005
-BLOCK_NOT_AVAILABLE = -32004
-MIN_CONTEXT_SLOT_NOT_REACHED = -32016
-RATE_LIMITED = -32429
-MAX_ANSWER_BYTES = 64 * 1024 * 1024
-"""Of an answer as it is after decompression. All users of mainnet take about 3 MB."""
-RETRIED_CODES = frozenset({NODE_BEHIND, BLOCK_NOT_AVAILABLE, MIN_CONTEXT_SLOT_NOT_REACHED, RATE_LIMITED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,46 +39,45 @@ class RetryBudget:
     deadline_s: float = 30.0
 
 
-class _BoundedHttp(AsyncHTTPProvider):
-    """solana-py's HTTP client, but an answer beyond the limit is given up at once instead of taken in whole."""
-
-    @handle_async_exceptions(SolanaRpcException, httpx2.HTTPError)
-    async def make_request_unparsed(self, body: JsonRpcRequest) -> bytearray:  # type: ignore[override] # decorated there
-        headers = {"Content-Type": "application/json"}
-        asking = self.session.stream("POST", self.endpoint_uri, content=body.to_json(), headers=headers)
-        async with asking as response:
-            response.raise_for_status()
-            answer = bytearray()
-            async for piece in response.aiter_bytes():
-                answer += piece
-                if len(answer) > MAX_ANSWER_BYTES:
-                    raise _TooLargeError
-        return answer
+class _Answer(msgspec.Struct, Generic[T]):
+    id: int
+    result: T
+    error: None = None
 
 
-class _TooLargeError(Exception):
-    """The answer is beyond the limit."""
+_ANSWER: Any = _Answer
 
 
-class _AnotherRequestError(Exception):
-    """The answer has another request's id."""
+class _ErrorObject(msgspec.Struct):
+    code: int
+    message: str = ""
+    data: Any = None
 
 
-class _Envelope(msgspec.Struct, Generic[T]):
+class _Refusal(msgspec.Struct):
+    """An answer with an error. Its id is null if the node could not read the request."""
+
+    error: _ErrorObject
+    id: int | None = None
+
+
+class _AnyId(msgspec.Struct):
     id: Any = None
-    result: T | None = None
-
-
-_Parse = Callable[[bytearray, JsonRpcRequest], Any]
-"""Takes the result out of an answer. Raises what `_call_once` makes a LedgerError of."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rpc:
-    """One RPC: what may be shown of its URL, and solana-py's HTTP client, which knows all of it."""
+class _Request:
+    """One question: its encoded body, and how its answer is read and checked."""
 
-    shown: str
-    http: AsyncHTTPProvider
+    id: int
+    method: str
+    body: bytes
+    kind: Any
+    check: Callable[[str, Any], None]
+
+
+def _unchecked(_where: str, _result: Any) -> None:
+    pass
 
 
 class RpcTransport:
@@ -110,78 +90,93 @@ class RpcTransport:
         self.budget = budget
         self.requests: Counter[str] = Counter()
         self.retries: Counter[str] = Counter()
-        self._rpcs = [
-            # By default the library itself sends again what the transport lost, also sendTransaction.
-            Rpc(redact(url), _BoundedHttp(url, timeout=budget.request_s, max_transport_retries=0))
-            for url in rpc_urls
-        ]
-        self._opened = tuple(self._rpcs)
+        self.redactor = Redactor(rpc_urls)
+        self._opened = tuple(Endpoint(url, self.redactor, budget.request_s) for url in rpc_urls)
+        self._endpoints = list(self._opened)
         self._ids = count(1)
 
     @property
     def where(self) -> str:
-        """The RPC that is asked first at present, without its secret path."""
-        return self._rpcs[0].shown
+        """Return the RPC that is asked first at present, without its secret path."""
+        return self._endpoints[0].shown
 
     async def close(self) -> None:
         """Close the connections."""
-        for rpc in self._opened:
-            await rpc.http.close()
+        for endpoint in self._opened:
+            await endpoint.close()
 
-    async def call(self, method: str, params: list[Any], *, retry: bool = True) -> Any:
-        """Return the `result` of the JSON-RPC answer. Raises a LedgerError.
+    async def call(
+        self,
+        method: str,
+        params: list[Any],
+        kind: Any = Any,
+        check: Callable[[str, Any], None] = _unchecked,
+    ) -> Any:
+        """Return the `result` of the answer as a `kind`, a type that msgspec decodes. Raises a LedgerError.
 
-        Without `retry` one RPC is asked once; after a passing failure the next question goes to another one.
+        `check` is given the RPC and the result, and raises a LedgerError for an answer that is not to be believed.
         """
-        request = self._request(method, params)
-        if retry:
-            return await self._retried(method, lambda: self._call_any(request, _plain_result))
-        rpc = self._rpcs[0]
+        request = self._request(method, params, kind, check)
+        return await self._retried(method, lambda: self._ask_any(request))
+
+    async def call_once(self, method: str, params: list[Any]) -> Any:
+        """Ask one RPC once. After a failure that is not about the request, the next question goes to another."""
+        endpoint = self._endpoints[0]
         try:
-            return await self._call_once(request, rpc, _plain_result)
+            return await self._ask(self._request(method, params), endpoint)
         except LedgerError as error:
-            if is_transient(error):
-                self._turn_from(rpc)
+            if not is_about_request(error):
+                self._turn_from(endpoint)
             raise
 
-    async def call_into(self, kind: type[T], method: str, params: list[Any]) -> T:
-        """Return the `result` as what msgspec makes of it, which for a large one is quicker and smaller."""
+    async def call_each_once(self, method: str, params: list[Any]) -> None:
+        """Ask every RPC once, all at the same time. Raises a LedgerError if none accepts the request."""
         request = self._request(method, params)
-        parse = _into(kind)
-        result: T = await self._retried(method, lambda: self._call_any(request, parse))
-        return result
+        asked = [self._ask(request, endpoint) for endpoint in self._endpoints]
+        results = await asyncio.gather(*asked, return_exceptions=True)
+        failures = [result for result in results if isinstance(result, BaseException)]
+        if len(failures) == len(results):
+            raise failures[0]
 
-    async def call_all(self, method: str, params: list[Any]) -> list[tuple[str, Any]]:
-        """Return (RPC, result) of every RPC that answers; the others are not asked again before `readmit`.
+    async def call_all(self, method: str, params: list[Any], kind: Any = Any) -> list[tuple[str, Any]]:
+        """Return (RPC, result) for every RPC that answers; the others are left out until `readmit`.
 
         Raises the last LedgerError when none answers.
         """
-        request = self._request(method, params)
+        request = self._request(method, params, kind)
         answers = []
         answering = []
         failure: LedgerError | None = None
-        for rpc in self._opened:
+        for endpoint in self._opened:
             try:
-                result = await self._retried(method, partial(self._call_once, request, rpc, _plain_result))
+                result = await self._retried(method, lambda one=endpoint: self._ask(request, one))  # type: ignore[misc]
             except LedgerError as error:
                 failure = error
-                log.warning("%s; it is left out", error)
+                log.warning("%s; this RPC is left out", error)
             else:
-                answers.append((rpc.shown, result))
-                answering.append(rpc)
+                answers.append((endpoint.shown, result))
+                answering.append(endpoint)
         if failure is not None and not answers:
             raise failure
-        self._rpcs = answering
+        self._endpoints = answering
         return answers
 
     def readmit(self) -> None:
-        """Let every RPC be asked again, also those that `call_all` left out."""
-        self._rpcs += [rpc for rpc in self._opened if rpc not in self._rpcs]
+        """Ask the RPCs again that `call_all` left out."""
+        self._endpoints += [endpoint for endpoint in self._opened if endpoint not in self._endpoints]
 
-    def _request(self, method: str, params: list[Any]) -> JsonRpcRequest:
-        return JsonRpcRequest(id=next(self._ids), method=method, params=params)
+    def _request(
+        self,
+        method: str,
+        params: list[Any],
+        kind: Any = Any,
+        check: Callable[[str, Any], None] = _unchecked,
+    ) -> _Request:
+        number = next(self._ids)
+        body = msgspec.json.encode({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
+        return _Request(number, method, body, kind, check)
 
-    async def _retried(self, method: str, ask: Callable[[], Awaitable[Any]]) -> Any:
+    async def _retried(self, method: str, ask: Callable[[], Awaitable[T]]) -> T:
         budget = self.budget
         ends_at = asyncio.get_running_loop().time() + budget.deadline_s
         attempts = stamina.retry_context(
@@ -208,125 +203,76 @@ class RpcTransport:
                             raise
         raise failure
 
-    async def _call_any(self, request: JsonRpcRequest, parse: "_Parse") -> Any:
-        """Ask the RPC that answered last; when it fails for a passing cause, the others in turn."""
-        rpcs = list(self._rpcs)
-        for rpc in rpcs:
+    async def _ask_any(self, request: _Request) -> Any:
+        """Ask the RPC that answered last; if it fails and the request is not to blame, the others in turn."""
+        failures: list[LedgerError] = []
+        for endpoint in list(self._endpoints):
+            if failures:
+                log.warning("%s; asking another RPC", failures[-1])
             try:
-                return await self._call_once(request, rpc, parse)
+                return await self._ask(request, endpoint)
             except LedgerError as error:
-                if not is_transient(error):
+                if is_about_request(error):
                     raise
-                self._turn_from(rpc)
-                if rpc is rpcs[-1]:
-                    raise
-                log.warning("%s; asking another RPC", error)
-        raise AssertionError("unreachable: there is at least one RPC")
+                self._turn_from(endpoint)
+                failures.append(error)
+        raise worth_raising(failures)
 
-    def _turn_from(self, rpc: Rpc) -> None:
-        """Let the next question go to another RPC than `rpc`, if there is one."""
-        if self._rpcs[0] is rpc:
-            self._rpcs = [*self._rpcs[1:], rpc]
+    def _turn_from(self, endpoint: Endpoint) -> None:
+        """Let the next question go to another RPC, if there is one."""
+        if self._endpoints[0] is endpoint:
+            self._endpoints = [*self._endpoints[1:], endpoint]
 
-    async def _call_once(self, request: JsonRpcRequest, rpc: Rpc, parse: "_Parse") -> Any:
-        method, where = request.method, rpc.shown
-        self.requests[method] += 1
-        failure: LedgerError
-        try:
-            # A bound on the whole answer: the library's own bounds only each read.
-            async with asyncio.timeout(self.budget.request_s):
-                raw: Any = await rpc.http.make_request_unparsed(request)
-            return parse(raw, request)
-        except _AnotherRequestError:
-            failure = RpcProtocolError(f"RPC {where}: {method}: the answer is one to another request")
-        except TimeoutError:
-            failure = RpcTransportError(f"RPC {where}: {method}: no answer in {self.budget.request_s:g} s")
-        except _TooLargeError:
-            limit = f"{MAX_ANSWER_BYTES // 1024**2} MiB"
-            failure = RpcSizeError(f"RPC {where}: {method}: the answer is larger than {limit}")
-        except SolanaRpcException as error:
-            failure = _translate(where, method, error.__cause__)
-        except SolanaJsonRpcError as error:
-            failure = RpcError(f"RPC {where}: {method}: error {error.code}: {error}", error.code, error.data)
-        except (ValueError, msgspec.MsgspecError):
-            # pydantic's message would hold the whole answer.
-            failure = malformed(where, method)
-        except httpx2.InvalidURL:
-            failure = RpcTransportError(f"RPC {where}: {method}: its URL cannot be asked")
-        # Outside the handlers: no chained exception shall carry the URL into a traceback.
-        raise failure
+    async def _ask(self, request: _Request, endpoint: Endpoint) -> Any:
+        self.requests[request.method] += 1
+        result = self._read(request, endpoint, await endpoint.post(request.method, request.body))
+        request.check(endpoint.shown, result)
+        return result
+
+    def _read(self, request: _Request, endpoint: Endpoint, raw: bytes | bytearray) -> Any:
+        """Return the result of an answer, or raise the node's error."""
+        told = f"RPC {endpoint.shown}: {request.method}"
+        answer = _decoded(raw, _ANSWER[request.kind])
+        if answer is not None and answer.id == request.id:
+            return answer.result
+        refusal = _decoded(raw, _Refusal)
+        if refusal is not None and refusal.id in (request.id, None):
+            error = refusal.error
+            words = self.redactor.text(error.message)
+            raise RpcError(f"{told}: error {error.code}: {words}", error.code, self.redactor.json(error.data))
+        other = _decoded(raw, _AnyId)
+        if other is not None and other.id not in (request.id, None):
+            raise RpcProtocolError(f"{told}: the answer belongs to another request")
+        raise malformed(endpoint.shown, request.method)
 
 
-def _plain_result(raw: bytearray, request: JsonRpcRequest) -> Any:
-    envelope = JsonRpcResponseEnvelope.model_validate_json(raw)
-    if envelope.id != request.id:
-        raise _AnotherRequestError
-    return envelope.unwrap_result(method=request.method)
+def _decoded(raw: bytes | bytearray, kind: Any) -> Any:
+    """Return `raw` as a `kind`, None if it has another form."""
+    try:
+        return msgspec.json.decode(raw, type=kind, dec_hook=_key)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
 
 
-def _into(kind: type[T]) -> "_Parse":
-    decoder: Any = msgspec.json.Decoder(_Envelope[kind])  # type: ignore[valid-type]
-
-    def parse(raw: bytearray, request: JsonRpcRequest) -> T:
-        envelope = decoder.decode(raw)
-        if envelope.id == request.id and envelope.result is not None:
-            result: T = envelope.result
-            return result
-        # An error, or nothing at all: told apart, and worded, as for any other question.
-        _plain_result(raw, request)
-        raise msgspec.ValidationError("no result")
-
-    return parse
+def _key(kind: Any, text: Any) -> Any:
+    """Read the types that msgspec does not know: keys and hashes in base58."""
+    try:
+        return kind.from_string(text)
+    except (TypeError, ParseHashError):
+        raise ValueError from None
 
 
 def malformed(where: str, method: str) -> RpcProtocolError:
-    """Return the error for an answer that cannot be understood."""
-    return RpcProtocolError(f"RPC {where}: {method}: the answer is no JSON-RPC of the expected form")
-
-
-def is_transient(error: Exception) -> bool:
-    """Return whether the same question may well be answered if it is asked again."""
-    if isinstance(error, RpcStatusError):
-        return error.status in RETRIED_STATUS
-    if isinstance(error, RpcError):
-        return error.code in RETRIED_CODES
-    return isinstance(error, RpcTransportError | RpcProtocolError)
+    """Return the error for an answer of another form than expected."""
+    return RpcProtocolError(f"RPC {where}: {method}: the answer is not JSON-RPC of the expected form")
 
 
 def _backoff(error: Exception, left_s: float) -> bool | float:
-    """Return whether, and if the server told us after how many seconds, to try again within `left_s`."""
+    """Return whether to try again within `left_s`, or after how many seconds if the server asked for a wait."""
     if isinstance(error, RpcStatusError) and error.retry_after_s is not None and is_transient(error):
-        # Coming back sooner than told would only prolong it; later is later than the caller can wait.
+        # Coming back sooner would only prolong the limit; later is later than the caller can wait.
         if error.retry_after_s >= left_s:
             return False
-        # Jitter on top: whoever was turned away together must not come back together.
+        # With jitter: clients that were turned away together must not come back together.
         return error.retry_after_s + random.uniform(0, 0.25)  # noqa: S311
     return is_transient(error)
-
-
-def _translate(where: str, method: str, cause: BaseException | None) -> LedgerError:
-    """Turns httpx's error into ours. Its own words hold the whole URL, so they are not used."""
-    if isinstance(cause, httpx2.HTTPStatusError):
-        status, phrase = cause.response.status_code, cause.response.reason_phrase
-        retry_after_s = _seconds(cause.response.headers.get("retry-after"))
-        asks = "" if retry_after_s is None else f" (it asks to wait {retry_after_s:g} s)"
-        told = f"RPC {where}: {method}: HTTP {status} {phrase}".rstrip()
-        return RpcStatusError(told + asks, status, retry_after_s)
-    kinds = (
-        (httpx2.ConnectError, "connection refused, or the host is unknown"),
-        (httpx2.ConnectTimeout, "no connection in time"),
-        (httpx2.TimeoutException, "no answer in time"),
-        (httpx2.RemoteProtocolError, "the connection was closed in the middle of the answer"),
-        (httpx2.NetworkError, "the connection broke"),
-        (httpx2.DecodingError, "the answer's compression is broken"),
-    )
-    what = next((words for kind, words in kinds if isinstance(cause, kind)), type(cause).__name__)
-    return RpcTransportError(f"RPC {where}: {method}: {what}")
-
-
-def _seconds(retry_after: str | None) -> float | None:
-    """Read a Retry-After in seconds; its other form, a date, is left to the ordinary backoff."""
-    try:
-        return max(0.0, float(retry_after)) if retry_after is not None else None
-    except ValueError:
-        return None

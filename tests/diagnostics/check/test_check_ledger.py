@@ -26,7 +26,7 @@ DEAD = "http://127.0.0.1:9/secret-token"
         ({"kind": FaultKind.HTTP_STATUS, "status": 403}, "HTTP 403", "access token"),
         ({"kind": FaultKind.HTTP_STATUS, "status": 429}, "HTTP 429", "limits requests"),
         ({"kind": FaultKind.HTTP_STATUS, "status": 503}, "HTTP 503", "--rpc-url"),
-        ({"kind": FaultKind.GARBAGE}, "no JSON-RPC", "--rpc-url"),
+        ({"kind": FaultKind.GARBAGE}, "not JSON-RPC", "--rpc-url"),
         ({"kind": FaultKind.TRUNCATED}, "middle of the answer", "--rpc-url"),
         ({"kind": FaultKind.HANGUP_BEFORE}, "closed", "--rpc-url"),
         ({"kind": FaultKind.HANGUP_AFTER}, "closed", "--rpc-url"),

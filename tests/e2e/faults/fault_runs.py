@@ -76,6 +76,8 @@ class Case:
     priority_fee: int = 0
     verify: bool = True
     dead_rpc_first: bool = False
+    healthy_rpc: bool = False
+    """A second RPC of the same ledger, which no fault concerns."""
     deadline_s: float = 4.0
 
     def __str__(self) -> str:
@@ -91,6 +93,8 @@ class Run:
     ledger: Ledger
     state: Path
     patch: pytest.MonkeyPatch
+    others: tuple[str, ...] = ()
+    """The URLs of further RPCs of that ledger."""
 
     def request(self) -> RunRequest:
         case = self.case
@@ -98,7 +102,7 @@ class Run:
         return RunRequest(
             inventory=self.site.inventory,
             env="localnet",
-            rpc_urls=(*dead, self.ledger.url),
+            rpc_urls=(*dead, self.ledger.url, *self.others),
             keypairs=(self.site.keypairs,),
             commitment=Commitment(case.commitment),
             priority_fee=case.priority_fee,
@@ -207,7 +211,8 @@ def running(place: Site, case: Case, directory: Path) -> Iterator[Run]:
         ) as ledger,
     ):
         patch.setattr(run_command, "_session_options", quick)
-        yield Run(place, case, ledger, directory / "state.sqlite", patch)
+        others = (ledger.add_rpc(),) if case.healthy_rpc else ()
+        yield Run(place, case, ledger, directory / "state.sqlite", patch, others)
 
 
 def carry_out(place: Site, case: Case, directory: Path) -> tuple[Report | None, Run]:

@@ -31,9 +31,15 @@ ANY_METHOD = (
     Kind.WRONG_ID,
     Kind.DELAY,
     Kind.RPC_ERROR,
+    Kind.NULL_ID,
     Kind.NODE_BEHIND,
     Kind.STALE_SLOT,
 )
+PASSING = (503, 429, -32603, -32000)
+"""Codes of errors in the body of an HTTP 200 that pass."""
+REFUSING_STATUS = (301, 401, 402, 403, 404, 408, 410, 413, 520, 530)
+REFUSING_CODES = (-32601, -32010)
+"""An RPC that refuses everything, for a cause of its own."""
 TIMES = (1, 2, 5, None)
 
 
@@ -61,6 +67,15 @@ ALONE = [
     ),
     Case("429-retry-after", (fault(Kind.HTTP_STATUS, status=429, retry_after_s=0.1, times=3),)),
     Case("403-everywhere", (fault(Kind.HTTP_STATUS, status=403, times=None),)),
+    *(
+        Case(f"code-{code}-{method}-once", (fault(Kind.RPC_ERROR, method, code=code),))
+        for code in PASSING
+        for method in METHODS
+    ),
+    *(
+        Case(f"code-{code}-null-id", (fault(Kind.NULL_ID, FETCH, code=code, message="overloaded"),))
+        for code in PASSING
+    ),
     Case("503-executed", (fault(Kind.HTTP_STATUS, SEND, executed=True, times=2),)),
     Case("lost-send", (fault(Kind.LOST_SEND, times=3),)),
     Case("lost-send-always", (fault(Kind.LOST_SEND, times=None),)),
@@ -90,6 +105,33 @@ ALONE = [
 ]
 
 
+BESIDE_A_HEALTHY_ONE = [
+    *(
+        Case(f"status-{status}", (fault(Kind.HTTP_STATUS, status=status, times=None),), healthy_rpc=True)
+        for status in REFUSING_STATUS
+    ),
+    *(
+        Case(f"code-{code}", (fault(kind, code=code, times=None),), healthy_rpc=True)
+        for code in (*REFUSING_CODES, *PASSING)
+        for kind in (Kind.RPC_ERROR, Kind.NULL_ID)
+    ),
+    *(
+        Case(f"{kind}", (fault(kind, times=None),), healthy_rpc=True)
+        for kind in (Kind.GARBAGE, Kind.TRUNCATED, Kind.HANGUP_BEFORE, Kind.WRONG_ID, Kind.NODE_BEHIND)
+    ),
+]
+
+
+@pytest.mark.parametrize("case", BESIDE_A_HEALTHY_ONE, ids=lambda case: case.name)
+def test_beside_a_healthy_rpc_one_that_refuses_everything_costs_nothing(
+    place: Site, case: Case, tmp_path: Path
+) -> None:
+    report, _ = carry_out(place, case, tmp_path)
+    assert report is not None
+    assert set(report.submissions) == set(place.world.expected())
+    assert {one.outcome.value for one in report.submissions.values()} <= {"confirmed", "finalized"}
+
+
 @pytest.mark.parametrize("case", ALONE, ids=lambda case: case.name)
 def test_after_a_pass_under_one_fault_chain_and_report_agree_and_the_next_pass_repairs(
     place: Site, case: Case, tmp_path: Path
@@ -117,8 +159,8 @@ def random_case(seed: int) -> Case:
                 times=rng.choice(TIMES) if method is not None else rng.choice(TIMES[:3]),
                 after=rng.choice((0, 0, 1, 2, 5)),
                 slots=slots,
-                status=rng.choice((429, 500, 502, 503, 504)),
-                code=rng.choice((-32004, -32005, -32429, -32603)),
+                status=rng.choice((429, 500, 502, 503, 504, *REFUSING_STATUS)),
+                code=rng.choice((-32004, -32005, -32429, *PASSING, *REFUSING_CODES)),
                 by_confirmation=rng.random() < 0.5,
                 executed=rng.random() < 0.5,
             )
@@ -131,6 +173,7 @@ def random_case(seed: int) -> Case:
         # Without reading back, a fork after the confirmation is for the next pass to see.
         verify=rng.random() < 0.8 or any(one.kind is Kind.FORK for one in faults),
         dead_rpc_first=rng.random() < 0.15,
+        healthy_rpc=rng.random() < 0.5,
         deadline_s=rng.choice((1.0, 4.0)),
     )
 

@@ -21,7 +21,7 @@ from dzbgp.ledger.program import cache as program_data
 from dzbgp.ledger.program.accounts import USER
 from dzbgp.ledger.program.cache import ProgramDataFetcher
 from dzbgp.ledger.program.fetch import fetch
-from dzbgp.ledger.rpc import transport
+from dzbgp.ledger.rpc import endpoint
 from dzbgp.ledger.rpc.client import RpcClient
 from dzbgp.models.ledger import NOMINAL_SECONDS_PER_SLOT, ProgramData
 
@@ -142,7 +142,7 @@ def test_that_the_users_never_come_is_known_while_others_wait(one: Stage) -> Non
 @pytest.fixture
 def small_limit(one: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
     """Lets the users of one device be an answer, but not all users."""
-    monkeypatch.setattr(transport, "MAX_ANSWER_BYTES", 3_000)
+    monkeypatch.setattr(endpoint, "MAX_ANSWER_BYTES", 3_000)
 
 
 def test_when_all_users_are_too_large_an_answer_they_are_asked_for_device_by_device_from_then_on(
@@ -362,7 +362,7 @@ def test_each_outage_is_logged_anew(one: Stage, caplog: pytest.LogCaptureFixture
 
 
 def test_without_any_answer_ever_the_error_is_raised_and_the_next_caller_asks_anew(one: Stage) -> None:
-    one.inject(Kind.RPC_ERROR, method=ACCOUNTS, times=1)
+    one.inject(Kind.RPC_ERROR, method=ACCOUNTS, times=1, code=-32601)
 
     async def story(fetcher: ProgramDataFetcher, _: Clock) -> None:
         with pytest.raises(RpcError):

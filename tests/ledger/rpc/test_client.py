@@ -1,5 +1,6 @@
 """The questions to a node and their answers, and what is made of answers of another form."""
 
+import json
 from collections.abc import Awaitable, Callable, Iterator
 from typing import Any
 
@@ -11,7 +12,21 @@ from dzbgp.lab.solana.faults import FaultKind as Kind
 from dzbgp.ledger.errors import RpcError, RpcProtocolError
 from dzbgp.ledger.program.accounts import DEVICE, USER, USER_DEVICE_OFFSET
 from dzbgp.ledger.rpc.client import RpcClient
+from dzbgp.ledger.rpc.transport import RetryBudget
 from dzbgp.ledger.submit.packing import TransactionBuilder
+
+
+def answering(client: RpcClient, result: Any) -> list[dict[str, Any]]:
+    """Lets every RPC of a client answer with `result`; gives the requests that come."""
+    requests: list[dict[str, Any]] = []
+
+    async def post(method: str, body: bytes) -> bytes:
+        requests.append(json.loads(body))
+        return json.dumps({"jsonrpc": "2.0", "id": requests[-1]["id"], "result": result}).encode()
+
+    for endpoint in client.transport._opened:
+        endpoint.post = post  # type: ignore[method-assign]
+    return requests
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +68,10 @@ def test_accounts_as_of_a_later_slot_than_the_node_has_reached_are_no_answer() -
 
 def test_a_node_that_does_not_care_about_the_slot_asked_for_is_not_believed(shared: Stage) -> None:
     async def accounts(client: RpcClient) -> None:
-        async def call(*_: Any) -> Any:
-            return {"context": {"slot": 10}, "value": [None]}
-
-        vars(client.transport)["call"] = call
+        answering(client, {"context": {"slot": 10}, "value": [None]})
         await client.accounts([Pubkey.default()], min_context_slot=11)
 
-    with pytest.raises(RpcError, match="as of slot 10, asked for 11"):
+    with pytest.raises(RpcError, match="as of slot 10, expected 11"):
         shared.ask(accounts)
 
 
@@ -155,44 +167,32 @@ def test_an_answer_of_another_form_is_a_protocol_error_or_nothing(shared: Stage,
 
     async def ask(client: RpcClient) -> None:
         for odd in ODD:
-
-            async def call(asked: str, *_: Any, odd: Any = odd, **__: Any) -> Any:
-                assert asked == method
-                return [("RPC", odd)] if asked == "getGenesisHash" else odd
-
-            vars(client.transport)["call"] = call
-            vars(client.transport)["call_all"] = call
+            requests = answering(client, odd)
             try:
                 await QUESTIONS[method](client)
             except RpcProtocolError as error:
-                assert str(error).endswith(f"{method}: the answer is no JSON-RPC of the expected form")  # noqa: PT017
+                assert str(error).endswith(f"{method}: the answer is not JSON-RPC of the expected form")  # noqa: PT017
                 assert error.__context__ is None  # noqa: PT017
+            assert {request["method"] for request in requests} == {method}
 
-    shared.ask(ask)
+    shared.ask(ask, budget=RetryBudget(attempts=1))
 
 
 def test_the_send_asks_the_node_neither_for_a_preflight_nor_for_retries_of_its_own(shared: Stage) -> None:
-    async def send(client: RpcClient) -> list[Any]:
-        seen: list[Any] = []
-
-        async def call(*asked: Any, **how: Any) -> None:
-            seen.extend([*asked, how])
-
-        vars(client.transport)["call"] = call
+    async def send(client: RpcClient) -> list[dict[str, Any]]:
+        requests = answering(client, "signature")
         await client.send(b"abc")
-        return seen
+        return requests
 
-    method, [encoded, config], how = shared.ask(send)
-    assert (method, encoded, how) == ("sendTransaction", "YWJj", {"retry": False})
+    [request] = shared.ask(send)
+    encoded, config = request["params"]
+    assert (request["method"], encoded) == ("sendTransaction", "YWJj")
     assert config == {"encoding": "base64", "skipPreflight": True, "maxRetries": 0}
 
 
 def test_a_node_that_keeps_no_samples_has_no_slot_time(shared: Stage) -> None:
     async def rate(client: RpcClient) -> float | None:
-        async def none(*_: Any) -> list[Any]:
-            return []
-
-        vars(client.transport)["call"] = none
+        answering(client, [])
         return await client.seconds_per_slot()
 
     assert shared.ask(rate) is None

@@ -12,8 +12,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from solana.exceptions import SolanaRpcException
-from solana.rpc import async_http_provider
 from stage import FAST, SECRET, Stage, stage
 
 from dzbgp.lab.solana.faults import FaultKind as Kind
@@ -24,9 +22,11 @@ from dzbgp.ledger.errors import (
     RpcStatusError,
     RpcTransportError,
 )
-from dzbgp.ledger.rpc.transport import RETRIED_CODES, RETRIED_STATUS, RetryBudget, RpcTransport
+from dzbgp.ledger.rpc.failures import REQUEST_CODES, RETRIED_CODES, RETRIED_STATUS
+from dzbgp.ledger.rpc.transport import RetryBudget, RpcTransport
 
 METHOD = "getGenesisHash"
+SEND = "sendTransaction"
 
 
 @pytest.fixture
@@ -36,13 +36,14 @@ def one() -> Iterator[Stage]:
 
 
 def ask(
-    *urls: str, budget: RetryBudget = FAST, times: int = 1, method: str = METHOD, **how: Any
+    *urls: str, budget: RetryBudget = FAST, times: int = 1, method: str = METHOD
 ) -> tuple[Any, RpcTransport]:
     async def run() -> tuple[Any, RpcTransport]:
         transport = RpcTransport(urls, budget)
         try:
             for _ in range(times):
-                result = await transport.call(method, [], **how)
+                send = method == SEND
+                result = await (transport.call_once if send else transport.call)(method, [])
             return result, transport
         finally:
             await transport.close()
@@ -82,7 +83,7 @@ def test_a_passing_status_is_asked_again_until_the_attempts_are_over(one: Stage,
     assert asked(one) == 8
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 413, 501, 529])
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 410, 413, 501])
 def test_another_status_fails_at_once(one: Stage, status: int) -> None:
     one.inject(Kind.HTTP_STATUS, status=status)
     assert str(failing(one.url)).startswith(f"RPC {one.ledger.url}: {METHOD}: HTTP {status}")
@@ -96,7 +97,7 @@ def test_a_passing_error_is_asked_again(one: Stage, code: int) -> None:
     assert asked(one) == 3
 
 
-@pytest.mark.parametrize("code", [-32003, -32600, -32601, -32602, -32603, -32002, -32007, -32015])
+@pytest.mark.parametrize("code", [-32003, -32600, -32601, -32602, -32010, -32002, -32007, -32015])
 def test_another_error_fails_at_once_and_is_told(one: Stage, code: int) -> None:
     one.inject(Kind.RPC_ERROR, code=code, message="no such thing", data={"a": 1})
     error = failing(one.url)
@@ -210,32 +211,17 @@ def test_a_caller_who_goes_away_takes_the_question_along(one: Stage) -> None:
 @pytest.mark.parametrize("kind", [Kind.HANGUP_AFTER, Kind.HANGUP_BEFORE, Kind.TRUNCATED, Kind.HTTP_STATUS])
 def test_a_send_is_never_sent_again_by_the_transport(one: Stage, kind: Kind) -> None:
     one.inject(kind, times=None)
-    failing(one.url, method="sendTransaction", retry=False)
+    failing(one.url, method=SEND)
     assert asked(one, "sendTransaction") == 1
-
-
-def test_left_to_itself_the_library_would_send_it_again(one: Stage) -> None:
-    """Why the option matters: this is what its default does, with the same request."""
-    assert async_http_provider.DEFAULT_MAX_TRANSPORT_RETRIES >= 1
-    one.inject(Kind.HANGUP_AFTER, times=None)
-
-    async def run() -> None:
-        async with async_http_provider.AsyncHTTPProvider(one.url) as provider:
-            request = RpcTransport((one.url,), FAST)._request("sendTransaction", [])
-            await provider.make_request_unparsed(request)
-
-    with pytest.raises(SolanaRpcException):
-        asyncio.run(run())
-    assert asked(one, "sendTransaction") == 2
 
 
 def test_after_a_send_that_failed_the_next_one_goes_to_another_rpc(one: Stage, closed_port: str) -> None:
     async def run() -> None:
         transport = RpcTransport((closed_port, one.url), FAST)
         with pytest.raises(RpcTransportError):
-            await transport.call("sendTransaction", [], retry=False)
+            await transport.call_once(SEND, [])
         with pytest.raises(RpcError):  # without a transaction it is refused, by a node that answers
-            await transport.call("sendTransaction", [], retry=False)
+            await transport.call_once(SEND, [])
         await transport.close()
 
     asyncio.run(run())
@@ -260,11 +246,89 @@ def test_the_next_rpc_is_asked_when_one_has_a_passing_failure(one: Stage, kind: 
         assert (asked(other), asked(one)) == (1, 1)
 
 
-def test_what_fails_for_good_is_not_asked_of_the_next_one(one: Stage) -> None:
-    with stage(users=1) as other:
-        other.inject(Kind.RPC_ERROR, code=-32602)
-        failing(other.url, one.url)
-        assert (asked(other), asked(one)) == (1, 0)
+@pytest.fixture(scope="module")
+def pair() -> Iterator[tuple[Stage, Stage]]:
+    with stage(users=1) as first, stage(users=1) as second:
+        yield first, second
+
+
+def asked_of(pair: tuple[Stage, Stage], kind: Kind, **how: Any) -> tuple[int, int]:
+    """How often each of two RPCs was asked, where the first fails always."""
+    before = [asked(made) for made in pair]
+    pair[0].inject(kind, times=None, **how)
+    try:
+        ask(*(made.url for made in pair))
+    except LedgerError:
+        assert asked(pair[1]) == before[1]
+    finally:
+        pair[0].ledger.clear_faults()
+    return asked(pair[0]) - before[0], asked(pair[1]) - before[1]
+
+
+@pytest.mark.parametrize("status", [301, 401, 402, 403, 404, 408, 410, 413, 429, 500, 503, *range(520, 531)])
+def test_a_status_that_is_not_about_the_request_is_asked_of_the_next_rpc(
+    pair: tuple[Stage, Stage], status: int
+) -> None:
+    assert asked_of(pair, Kind.HTTP_STATUS, status=status) == (1, 1)
+
+
+@pytest.mark.parametrize("code", [503, 429, -32603, -32000, -32601, -32010, -32004, -32005, -32016, -32429])
+def test_an_error_that_is_not_about_the_request_is_asked_of_the_next_rpc(
+    pair: tuple[Stage, Stage], code: int
+) -> None:
+    assert asked_of(pair, Kind.RPC_ERROR, code=code) == (1, 1)
+
+
+@pytest.mark.parametrize("code", sorted(REQUEST_CODES))
+def test_what_is_about_the_request_is_not_asked_of_the_next_one(pair: tuple[Stage, Stage], code: int) -> None:
+    assert asked_of(pair, Kind.RPC_ERROR, code=code) == (1, 0)
+    assert asked_of(pair, Kind.HTTP_STATUS, status=400) == (1, 0)
+
+
+def test_while_one_rpc_may_recover_an_expired_token_of_the_other_does_not_end_the_question(
+    pair: tuple[Stage, Stage],
+) -> None:
+    pair[0].inject(Kind.HTTP_STATUS, status=503, times=2)
+    pair[1].inject(Kind.HTTP_STATUS, status=401, times=None)
+    try:
+        ask(pair[0].url, pair[1].url)
+    finally:
+        pair[1].ledger.clear_faults()
+
+
+def test_an_error_with_a_null_id_keeps_the_nodes_words(one: Stage) -> None:
+    one.inject(Kind.NULL_ID, code=-32000, message="server overloaded", times=None)
+    error = failing(one.url)
+    assert isinstance(error, RpcError)
+    assert str(error) == f"RPC {one.ledger.url}: {METHOD}: error -32000: server overloaded"
+    assert asked(one) == 4
+
+
+def test_the_words_of_an_rpc_are_cut_printable_and_without_the_token(one: Stage) -> None:
+    message = f"\x1b[31mno route to /{SECRET}?token={SECRET}\nforged line" + "x" * 1000
+    one.inject(Kind.RPC_ERROR, code=-32601, message=message, data={SECRET: [SECRET]})
+    error = failing(one.url)
+    assert isinstance(error, RpcError)
+    assert str(error).isprintable()
+    assert len(str(error)) < 300
+    assert SECRET not in "".join(words_of(error))
+
+
+def test_a_request_that_was_sent_before_goes_to_every_rpc(pair: tuple[Stage, Stage]) -> None:
+    async def run() -> None:
+        transport = RpcTransport((pair[0].url, pair[1].url), FAST)
+        await transport.call_each_once(METHOD, [])
+        pair[0].inject(Kind.HTTP_STATUS)
+        await transport.call_each_once(METHOD, [])
+        pair[0].inject(Kind.HTTP_STATUS)
+        pair[1].inject(Kind.HTTP_STATUS)
+        with pytest.raises(RpcStatusError):
+            await transport.call_each_once(METHOD, [])
+        await transport.close()
+
+    before = [asked(made) for made in pair]
+    asyncio.run(run())
+    assert [asked(made) for made in pair] == [count + 3 for count in before]
 
 
 def test_when_all_are_down_each_attempt_asks_all(closed_port: str) -> None:
@@ -285,12 +349,12 @@ def test_an_rpc_left_out_is_asked_again_once_it_is_readmitted(one: Stage) -> Non
             transport = RpcTransport((one.url, other.url), FAST)
             one.inject(Kind.HTTP_STATUS, status=403)
             assert len(await transport.call_all(METHOD, [])) == 1
-            counts = [len(transport._rpcs)]
+            counts = [len(transport._endpoints)]
             assert len(await transport.call_all(METHOD, [])) == 2
             one.inject(Kind.HTTP_STATUS, status=403)
             await transport.call_all(METHOD, [])
             transport.readmit()
-            counts.append(len(transport._rpcs))
+            counts.append(len(transport._endpoints))
             await transport.close()
             return counts
 
@@ -302,7 +366,7 @@ def test_when_no_rpc_answers_the_question_to_all_the_error_is_raised(closed_port
         transport = RpcTransport((closed_port,), FAST)
         with pytest.raises(RpcTransportError):
             await transport.call_all(METHOD, [])
-        assert len(transport._rpcs) == 1
+        assert len(transport._endpoints) == 1
         await transport.close()
 
     asyncio.run(run())

@@ -1,0 +1,134 @@
+"""One RPC over HTTP: bytes out, bytes in, and httpx's errors as dzbgp's own."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import httpx2
+
+from dzbgp.ledger.errors import LedgerError, RpcSizeError, RpcStatusError, RpcTransportError
+from dzbgp.ledger.networks import redact
+from dzbgp.ledger.rpc.failures import Redactor
+
+MAX_ANSWER_BYTES = 64 * 1024 * 1024
+"""Size limit of an answer after decompression. All users of mainnet take about 3 MB."""
+_TOO_LARGE = 413
+_HEADERS = {"Content-Type": "application/json"}
+
+
+@dataclass(slots=True, eq=False)
+class _Connections:
+    """The kept connections to an RPC, and how many requests use them."""
+
+    http: httpx2.AsyncClient
+    users: int = 0
+    dropped: bool = False
+
+
+class Endpoint:
+    """One RPC. Every failure is a LedgerError that shows no more of the URL than scheme, host and port."""
+
+    def __init__(self, url: str, redactor: Redactor, timeout_s: float) -> None:
+        self.shown = redact(url)
+        self._url = url
+        self._redactor = redactor
+        self._timeout_s = timeout_s
+        self._current = self._connect()
+
+    def _connect(self) -> _Connections:
+        return _Connections(httpx2.AsyncClient(http2=True, timeout=httpx2.Timeout(self._timeout_s)))
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._current.http.aclose()
+
+    async def post(self, method: str, body: bytes) -> bytes | bytearray:
+        """Return the body of the answer to one request. Raises a LedgerError."""
+        where = f"RPC {self.shown}: {method}"
+        failure: LedgerError
+        async with self._connections() as connections:
+            try:
+                # httpx bounds each read only; this bounds the whole answer.
+                async with asyncio.timeout(self._timeout_s):
+                    return await self._stream(connections.http, body)
+            except (TimeoutError, httpx2.TimeoutException) as error:
+                # A connection may be dead and still open; over HTTP/2 every retry would use it again.
+                self._drop(connections)
+                failure = RpcTransportError(f"{where}: {self._timeout_words(error)}")
+            except _TooLargeError:
+                failure = RpcSizeError(
+                    f"{where}: the answer is larger than {MAX_ANSWER_BYTES // 1024**2} MiB"
+                )
+            except httpx2.HTTPStatusError as error:
+                failure = self._status_error(where, error.response)
+            except httpx2.HTTPError as error:
+                failure = RpcTransportError(f"{where}: {_words(error)}")
+            except httpx2.InvalidURL:
+                failure = RpcTransportError(f"{where}: invalid URL")
+        # Raised outside the handlers: a chained exception would bring the URL into the traceback.
+        raise failure
+
+    async def _stream(self, http: httpx2.AsyncClient, body: bytes) -> bytearray:
+        async with http.stream("POST", self._url, content=body, headers=_HEADERS) as response:
+            response.raise_for_status()
+            answer = bytearray()
+            async for piece in response.aiter_bytes():
+                answer += piece
+                if len(answer) > MAX_ANSWER_BYTES:
+                    raise _TooLargeError
+        return answer
+
+    @asynccontextmanager
+    async def _connections(self) -> AsyncIterator[_Connections]:
+        connections = self._current
+        connections.users += 1
+        try:
+            yield connections
+        finally:
+            connections.users -= 1
+            if connections.dropped and not connections.users:
+                await connections.http.aclose()
+
+    def _drop(self, connections: _Connections) -> None:
+        """Let later requests use new connections; requests that still use the old ones may finish."""
+        connections.dropped = True
+        if self._current is connections:
+            self._current = self._connect()
+
+    def _timeout_words(self, error: Exception) -> str:
+        if isinstance(error, httpx2.ConnectTimeout):
+            return "no connection in time"
+        return f"no answer in {self._timeout_s:g} s"
+
+    def _status_error(self, where: str, response: httpx2.Response) -> LedgerError:
+        # The reason phrase is the server's; the body and httpx's own words are not used.
+        told = f"{where}: HTTP {response.status_code} {self._redactor.text(response.reason_phrase)}".rstrip()
+        if response.status_code == _TOO_LARGE:
+            return RpcSizeError(told)
+        retry_after_s = _seconds(response.headers.get("retry-after"))
+        asks = "" if retry_after_s is None else f" (it asks to wait {retry_after_s:g} s)"
+        return RpcStatusError(told + asks, response.status_code, retry_after_s)
+
+
+class _TooLargeError(Exception):
+    """The answer is larger than MAX_ANSWER_BYTES."""
+
+
+def _words(error: httpx2.HTTPError) -> str:
+    """Describe a failure without httpx's own words, which hold the URL."""
+    kinds = (
+        (httpx2.ConnectError, "connection refused, or the host is unknown"),
+        (httpx2.RemoteProtocolError, "the connection was closed in the middle of the answer"),
+        (httpx2.NetworkError, "the connection broke"),
+        (httpx2.DecodingError, "the answer's compression is broken"),
+    )
+    return next((words for kind, words in kinds if isinstance(error, kind)), type(error).__name__)
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Read a Retry-After in seconds. Its other form, a date, is left to the ordinary backoff."""
+    try:
+        return max(0.0, float(retry_after)) if retry_after is not None else None
+    except ValueError:
+        return None
