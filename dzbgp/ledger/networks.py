@@ -1,7 +1,9 @@
 """The networks, named as upstream's command line names them."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 from solders.pubkey import Pubkey
@@ -87,3 +89,17 @@ def redact(url: str) -> str:
         return "<malformed URL>"
     host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
     return f"{parts.scheme}://{host}{port}"
+
+
+def unencrypted(urls: Iterable[str]) -> list[str]:
+    """Return what may be shown of each RPC that is asked without TLS on another host."""
+    return [
+        redact(url) for url in urls if url.startswith("http://") and not _is_this_host(urlsplit(url).hostname)
+    ]
+
+
+def _is_this_host(host: str | None) -> bool:
+    try:
+        return host == "localhost" or ip_address(host or "").is_loopback
+    except ValueError:
+        return False

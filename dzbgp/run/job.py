@@ -19,7 +19,7 @@ from dzbgp.models.report import Report
 from dzbgp.report.summary import summary
 from dzbgp.run.decider import Judging
 from dzbgp.run.early_refresh import ride_along, without_lone_riders
-from dzbgp.run.plan import Plan, _key_notes, _unsigned_notes, write_of
+from dzbgp.run.plan import Plan, _key_notes, _rpc_notes, _unsigned_notes, write_of
 from dzbgp.run.recheck import look_again
 from dzbgp.run.request import PassOptions
 from dzbgp.state.memory import Recall
@@ -134,6 +134,7 @@ def _plan_pass(
         skipped_accounts=data.skipped,
         notes=(
             *data.notes,
+            *_rpc_notes(ledger.network),
             *_key_notes(data, options),
             *_unsigned_notes(decisions),
             *fleet.notes(),

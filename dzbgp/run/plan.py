@@ -9,6 +9,7 @@ from datetime import datetime
 from solders.pubkey import Pubkey
 
 from dzbgp.decision.guard import Guarded
+from dzbgp.ledger.networks import Network, unencrypted
 from dzbgp.ledger.program.instruction import Write, grown_len
 from dzbgp.ledger.session import WriteResult
 from dzbgp.models.decision import Action, Decision, UserMemory
@@ -74,6 +75,14 @@ def _unsigned_notes(decisions: Sequence[Decision]) -> list[str]:
     return [
         f"{count} users are due, and nobody here can sign for them: no keypair of publisher {publisher} (--keypair)."
         for publisher, count in missing.items()
+    ]
+
+
+def _rpc_notes(network: Network) -> list[str]:
+    """Say which RPCs are asked without TLS across a network."""
+    return [
+        f"RPC {where} is not encrypted: anyone on the network path can read its URL and change its answers. Use https://."
+        for where in unencrypted(network.rpc_urls)
     ]
 
 

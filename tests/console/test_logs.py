@@ -68,3 +68,30 @@ def test_the_libraries_speak_when_they_are_asked_to_and_those_with_secrets_never
     logging.getLogger("httpx2").error("url with a token")
     said = [line.split(" ", 2)[2] for line in stream.getvalue().splitlines()]
     assert said == heard
+
+
+FORGED = "RPC: error\n12:00:00 INFO pass result=ok\x1b[2J\x07 end\u202e"
+
+
+def test_text_of_a_device_or_an_rpc_can_neither_forge_a_line_nor_move_the_cursor() -> None:
+    for as_json in (False, True):
+        stream = io.StringIO()
+        logs.configure(console(stream), verbose=0, quiet=False, as_json=as_json)
+        logging.getLogger("dzbgp.run.job").warning("%s", FORGED)
+        logs.say(f"error: {FORGED}")
+        lines = stream.getvalue().splitlines()
+        assert len(lines) == 2
+        assert all(line.isprintable() for line in lines)
+        assert all("RPC: error 12:00:00 INFO pass result=ok [2J end" in line for line in lines)
+
+
+def test_a_traceback_keeps_its_lines_and_each_is_printable() -> None:
+    stream = io.StringIO()
+    logs.configure(console(stream), verbose=1, quiet=False)
+    try:
+        int(FORGED + "\n\x1b")
+    except ValueError:
+        logging.getLogger("dzbgp").exception("failed %s", FORGED)
+    lines = stream.getvalue().splitlines()
+    assert "Traceback (most recent call last):" in lines
+    assert all(line.isprintable() for line in lines)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dzbgp.errors import ExitCode, UsageError
-from dzbgp.ledger.networks import NETWORKS, network, redact
+from dzbgp.ledger.networks import NETWORKS, network, redact, unencrypted
 
 
 @pytest.mark.parametrize(
@@ -39,7 +39,7 @@ def test_what_is_given_overrides_what_the_name_stands_for() -> None:
     assert changed.genesis_hash == "hash"
 
 
-@pytest.mark.parametrize("name", ["mainnet", "", "Testnet", "devnet "])
+@pytest.mark.parametrize("name", ["mainnet", "Testnet", "devnet "])
 def test_a_name_that_is_no_network_is_refused_with_those_that_are(name: str) -> None:
     with pytest.raises(UsageError, match="expected one of mainnet-beta, testnet, devnet, localnet") as caught:
         network(name)
@@ -130,3 +130,15 @@ def test_any_text_at_all_is_redacted_without_an_error(text: str) -> None:
     assert shown == "<malformed URL>" or "://" in shown
     assert "@" not in shown
     assert "?" not in shown
+
+
+def test_an_rpc_without_tls_is_named_unless_it_is_on_this_host() -> None:
+    urls = (
+        "http://10.0.0.5:8899/TOKEN",
+        "http://rpc.example.net/TOKEN",
+        "https://rpc.example.net/TOKEN",
+        "http://localhost:8899",
+        "http://127.0.0.2:8899",
+        "http://[::1]:8899",
+    )
+    assert unencrypted(urls) == ["http://10.0.0.5:8899", "http://rpc.example.net"]

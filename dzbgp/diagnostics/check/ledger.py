@@ -10,7 +10,7 @@ from solders.pubkey import Pubkey
 from dzbgp.diagnostics.check.results import CheckResults, CheckSection
 from dzbgp.errors import ExitCode
 from dzbgp.ledger.errors import EmptyProgramError, LedgerError, RpcError, RpcStatusError
-from dzbgp.ledger.networks import Network, redact
+from dzbgp.ledger.networks import Network, redact, unencrypted
 from dzbgp.ledger.program.fetch import fetch
 from dzbgp.ledger.rpc.client import RpcClient
 from dzbgp.ledger.rpc.transport import RetryBudget, malformed
@@ -65,6 +65,9 @@ async def _check_rpcs(net: Network, found: CheckResults) -> tuple[str, ...]:
             found.warn(redact(url), "reachable", str(answer), f"{_rpc_hint(answer)}; another RPC answers")
         else:
             found.fail(redact(url), "reachable", str(answer), _rpc_hint(answer), ExitCode.COULD_NOT_RUN)
+    for where in unencrypted(net.rpc_urls):
+        detail = "not encrypted: anyone on the network path can read its URL and change its answers"
+        found.warn(where, "tls", detail, "use https://")
     if hashes:
         _check_cluster(net, hashes, found)
     return tuple(hashes)
