@@ -24,8 +24,8 @@ def register(app: typer.Typer) -> None:
         with reporting_errors(logging) as stderr:
             from dzbgp.console.progress import progress_bar  # noqa: PLC0415 - slow
             from dzbgp.metrics.textfile import MetricsTextfile  # noqa: PLC0415
+            from dzbgp.models.summary import exit_code_of  # noqa: PLC0415
             from dzbgp.report.delivery import check, deliver, destinations  # noqa: PLC0415
-            from dzbgp.report.summary import exit_code_of  # noqa: PLC0415
             from dzbgp.run.once import run_once  # noqa: PLC0415 - slow
 
             places = destinations(wanted.outputs, wanted.report_file)

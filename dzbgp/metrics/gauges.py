@@ -18,7 +18,7 @@ from dzbgp.models.decision import Action, Decision
 from dzbgp.models.ledger import LAMPORTS_PER_SOL, BgpStatus
 from dzbgp.models.report import Outcome, Report
 from dzbgp.models.session import DeviceResult, Observed
-from dzbgp.report.summary import LANDED
+from dzbgp.models.summary import LANDED
 
 Labels = TypeVar("Labels", bound=tuple[str, ...])
 

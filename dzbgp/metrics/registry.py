@@ -14,9 +14,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
-    disable_created_metrics,
     generate_latest,
-    write_to_textfile,
 )
 from prometheus_client.core import GaugeMetricFamily, InfoMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -24,19 +22,30 @@ from prometheus_client.registry import Collector
 from solders.pubkey import Pubkey
 
 from dzbgp import __version__
+from dzbgp.console.files import replace_file
 from dzbgp.errors import DzbgpError, ExitCode
 from dzbgp.ledger.events import FetchEvent, FetchResult
 from dzbgp.metrics.gauges import Snapshot, result_word
 from dzbgp.metrics.server import MetricsServer
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.report import Report, Submission
-from dzbgp.report.summary import LANDED
+from dzbgp.models.summary import LANDED
 
 FETCH_BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120)
 SUBMISSION_BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 30, 60)
 
-# Without this every counter brings a `_created` gauge that nothing reads.
-disable_created_metrics()  # type: ignore[no-untyped-call]
+
+class _Registry(CollectorRegistry):
+    """A registry without the `_created` gauge of each counter, which nothing reads.
+
+    The library's own switch for these is one for the whole process, which belongs to whoever imports dzbgp.
+    """
+
+    def collect(self) -> Iterator[Metric]:
+        """Give the metrics."""
+        for metric in super().collect():
+            metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
+            yield metric
 
 
 class Metrics(Collector):
@@ -50,7 +59,7 @@ class Metrics(Collector):
         self._lock = threading.Lock()
         self._snapshot = Snapshot()
         self._ledger_up: bool | None = None
-        self._registry = CollectorRegistry()
+        self._registry = _Registry()
         self._make_upstreams()
         self._make_own()
         self._registry.register(self)
@@ -167,7 +176,7 @@ class Metrics(Collector):
 
     def write_textfile(self, file: Path) -> None:
         """Replaces `file` as a whole by the exposition, for node_exporter. Raises OSError."""
-        write_to_textfile(str(file), self._registry)
+        replace_file(file, self.render())
 
     def serve(self, address: str) -> MetricsServer:
         """Serves /metrics on HOST:PORT until the result is closed. Raises UsageError."""

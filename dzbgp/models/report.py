@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from solders.pubkey import Pubkey
 
@@ -86,3 +87,9 @@ class Report:
     """A signal ended the pass before all its writes were sent and confirmed."""
     notes: tuple[str, ...] = ()
     """Sentences for a person: hosts ignored, low balances and the like."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON report's document, schema_version 1."""
+        from dzbgp.models.document import document  # noqa: PLC0415 - it reads reports
+
+        return document(self)

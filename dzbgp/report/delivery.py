@@ -1,6 +1,5 @@
 """Delivers the report: to stdout, and to each file that was asked for in its format."""
 
-import contextlib
 import io
 import logging
 import os
@@ -11,6 +10,7 @@ from pathlib import Path
 
 import typer
 
+from dzbgp.console.files import replace_file
 from dzbgp.console.formats import Output
 from dzbgp.console.stdout import CandidConsole, forget
 from dzbgp.errors import UsageError
@@ -159,13 +159,9 @@ def _print(report: Report, output: Output, *, show_all: bool) -> bool:
 
 def _save(text: str, place: Destination, file: Path) -> bool:
     """Replace `file` as a whole, so that nobody reads half a report."""
-    fresh = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        fresh.write_text(text + "\n", encoding="utf-8")
-        fresh.replace(file)
+        replace_file(file, f"{text}\n".encode())
     except OSError as error:
         log.error("%s: %s", place.option, error.strerror)  # noqa: TRY400 - one line
-        with contextlib.suppress(OSError):
-            fresh.unlink(missing_ok=True)
         return False
     return True

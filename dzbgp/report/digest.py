@@ -15,7 +15,7 @@ from dzbgp.models.decision import Action, Decision
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.report import Outcome, Report, Submission
 from dzbgp.models.session import DeviceReading, DeviceResult, Observed
-from dzbgp.report.summary import LANDED, Totals, totals
+from dzbgp.models.summary import LANDED, Totals, totals
 
 
 class Tone(StrEnum):

@@ -16,7 +16,7 @@ from dzbgp.fleet.fleet import Fleet
 from dzbgp.ledger.session import LedgerSession, WriteResult
 from dzbgp.models.decision import Action
 from dzbgp.models.report import Report
-from dzbgp.report.summary import summary
+from dzbgp.models.summary import summary
 from dzbgp.run.decider import Judging
 from dzbgp.run.early_refresh import ride_along, without_lone_riders
 from dzbgp.run.plan import Plan, _key_notes, _rpc_notes, _unsigned_notes, write_of

@@ -20,7 +20,7 @@ from dzbgp.ledger.submit.signers import Signers
 from dzbgp.models.decision import Action
 from dzbgp.models.report import Report
 from dzbgp.models.session import DeviceResult
-from dzbgp.report.summary import exit_code_of, summary
+from dzbgp.models.summary import exit_code_of, summary
 from dzbgp.run.job import plan_pass
 from dzbgp.run.plan import Plan, write_of
 from dzbgp.run.setup import Setup

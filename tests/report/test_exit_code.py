@@ -12,7 +12,7 @@ from dzbgp.models.decision import Action, Decision
 from dzbgp.models.ledger import SkippedAccount
 from dzbgp.models.report import ExitReason, Outcome, Report, Submission
 from dzbgp.models.session import DeviceReading, DeviceResult, Observed
-from dzbgp.report.summary import exit_code_of, exit_reasons
+from dzbgp.models.summary import exit_code_of, exit_reasons
 
 WRITE = decision(1, NYC, DOWN, UP)
 HELD = decision(2, NYC, UP, DOWN, action=Action.HOLD, reason="guard")

@@ -25,7 +25,7 @@ from dzbgp.ledger.program.accounts import decode_user
 from dzbgp.ledger.rpc.transport import RetryBudget
 from dzbgp.ledger.session import SessionOptions
 from dzbgp.models.report import Outcome, Report, Submission
-from dzbgp.report.summary import exit_code_of
+from dzbgp.models.summary import exit_code_of
 from dzbgp.run import setup as run_command
 from dzbgp.run.once import run_once
 from dzbgp.run.request import Commitment, RunRequest

@@ -1,0 +1,47 @@
+"""Only `dzbgp` is a top-level name, and what is built holds its tasks as files."""
+
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+from e2e_lab import CHECKOUT, environment
+
+TASKS = {f"dzbgp/tasks/{file.name}" for file in (CHECKOUT / "tasks").glob("*.py")}
+
+
+def build(target: str, directory: Path) -> Path:
+    command = [sys.executable, "-m", "hatchling", "build", "-t", target, "-d", str(directory)]
+    subprocess.run(command, cwd=CHECKOUT, check=True, capture_output=True)
+    return next(directory.iterdir())
+
+
+def test_the_wheel_has_one_top_level_name_and_the_tasks_as_files(tmp_path: Path) -> None:
+    with zipfile.ZipFile(build("wheel", tmp_path)) as wheel:
+        files = [info for info in wheel.infolist() if not info.is_dir()]
+    tops = {info.filename.split("/")[0] for info in files}
+    assert {top for top in tops if not top.endswith(".dist-info")} == {"dzbgp"}
+    held = {info.filename for info in files if info.file_size and (info.external_attr >> 28) != 0o12}
+    assert held >= TASKS
+    assert "dzbgp/lab/inventory/hosts.yaml" in held
+
+
+def test_the_source_distribution_holds_the_tasks_as_files(tmp_path: Path) -> None:
+    with tarfile.open(build("sdist", tmp_path)) as sdist:
+        held = {member.name.partition("/")[2] for member in sdist.getmembers() if member.isfile()}
+    assert held >= TASKS
+
+
+def test_somebody_elses_tasks_are_in_nobodys_way(tmp_path: Path) -> None:
+    (tmp_path / "tasks.py").write_text("raise ImportError('not this one')\n", encoding="ascii")
+    (tmp_path / "inventory.py").write_text("raise ImportError('not this one')\n", encoding="ascii")
+    env = environment(tmp_path, PYTHONPATH=str(CHECKOUT))
+    command = [sys.executable, "-m", "dzbgp", "run", "--lab", "--dry-run", "--limit", "ams-dz-001", "-q"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    code = "from dzbgp import RunRequest, run_once; import dzbgp.tasks; print(dzbgp.tasks.__file__)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=env, capture_output=True, text=True, check=True
+    )
+    assert Path(done.stdout.strip()).resolve() == (CHECKOUT / "tasks/__init__.py").resolve()
