@@ -19,8 +19,6 @@ from simulation.kernel import EPOCH, Kernel
 
 SLOT_S = 0.4
 START_SLOT = 300_000_000
-SKIPPED = START_SLOT // 12
-"""Fewer blocks than slots, as on a real cluster: who takes one for the other is found out."""
 BLOCKHASH_LIFE = 150
 CONFIRMED_AFTER, FINALIZED_AFTER = 2, 32
 SET_BGP_STATUS = 106
@@ -73,6 +71,8 @@ class Chain:
     _by: dict[str, str] = field(default_factory=dict)
     _publishers: dict[Pubkey, Pubkey] = field(default_factory=dict)
     _count: int = 0
+    _first_slot: int = START_SLOT
+    _began: float = 0.0
 
     # Slots
 
@@ -81,20 +81,39 @@ class Chain:
         """The newest slot."""
         return self.slot_at(self.kernel.now)
 
-    @staticmethod
-    def slot_at(now: float) -> int:
+    def slot_at(self, now: float) -> int:
         """Return the newest slot at a time in seconds since the beginning."""
-        return START_SLOT + int(now / SLOT_S)
+        return self._first_slot + int((now - self._began) / SLOT_S)
 
-    @staticmethod
-    def height(slot: int) -> int:
-        """Return the block height of a slot."""
-        return slot - SKIPPED
+    def time_of(self, slot: int) -> float:
+        """Return when a slot begins, in seconds since the beginning."""
+        return self._began + (slot - self._first_slot) * SLOT_S
 
-    @staticmethod
-    def unix_time(slot: int) -> int:
+    def height(self, slot: int) -> int:
+        """Return the block height of a slot: as on a real cluster there are fewer blocks than slots."""
+        return slot - self._first_slot // 12
+
+    def unix_time(self, slot: int) -> int:
         """Return when a slot was, in true Unix seconds."""
-        return int(EPOCH + (slot - START_SLOT) * SLOT_S)
+        return int(EPOCH + self.time_of(slot))
+
+    def begin_anew(self, first_slot: int) -> None:
+        """Let another ledger take the place of this one, with the same accounts, of which nothing is reported."""
+        self.advance()
+        slot, self._accounts = self.slot, {key: versions[-1:] for key, versions in self._accounts.items()}
+        self.genesis = f"genesis after {slot}"
+        self._first_slot, self._began = first_slot, self.kernel.now
+        self._pending, self.landed = [], {}
+        for versions in self._accounts.values():
+            last, versions[:] = versions[-1], []
+            user = last.user and replace(
+                last.user,
+                bgp_status=BgpStatus.UNKNOWN,
+                last_bgp_reported_at=0,
+                last_bgp_up_at=0,
+                bgp_rtt_ns=0,
+            )
+            versions.append(_Version(0, encode_user(user) if user else last.data, user))
 
     def blockhash(self, slot: int) -> Hash:
         """Return a slot's blockhash, off which the slot can be read again."""
@@ -180,7 +199,7 @@ class Chain:
         self._pending.append((self.slot + delay_slots, self._count, raw))
         self._pending.sort(key=lambda item: item[:2])
         self._by[str(raw.signatures[0])] = by
-        self.kernel.at((self.slot + delay_slots - START_SLOT) * SLOT_S + 1e-6, self.advance)
+        self.kernel.at(self.time_of(self.slot + delay_slots) + 1e-6, self.advance)
 
     def report(self, report: Report, by: str) -> None:
         """Let another writer's report take effect in this slot."""

@@ -125,6 +125,7 @@ class Device:
             "default": (f"10.66.0.{self.number + 1}", []),
             "vrf1": ("203.0.113.250" if "other_device" in faults else self.public_ip, []),
             "vrf2": (self.public_ip, []),
+            "vrf3": (self.public_ip, []),
         }
         for peer in (*self.decoys, *self.peers.values()):
             vrfs[peer.vrf][1].append(peer)

@@ -102,6 +102,8 @@ class Oracle:
     ) -> None:
         """Judge a transaction at the moment in which it leaves the program for the first time."""
         self.signatures += 1
+        if process.name.startswith("dry"):
+            self.find("dry-run-signs", f"{process.name} signs {len(reports)} writes")
         made_at = self.chain.slot_of(raw.message.recent_blockhash) or 0
         for report in reports:
             self._judge(process, report)
@@ -244,6 +246,11 @@ class Oracle:
                 "written-twice", f"{after.bgp_status.label} of {name} landed again, {later} slots later"
             )
         self.last_own[key] = (landed.signature, landed.slot, after.bgp_status)
+
+    def begin_anew(self) -> None:
+        """Forget what was signed for and landed on a ledger that is no more."""
+        self.signed.clear()
+        self.last_own.clear()
 
     def has_forked(self, signatures: Sequence[str]) -> None:
         """Note what a fork has undone."""

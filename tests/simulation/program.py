@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import signal
 import sqlite3
 import sys
@@ -72,13 +73,13 @@ class Program:
     """Told of each line on stderr."""
     started: int = 0
 
-    def run(self) -> Process:
+    def run(self) -> None:
         """Start `dzbgp run`."""
-        return self._start("run", ["--output", "json"])
+        self.start("run", ["--output", "json"])
 
-    def watch(self) -> Process:
+    def watch(self) -> None:
         """Start `dzbgp watch`."""
-        return self._start("watch", ["--interval", f"{self.world.schedule.interval_s:g}s"])
+        self.start("watch", ["--interval", f"{self.world.schedule.interval_s:g}s"])
 
     def _words(self) -> list[str]:
         """Return the options that both commands are given."""
@@ -90,16 +91,16 @@ class Program:
             "--commitment": schedule.commitment,
             "--down-grace-period": f"{schedule.grace_s:g}s",
             "--confirm-down": f"{CONFIRM_DOWN_S:g}s",
-            "--state": world.directory / "state.sqlite",
         }
         words = [str(part) for option in options.items() for part in option]
         words += [part for url in world.pool.urls for part in ("--rpc-url", url)]
         return [*words, *(["-v"] if schedule.is_verbose else [])]
 
-    def _start(self, name: str, more: list[str]) -> Process:
+    def start(self, name: str, more: list[str], label: str = "") -> None:
+        """Start a command with these options, and those that all are given."""
         kernel = self.world.kernel
         self.started += 1
-        process = Process(f"{name}-{self.started}")
+        process = Process(f"{label or name}-{self.started}")
         self.world.processes.append(process)
         words = ["dzbgp", name, *self._words(), *more]
         ended = Ended(process, kernel.now, 0.0, None)
@@ -123,7 +124,6 @@ class Program:
             kernel.at(kernel.now, lambda: self.on_end(ended))
 
         kernel.spawn(main, process.name, process)
-        return process
 
 
 class _Streams:
@@ -189,8 +189,9 @@ def install() -> None:
         if kernel is None:
             return real_signal(number, handler)
         process = kernel.current.process
-        if process is not None and number == signal.SIGTERM and callable(handler):
-            process.handlers["term"] = lambda: handler(number, None)
+        name = {signal.SIGTERM: "term", signal.SIGHUP: "hup"}.get(signal.Signals(number))
+        if process is not None and name is not None and callable(handler):
+            process.handlers[name] = lambda: handler(number, None)
         return None
 
     machine.signal = handle
@@ -212,4 +213,6 @@ def install() -> None:
 
 def at_work(world: World) -> None:
     """Let this be the simulation that the program runs in."""
+    for name in ("STATE_DIRECTORY", "XDG_STATE_HOME", "HOME"):
+        os.environ[name] = str(world.directory)
     _Simulation.world, _Simulation.streams = world, {}

@@ -192,6 +192,13 @@ def _rpc(kind: str, amount: Callable[[random.Random], float] = lambda _: 0.0) ->
     return drawn
 
 
+def _beside(rng: random.Random, at: float, devices: int, _: int, __: int) -> _Drawn:
+    words = rng.choice(
+        ((), ("--shard", "1/1"), ("--limit", f"sim-dz-{rng.randrange(devices):03d}"), ("--dry-run",))
+    )
+    return [(at, "beside", words)]
+
+
 def _one(kind: str, argument: Callable[[random.Random], tuple[float | int | str, ...]]) -> _Draw:
     return lambda rng, at, _, __, ___: [(at, kind, argument(rng))]
 
@@ -233,6 +240,9 @@ _DRAWN: dict[str, _Draw] = {
     "pause": _one("pause", lambda rng: (rng.choice((3.0, 15.0, 70.0, 300.0)),)),
     "clock": _one("clock", lambda rng: (rng.choice((-7200.0, -120.0, -20.0, 20.0, 120.0, 7200.0)),)),
     "disk": _one("disk", lambda rng: (rng.choice((5.0, 60.0, 200.0)),)),
+    "hup": _one("hup", lambda _: ()),
+    "new-ledger": _one("new-ledger", lambda rng: (rng.choice((1_000, 50_000_000)),)),
+    "beside": _beside,
     "unlink-lock": _one("unlink-lock", lambda _: ()),
     "other-report": _one("other-report", lambda rng: (rng.random(), rng.choice(("up", "down")))),
 }

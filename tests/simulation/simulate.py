@@ -92,6 +92,7 @@ class _Stage:
         self.is_over = False
         self.last: Ended | None = None
         self.lines: list[str] = []
+        world.start = self.program.start
         at_work(world)
 
     def say(self, line: str) -> None:
@@ -140,10 +141,12 @@ class _Stage:
         self._check_secrets(ended.stdout, "stdout")
         if ended.at - ended.started > LONGEST_RUN_S and world.schedule.mode == "run":
             world.oracle.find("endless", f"{name} took {ended.at - ended.started:.0f} s")
-        self.last = ended
-        if world.schedule.mode == "watch" and not self.is_over:
+        is_main = name.startswith(world.schedule.mode)
+        if is_main:
+            self.last = ended
+        if name.startswith("watch") and not self.is_over:
             self.kernel.after(RESTART_S, lambda: None if self.is_over else self.program.watch())
-        elif ended.code is not None:
+        elif ended.code is not None and is_main:
             world.judge_pass(ended.process, ended.started, ended.code)
         held = [user for user in (ended.report or {}).get("users", ()) if user["action"] == "hold"]
         if held and ended.code not in {1, 2, 4}:
@@ -161,7 +164,7 @@ class _Stage:
     def _check_rest(self) -> None:
         code = self.last.code if self.last else None
         for words in self.world.wrong_users():
-            name = "silent-at-rest" if code == 0 else "never-settles"
+            name = "silent-at-rest" if code == 0 and self.world.schedule.mode == "run" else "never-settles"
             self.world.oracle.find(name, f"{words}; the last exit code is {code}")
 
     def _check_secrets(self, text: str, where: str) -> None:

@@ -8,7 +8,7 @@ import random
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -24,6 +24,7 @@ from dzbgp.models.ledger import (
     DeviceStatus,
     DeviceType,
     Net,
+    Tenant,
     User,
     UserStatus,
     UserType,
@@ -49,6 +50,9 @@ _BASE_NET = 0xA9FE0000  # 169.254.0.0
 def key_of(name: str) -> Pubkey:
     """Return an account's key, which only its name decides."""
     return Pubkey(hashlib.sha256(name.encode()).digest())
+
+
+TENANT = Tenant(key_of("tenant"), "tenant-a", 2)
 
 
 @dataclass
@@ -79,6 +83,8 @@ class World:
     agents: list[Agent] = field(default_factory=list)
     disk: Disk = field(default_factory=Disk)
     processes: list[Process] = field(default_factory=list)
+    start: Callable[[str, list[str], str], object] = lambda *_: None
+    """Starts the program with a command and options, under a name."""
     changed_at: dict[Pubkey, float] = field(default_factory=dict)
     """When something other than the program last changed a user or its account."""
 
@@ -104,12 +110,19 @@ class World:
         net = user.tunnel_net.address | 1
         return ".".join(str(net >> shift & 255) for shift in (24, 16, 8, 0))
 
+    @staticmethod
+    def _vrf(user: User) -> str:
+        """Return where the controller puts a user; one of a tenant that it does not know goes to vrf1."""
+        if user.user_type is UserType.MULTICAST:
+            return "default"
+        return f"vrf{TENANT.vrf_id}" if user.tenant_pk == TENANT.pubkey else "vrf1"
+
     def configure(self, user: User, device: int, *, is_up: bool) -> None:
         """Let the device have the user's neighbor."""
         address = self.address(user)
         since = self.kernel.now - (100_000.0 if self.kernel.now == 0 else 0.0)
         self.devices[device].peers[address] = device_models.Peer(
-            "default" if user.user_type is UserType.MULTICAST else "vrf1",
+            self._vrf(user),
             address,
             f"USER-{user.tunnel_id}",
             3_000 + user.tunnel_id,
@@ -302,10 +315,28 @@ class World:
         device = self.device_of(user)
         if device is not None:
             since = self.kernel.now - 1_000_000.0
+            elsewhere = "vrf3" if self._vrf(user) == "vrf2" else "vrf2"
             decoy = device_models.Peer(
-                "vrf2", self.address(user), "their own", 700, [(since, bool(is_up))], user.owner
+                elsewhere, self.address(user), "their own", 700, [(since, bool(is_up))], user.owner
             )
             self.devices[device].decoys.append(decoy)
+
+    def _on_new_ledger(self, first_slot: int) -> None:
+        """Let the ledger begin anew, as local ones do."""
+        self.chain.begin_anew(first_slot)
+        self.oracle.begin_anew()
+        for key in self.oracle.names:
+            self._touch(key)
+
+    def _on_beside(self, *words: str) -> None:
+        """Let somebody start another run beside what runs."""
+        label = "dry" if "--dry-run" in words else "beside"
+        self.start("run", [*words, "--output", "json"], label)
+
+    def _on_hup(self) -> None:
+        for process in self.processes:
+            if process.threads and process.handlers.get("hup"):
+                self.kernel.signal(process.threads[0], process.handlers["hup"])
 
     def _on_unlink_lock(self) -> None:
         """Let somebody tidy up."""
@@ -494,6 +525,7 @@ def made(kernel: Kernel, schedule: Schedule) -> Iterator[World]:
     for number, account in enumerate(accounts):
         oracle.device_of[account.pubkey] = number
         chain.put_device(account)
+    chain.put_tenant(TENANT)
     for device in range(schedule.devices):
         for tunnel in range(schedule.users):
             _add(world, device, tunnel, rng)
@@ -531,13 +563,14 @@ def _add(world: World, device: int, tunnel: int, rng: random.Random) -> None:
     status = rng.choice((BgpStatus.UP, BgpStatus.UP, BgpStatus.UP, BgpStatus.DOWN, BgpStatus.UNKNOWN))
     age = int(rng.choice((600, 7_200, 30_000)) / SLOT_S)
     reported = 0 if status is BgpStatus.UNKNOWN else START_SLOT - age
+    tenant = rng.choice((*[Pubkey.default()] * 4, TENANT.pubkey, key_of("unknown tenant")))
     user = User(
         pubkey=key_of(f"user {number}"),
         owner=key_of("owner"),
         index=number,
         bump_seed=255,
         user_type=UserType.MULTICAST if rng.random() < 0.1 else UserType.IBRL,
-        tenant_pk=Pubkey.default(),
+        tenant_pk=tenant,
         device_pk=world.accounts[device].pubkey,
         cyoa_type=CyoaType.GRE_OVER_DIA,
         client_ip=f"198.51.100.{number + 1}",
