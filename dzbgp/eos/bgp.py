@@ -5,12 +5,11 @@ whoever's it is, and leaves out the RTT. Of IPv6 nothing is asked: it concerns n
 """
 
 import ipaddress
-import threading
 
 import msgspec
 
 from dzbgp.eos.connection import EosConnection, OddAnswerError
-from dzbgp.eos.eapi import read
+from dzbgp.eos.eapi import DECODING, read
 from dzbgp.models.session import Neighbor, Seen, Vrf
 
 SUMMARY = "show ip bgp summary vrf all"
@@ -22,6 +21,8 @@ _LONGEST_RTT_US = 3_600_000_000
 """Beyond an hour it is no sample but nonsense, which might not even fit the instruction."""
 _LONGEST_UPTIME_S = 1 << 40
 _MOST_NOTES = 20
+MAX_NEIGHBORS = 8_192
+"""Twice the users that the program allows a device."""
 
 
 class _SummaryVrf(msgspec.Struct):
@@ -59,17 +60,13 @@ class _Bare(_Known):
     state: str
 
 
-_ONE_AT_A_TIME = threading.Lock()
-"""An answer takes many times its size once it is decoded; of 20 devices' answers only one is at a time."""
-
-
 def read_bgp(connection: EosConnection) -> Seen:
     """Ask a device for its VRFs and neighbors.
 
     Raises OddAnswerError when an answer is not of EOS's form, and what `EosConnection.ask` raises.
     """
     summary, neighbors = connection.ask([SUMMARY, NEIGHBORS])
-    with _ONE_AT_A_TIME:
+    with DECODING:
         return seen_of(summary, neighbors)
 
 
@@ -80,11 +77,15 @@ def seen_of(summary: msgspec.Raw, neighbors: msgspec.Raw) -> Seen:
     found: list[Neighbor] = []
     notes: list[str] = []
     complete = set()
+    count = 0
     for name, vrf in shown.items():
         entries = read(vrf, _NeighborsVrf)
         if entries is None:
             notes.append(f"{name}: its list of neighbors cannot be understood")
             continue
+        count += len(entries.peerList or ())
+        if count > MAX_NEIGHBORS:
+            raise OddAnswerError(f"the answer to `{NEIGHBORS}` lists more than {MAX_NEIGHBORS:,} neighbors")
         peers = [_neighbor(name, entry) for entry in entries.peerList or ()]
         found += [peer for peer, _ in peers if peer is not None]
         notes += [note for _, note in peers if note]

@@ -26,12 +26,15 @@ from dzbgp.eos.deadline import Deadline
 PORTS = {"http": 80, "https": 443, "https_certs": 443, "http_session": 80, "https_session": 443}
 """The transports that speak eAPI over HTTP, by the names that NAPALM and pyeapi have for them; their usual ports."""
 
-MAX_ANSWER_BYTES = 24 * 1024 * 1024
-"""A neighbor takes up to 5 kB in EOS's JSON, and the program allows a device 4,096 users."""
+MAX_ANSWER_BYTES = 18 * 1024 * 1024
+"""A neighbor takes about 4 kB in EOS's JSON, and the program allows a device 4,096 users."""
 MAX_OTHER_BYTES = 256 * 1024
 """For what is decoded into Python objects as it is, which can take 30 times the memory: `show version`."""
-MAX_VALUES = 1_500_000
-"""How many values an answer may hold; 4,096 neighbors have half as many."""
+MAX_VALUES = 1_000_000
+"""How many values an answer may hold; 4,096 neighbors have 700,000."""
+
+DECODING = threading.RLock()
+"""Held while an answer is decoded: that takes many times its size, and 20 devices may answer at once."""
 
 T = TypeVar("T")
 
@@ -303,7 +306,8 @@ def decoded(content: bytes | bytearray) -> list[msgspec.Raw]:
     """Return the JSON of each result in an answer. Raises CommandRefusedError, NotEapiError, AnswerTooLargeError."""
     if sum(content.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES:
         raise AnswerTooLargeError(f"the answer holds more than {MAX_VALUES:,} values")
-    reply = read(content, _Reply)
+    with DECODING:
+        reply = read(content, _Reply)
     if reply is not None and reply.error is not None:
         raise CommandRefusedError.of(reply.error.code, reply.error.message, reply.error.data)
     if reply is None or reply.result is None:

@@ -2,11 +2,14 @@
 
 import asyncio
 import gzip
+import subprocess
+import sys
 import threading
 import tracemalloc
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -143,6 +146,15 @@ def test_a_huge_answer_of_a_device_is_refused(monkeypatch: pytest.MonkeyPatch, a
 def test_an_answer_that_drips_does_not_hold_a_device_up_for_longer_than_its_timeout() -> None:
     with serving(dripping) as port:
         assert ask_device(port, timeout_s=1) == "r1:443: no complete answer in 1 s"
+
+
+@pytest.mark.parametrize("kind", ["lists", "no number"])
+def test_hostile_answers_of_20_devices_at_once_stay_below_1_gib(kind: str) -> None:
+    script = Path(__file__).parent / "hostile_answers.py"
+    done = subprocess.run(
+        [sys.executable, str(script), kind], capture_output=True, text=True, timeout=240, check=True
+    )
+    assert int(done.stdout) < 1024
 
 
 @pytest.mark.parametrize("answer", [endless, until_closed, announced])
