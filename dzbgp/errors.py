@@ -5,6 +5,7 @@
     |   |-- InventoryError     2  the Nornir inventory
     |   `-- KeypairError       2  a keypair file
     |-- StateLockedError       1  another run uses the state file
+    |-- JournalError           -  a write could not be noted, so it is not sent: a line of the report
     |-- LabError               1  the lab could not start
     |-- ClusterError           1  the Dask cluster cannot be used
     `-- LedgerError            1  dzbgp/ledger/errors.py: the ledger cannot be read or written
@@ -76,6 +77,10 @@ class KeypairError(UsageError):
 
 class StateLockedError(DzbgpError):
     """Another run uses the state file."""
+
+
+class JournalError(DzbgpError):
+    """A transaction could not be noted in the state file, so it must not be sent."""
 
 
 class LabError(DzbgpError):

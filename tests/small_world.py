@@ -14,6 +14,7 @@ from solders.pubkey import Pubkey
 
 from dzbgp.console.progress import NoProgress
 from dzbgp.decision.rules import Rules
+from dzbgp.errors import JournalError
 from dzbgp.ledger.networks import Network
 from dzbgp.ledger.program.cache import Fetched
 from dzbgp.ledger.program.instruction import Write
@@ -258,7 +259,13 @@ class SmallLedger:
         return found
 
     def write(
-        self, writes: Sequence[Write], signers: Signers, progress: Any = None, journal: Any = None
+        self,
+        writes: Sequence[Write],
+        signers: Signers,
+        progress: Any = None,
+        journal: Any = None,
+        *,
+        authorize: Any = None,
     ) -> WriteResult:
         world, journal = self._world, journal or NoJournal()
         world.writes = list(writes)
@@ -267,7 +274,14 @@ class SmallLedger:
             world.transactions += 1
             result.transactions += 1
             signature = f"signature-{world.transactions}"
-            journal.sent(InFlight(signature, 0, {write.user: write.status for write in batch.writes}))
+            try:
+                journal.sent(InFlight(signature, 0, {write.user: write.status for write in batch.writes}))
+            except JournalError as error:
+                for write in batch.writes:
+                    result.submissions[write.user] = Submission(
+                        write.user, Outcome.FAILED, None, f"not sent: {error}", None
+                    )
+                continue
             if world.write_mode == LAND:
                 world.apply(batch.writes)
                 journal.ended(signature, Fate.CONFIRMED)

@@ -1,4 +1,4 @@
-"""The ledger for callers without an event loop of their own: one loop in a thread serves them all."""
+"""The ledger for callers without an event loop: one loop, in a thread of its own, serves them all."""
 
 import asyncio
 import logging
@@ -25,12 +25,13 @@ from dzbgp.ledger.submit.fates import fates
 from dzbgp.ledger.submit.journal import Journal
 from dzbgp.ledger.submit.packing import TransactionBuilder
 from dzbgp.ledger.submit.preflight import check_balances, check_cluster
+from dzbgp.ledger.submit.reread import Authorize
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.ledger.submit.submitter import SubmitOptions, Submitted, Submitter
 from dzbgp.ledger.submit.verify import verify
 from dzbgp.models.in_flight import InFlight, Settled
 from dzbgp.models.ledger import Device
-from dzbgp.models.report import Outcome, Submission
+from dzbgp.models.report import Outcome, Refusal, Submission
 
 log = logging.getLogger(__name__)
 
@@ -50,16 +51,18 @@ class SessionOptions:
 
 @dataclass(slots=True)
 class WriteResult:
-    """What became of the writes of a pass."""
+    """The result of a pass's writes: each one has a submission or a refusal."""
 
     submissions: dict[Pubkey, Submission]
+    refused: dict[Pubkey, Refusal] = field(default_factory=dict)
+    """Writes that were not signed after all, and why."""
     transactions: int = 0
     notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
 class RpcCounts:
-    """Requests to RPCs and those of them that were made again, by method."""
+    """Requests to RPCs, and how many of them were retries, by method."""
 
     requests: Counter[str]
     retries: Counter[str]
@@ -67,7 +70,7 @@ class RpcCounts:
 
 @dataclass(frozen=True, slots=True)
 class ComingData:
-    """Program data whose devices are known, while the rest may still be under way."""
+    """Program data whose devices are known, while the rest may still be on its way."""
 
     slot: int
     """That of the devices."""
@@ -75,12 +78,12 @@ class ComingData:
     _fetched: "Future[Fetched]"
 
     def check(self) -> None:
-        """Raises the LedgerError with which the rest will never come, if that is known already."""
+        """Raise the LedgerError of the rest, if it is known already that it failed."""
         if self._fetched.done():
             self._fetched.result()
 
     def fetched(self) -> Fetched:
-        """Waits for all of it. Raises a LedgerError."""
+        """Wait for all of it. Raises a LedgerError."""
         return self._fetched.result()
 
 
@@ -97,8 +100,8 @@ class LedgerSession:
     ) -> None:
         self.network = network
         self._options = options or SessionOptions()
-        # Read as confirmed whatever the writes shall be: at finalized a pass would not see what the one before it
-        # has written, and would write it again.
+        # Reads are confirmed, whatever the commitment of the writes: at finalized a pass would not see what the one
+        # before it wrote, and would write it again.
         self._client = RpcClient(network, budget=self._options.budget)
         self._fetcher = ProgramDataFetcher(self._client, scope, spare_scope=spare_scope, on_fetch=on_fetch)
         self._taken = RpcCounts(Counter(), Counter())
@@ -117,22 +120,22 @@ class LedgerSession:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        # With an exception, what still runs in the loop is cancelled instead of waited for.
+        # After an exception, what still runs in the loop is cancelled instead of waited for.
         self._stack.__exit__(kind, error, trace)
 
     @property
     def rpc_requests(self) -> int:
-        """How many HTTP requests were made to RPCs."""
+        """The number of HTTP requests made to RPCs."""
         return sum(self._client.transport.requests.values())
 
     def take_rpc_counts(self) -> RpcCounts:
-        """Gives what was asked of RPCs since the last call. For one thread."""
+        """Return what was asked of RPCs since the last call. For one thread."""
         transport, taken = self._client.transport, self._taken
         self._taken = RpcCounts(transport.requests.copy(), transport.retries.copy())
         return RpcCounts(self._taken.requests - taken.requests, self._taken.retries - taken.retries)
 
     def balances(self, publishers: Sequence[Pubkey]) -> dict[Pubkey, int]:
-        """Gives the publishers' lamports, 0 where there is no account. Raises a LedgerError."""
+        """Return the publishers' lamports, 0 where there is no account. Raises a LedgerError."""
         accounts = self._portal.call(self._client.accounts, publishers)
         return {
             publisher: account.lamports if account else 0
@@ -141,20 +144,26 @@ class LedgerSession:
 
     @property
     def builder(self) -> TransactionBuilder:
-        """Packs writes the way that `write` will."""
+        """The builder that packs writes as `write` will."""
         return TransactionBuilder(self.network.program_id, self._options.priority_fee)
 
     def fates(self, sent: Sequence[InFlight]) -> list[Settled]:
-        """Return what became of transactions that an earlier pass left in flight. Raises a LedgerError."""
-        return self._portal.call(fates, self._client, sent)
+        """Return what became of transactions that an earlier pass left in flight. Raises a LedgerError.
+
+        What was read of the program before is not used again: it may be older than what was found.
+        """
+        settled = self._portal.call(fates, self._client, sent)
+        if settled:
+            self._portal.call(self._fetcher.expire)
+        return settled
 
     def coming(self) -> "ComingData":
-        """Gives the devices as soon as they are read, and what is still under way. Raises a LedgerError."""
+        """Return the devices as soon as they are read, and what is still on its way. Raises a LedgerError."""
         early, flight = self._portal.call(self._fetcher.begin)
         return ComingData(early.slot, early.devices, self._portal.start_task_soon(_shielded, flight))
 
     def program_data(self) -> Fetched:
-        """Gives the program's accounts through the shared cache. Raises a LedgerError."""
+        """Return the program's accounts through the shared cache. Raises a LedgerError."""
         return self._portal.call(self._fetcher.get)
 
     def write(
@@ -163,15 +172,26 @@ class LedgerSession:
         signers: Signers,
         progress: Callable[[int], None] = lambda _: None,
         journal: Journal | None = None,
+        *,
+        authorize: Authorize,
     ) -> WriteResult:
-        """Writes onchain and reads back. Every write has its submission in the result.
+        """Write onchain and read back. Each write has a submission or a refusal in the result.
 
-        Raises ClusterMismatchError before anything is written. A KeyboardInterrupt makes it stop early: what
-        was sent is waited for, the rest is reported as not sent; a second one raises WriteInterruptedError.
+        `authorize` is asked before each signature, in the ledger's own thread. Raises ClusterMismatchError before
+        anything is written. A KeyboardInterrupt makes it stop early: it waits for what was sent, and reports the rest
+        as not sent. A second one raises WriteInterruptedError.
         """
         builder = self.builder
         submitter = self._portal.call(
-            lambda: Submitter(self._client, signers, builder, self._options.submit, progress, journal)
+            lambda: Submitter(
+                self._client,
+                signers,
+                builder,
+                self._options.submit,
+                authorize=authorize,
+                progress=progress,
+                journal=journal,
+            )
         )
         self._submitters.add(submitter)
         if self._stopping is not None:
@@ -203,9 +223,9 @@ class LedgerSession:
             ) from None
 
     def stop_writing(self, why: str) -> None:
-        """Makes every `write` under way in another thread, and any later one, stop early.
+        """Make every `write` that runs in another thread, and any later one, stop early.
 
-        What was sent is still waited for, as long as SubmitOptions.interrupt_wait_s allows.
+        They still wait for what was sent, as long as SubmitOptions.interrupt_wait_s allows.
         """
         self._stopping = why
         for submitter in list(self._submitters):
@@ -230,14 +250,14 @@ class LedgerSession:
     async def _write_checked(
         self, submitter: Submitter, writes: list[Write], short: Mapping[Pubkey, str]
     ) -> WriteResult:
-        """Writes what `short`, publishers that can not pay and why, does not rule out."""
+        """Write what `short` (publishers that cannot pay, and why) does not rule out."""
         payable = [write for write in writes if write.publisher not in short]
         submissions = {
             write.user: _failed(write, short[write.publisher]) for write in writes if write.publisher in short
         }
         done = await submitter.submit(payable) if payable else Submitted()
-        result = WriteResult(submissions | done.submissions, done.transactions)
-        # What was written shall be read again, neither from the cache nor from a node that is behind.
+        result = WriteResult(submissions | done.submissions, done.refused, done.transactions)
+        # The next read must show what was written: it comes neither from the cache nor from a node that is behind.
         self._client.read_floor = max(
             [self._client.read_floor, *(one.slot for one in done.submissions.values() if one.slot)]
         )

@@ -60,6 +60,16 @@ class ExitReason(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a write that was decided was not signed after all."""
+
+    reason: str
+    """A reason word of docs/decisions.md."""
+    detail: str
+    """The cause, as part of a sentence."""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """Everything that one pass found and did; each format of dzbgp/report prints this only."""
 

@@ -53,6 +53,8 @@ class Look:
     """Asked of the ledger before the device was."""
     at: float
     """Unix seconds, taken before the slot was asked."""
+    ledger_at: float | None = None
+    """The ledger's own Unix time in that slot, where it has a Clock sysvar."""
 
 
 class DeviceResult(StrEnum):

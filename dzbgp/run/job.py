@@ -16,7 +16,9 @@ from dzbgp.fleet.fleet import Fleet
 from dzbgp.ledger.session import LedgerSession, WriteResult
 from dzbgp.models.decision import Action
 from dzbgp.models.report import Report
+from dzbgp.models.session import Look
 from dzbgp.models.summary import summary
+from dzbgp.run.authorize import authorizer
 from dzbgp.run.decider import Judging
 from dzbgp.run.early_refresh import ride_along, without_lone_riders
 from dzbgp.run.plan import Plan, _key_notes, _rpc_notes, _unsigned_notes, write_of
@@ -45,7 +47,13 @@ def run_pass(
     written = WriteResult({})
     if plan.writes and not options.dry_run and options.signers is not None:
         progress.stage("confirming writes", len(plan.writes))
-        written = ledger.write(plan.writes, options.signers, progress.step, recall.history)
+        written = ledger.write(
+            plan.writes,
+            options.signers,
+            progress.step,
+            recall.history,
+            authorize=authorizer(options.max_age_s, plan.seconds_per_slot),
+        )
         recall.keep_written(
             plan.guarded.decisions, written.submissions, plan.guarded.acknowledged, time.time()
         )
@@ -118,6 +126,7 @@ def _plan_pass(
         started=started,
         dry_run=options.dry_run,
         readings=tuple(readings),
+        look=Look(coming.slot, now),
         guarded=guarded,
         seconds_per_slot=data.seconds_per_slot,
         transitions={

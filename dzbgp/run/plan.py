@@ -3,19 +3,20 @@
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from solders.pubkey import Pubkey
 
+from dzbgp.console.words import amount
 from dzbgp.decision.guard import Guarded
 from dzbgp.ledger.networks import Network, unencrypted
 from dzbgp.ledger.program.instruction import Write, grown_len
 from dzbgp.ledger.session import WriteResult
 from dzbgp.models.decision import Action, Decision, UserMemory
 from dzbgp.models.ledger import BgpStatus, ProgramData, SkippedAccount
-from dzbgp.models.report import Report
-from dzbgp.models.session import DeviceReading
+from dzbgp.models.report import Refusal, Report
+from dzbgp.models.session import DeviceReading, Look
 from dzbgp.run.request import PassOptions
 
 
@@ -31,6 +32,8 @@ class Plan:
     """Monotonic seconds."""
     dry_run: bool
     readings: tuple[DeviceReading, ...]
+    look: Look
+    """When the devices were asked, the first of them at least."""
     guarded: Guarded
     seconds_per_slot: float
     transitions: Mapping[Pubkey, int]
@@ -41,10 +44,19 @@ class Plan:
     @property
     def writes(self) -> list[Write]:
         """What is to be written, a dry run's too."""
-        return [write_of(decision) for decision in self.guarded.decisions if decision.action is Action.SUBMIT]
+        return [
+            write_of(decision, self.look)
+            for decision in self.guarded.decisions
+            if decision.action is Action.SUBMIT
+        ]
 
-    def report(self, written: WriteResult, rpc_requests: int) -> Report:
-        """Gives the report of the pass, with what became of its writes."""
+    def report(self, written: WriteResult, rpc_requests: int, *, is_of_earlier_pass: bool = False) -> Report:
+        """Return the report of the pass, with the result of its writes.
+
+        `is_of_earlier_pass`: the writes were decided by another pass, so what was refused of them says nothing about
+        the decisions of this one.
+        """
+        refused = {} if is_of_earlier_pass else written.refused
         return Report(
             dry_run=self.dry_run,
             env=self.env,
@@ -53,7 +65,7 @@ class Plan:
             started_at=self.started_at,
             duration_s=time.monotonic() - self.started,
             devices=self.readings,
-            decisions=tuple(self.guarded.decisions),
+            decisions=tuple(not_signed(decision, refused) for decision in self.guarded.decisions),
             submissions=written.submissions,
             transactions=written.transactions,
             rpc_requests=rpc_requests,
@@ -61,7 +73,7 @@ class Plan:
             transitions=self.transitions,
             memories=self.memories,
             skipped_accounts=self.skipped_accounts,
-            notes=(*self.notes, *written.notes),
+            notes=(*self.notes, *written.notes, *_refused_notes(written.refused)),
         )
 
 
@@ -86,6 +98,22 @@ def _rpc_notes(network: Network) -> list[str]:
     ]
 
 
+def not_signed(decision: Decision, refused: Mapping[Pubkey, Refusal]) -> Decision:
+    """Return the decision as it stands after the writes: what was refused before its signature is skipped."""
+    refusal = refused.get(decision.observation.user.pubkey)
+    if refusal is None:
+        return decision
+    detail = f"{decision.detail} Not written: {refusal.detail}."
+    return replace(decision, action=Action.SKIP, reason=refusal.reason, detail=detail)
+
+
+def _refused_notes(refused: Mapping[Pubkey, Refusal]) -> list[str]:
+    """Say how many writes were decided and not signed."""
+    counts = Counter(refusal.reason for refusal in refused.values())
+    reasons = ", ".join(f"{reason} {count}" for reason, count in counts.most_common())
+    return [f"Decided but not signed: {amount(len(refused), 'user')} ({reasons})."] if refused else []
+
+
 def _key_notes(data: ProgramData, options: PassOptions) -> list[str]:
     """Says which keypairs are of no use, and that a dry run had none."""
     if options.signers is None:
@@ -98,7 +126,7 @@ def _key_notes(data: ProgramData, options: PassOptions) -> list[str]:
     ]
 
 
-def write_of(decision: Decision) -> Write:
+def write_of(decision: Decision, look: Look | None = None) -> Write:
     """Gives the write that a decision asks for. Raises ValueError when it decides nothing."""
     observation = decision.observation
     return Write(
@@ -109,4 +137,6 @@ def write_of(decision: Decision) -> Write:
         rtt_ns=decision.rtt_ns,
         grown_len=grown_len(observation.user),
         lamports=observation.user.lamports,
+        seen=observation.user,
+        look=look,
     )

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from solders.pubkey import Pubkey
@@ -11,20 +11,24 @@ from dzbgp.errors import DzbgpError
 from dzbgp.ledger.program.instruction import Write
 from dzbgp.ledger.session import LedgerSession, WriteResult
 from dzbgp.ledger.submit.journal import Journal
+from dzbgp.ledger.submit.reread import Authorize, Reread
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.models.decision import Decision
-from dzbgp.models.report import Outcome, Submission
+from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.report import Outcome, Refusal, Submission
 from dzbgp.state.in_flight import InFlightLog
 
 log = logging.getLogger(__name__)
 
 CAPACITY = 256
-"""How many users may wait. As upstream's queue: what does not fit is due again in the next pass."""
+"""How many users may wait, as in upstream's queue. What does not fit is due again in the next pass."""
+
+_SUPERSEDED = Refusal("superseded", "a later pass did not decide the same again")
 
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One user's write, the decision that it came from, and whether the guard would have held it."""
+    """One user's write, the decision behind it, and whether the guard would have held it."""
 
     write: Write
     decision: Decision
@@ -33,7 +37,7 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """A round of writes, and what became of it."""
+    """A round of writes and its result."""
 
     jobs: tuple[Job, ...]
     result: WriteResult
@@ -41,30 +45,37 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """How far the worker is when a pass begins."""
+    """The state of the queue when a pass begins."""
 
     finished: tuple[Finished, ...]
-    """The rounds that have ended since the last time."""
+    """The rounds that ended since the last time."""
     busy: frozenset[Pubkey]
-    """Users whose write is under way."""
+    """Users whose write is being made."""
 
 
 class SubmitWorker:
-    """A bounded queue of writes, the newest of each user, and the thread that carries them out."""
+    """A bounded queue with the newest write of each user, and the thread that makes the writes.
+
+    What is queued, or not signed yet, is only valid as long as each later pass decides the same: see `keep_only`.
+    """
 
     def __init__(
         self,
         ledger: LedgerSession,
         signers: Callable[[], Signers],
+        authorize: Callable[[], Authorize],
         journal: Journal | None,
         capacity: int = CAPACITY,
     ) -> None:
         self._ledger = ledger
         self._signers = signers
+        self._may_sign = authorize
         self.in_flight = InFlightLog(journal)
         self._capacity = capacity
         self._waiting: dict[Pubkey, Job] = {}
-        self._busy: frozenset[Pubkey] = frozenset()
+        self._busy: dict[Pubkey, BgpStatus] = {}
+        self._superseded: set[Pubkey] = set()
+        """Busy users that must not be signed (again)."""
         self._begun: set[Pubkey] = set()
         self._finished: list[Finished] = []
         self._changed = threading.Condition()
@@ -73,27 +84,40 @@ class SubmitWorker:
         self._thread.start()
 
     def begin_pass(self) -> QueueState:
-        """Says how far the worker is, and from here on notes whose writes it begins.
+        """Return the queue's state, and note from here on whose writes are begun.
 
-        What the pass reads from the ledger may be from before such a write, even if it has ended by the time the
-        pass has come to a decision; so `offer` refuses these users until the next pass begins.
+        What the pass reads from the ledger may be older than such a write, even if that has ended when the pass comes
+        to its decisions. So `offer` refuses these users until the next pass begins.
         """
         with self._changed:
             self._begun = set(self._busy)
             finished, self._finished = self._finished, []
-            return QueueState(tuple(finished), self._busy)
+            return QueueState(tuple(finished), frozenset(self._busy))
+
+    def keep_only(self, wanted: Mapping[Pubkey, BgpStatus]) -> None:
+        """Take back every write that is not `wanted` any more; after a pass that failed, that is every write.
+
+        A queued write leaves the queue. One that is being made is not signed (again); if it was sent, it may land.
+        """
+        with self._changed:
+            for user, job in list(self._waiting.items()):
+                if wanted.get(user) is not job.write.status:
+                    del self._waiting[user]
+            self._superseded |= {
+                user for user, status in self._busy.items() if wanted.get(user) is not status
+            }
 
     def offer(self, jobs: Iterable[Job]) -> int:
-        """Puts writes in the queue; of a user that waits already the newest status counts.
+        """Queue writes. The newest write of a user replaces one that waits. Return how many did not fit.
 
-        Gives how many did not fit. A user whose write has begun since the pass began is refused: its fate comes first.
+        A user whose write was begun since the pass began is refused: that write's fate comes first.
         """
         dropped = 0
         with self._changed:
             for job in jobs:
                 user = job.write.user
                 if self._stopping or user in self._busy or user in self._begun:
-                    log.debug("user %s: a write of it has begun meanwhile", user)
+                    log.debug("user %s: its write has begun", user)
                 elif user not in self._waiting and len(self._waiting) >= self._capacity:
                     dropped += 1
                 else:
@@ -101,29 +125,23 @@ class SubmitWorker:
             self._changed.notify_all()
         return dropped
 
-    def retract(self, users: Iterable[Pubkey]) -> None:
-        """Takes users out of the queue whose write is no longer due."""
-        with self._changed:
-            for user in users:
-                self._waiting.pop(user, None)
-
     def busy(self) -> frozenset[Pubkey]:
-        """Gives the users whose write is under way."""
+        """Return the users whose write is being made."""
         with self._changed:
-            return self._busy
+            return frozenset(self._busy)
 
     def waiting(self) -> frozenset[Pubkey]:
-        """Gives the users whose write has not begun."""
+        """Return the users whose write has not begun."""
         with self._changed:
             return frozenset(self._waiting)
 
     def wait_idle(self, timeout_s: float) -> bool:
-        """Waits until nothing waits and nothing is under way."""
+        """Wait until nothing waits and nothing is being made."""
         with self._changed:
             return self._changed.wait_for(lambda: not self._waiting and not self._busy, timeout_s)
 
     def stop(self, wait_s: float) -> bool:
-        """Begins nothing more, waits up to `wait_s` for what is under way, and says whether the thread has ended."""
+        """Begin nothing more, wait up to `wait_s` for what is being made, and return whether the thread has ended."""
         with self._changed:
             self._stopping = True
             abandoned = len(self._waiting)
@@ -143,27 +161,38 @@ class SubmitWorker:
                 if self._stopping:
                     return
                 jobs = tuple(self._waiting.values())
-                self._busy = frozenset(self._waiting)
-                self._begun |= self._busy
+                self._busy = {job.write.user: job.write.status for job in jobs}
+                self._begun |= self._busy.keys()
                 self._waiting.clear()
             result = self._write(jobs)
             with self._changed:
                 self._finished.append(Finished(jobs, result))
-                self._busy = frozenset()
+                self._busy = {}
+                self._superseded.clear()
                 self._changed.notify_all()
 
     def _write(self, jobs: tuple[Job, ...]) -> WriteResult:
+        may_sign = self._may_sign()
+
+        def authorize(writes: Sequence[Write], reread: Reread) -> Mapping[Pubkey, Refusal]:
+            refused = may_sign(writes, reread)
+            with self._changed:
+                superseded = self._superseded & {write.user for write in writes}
+            return {**refused, **dict.fromkeys(superseded, _SUPERSEDED)}
+
         try:
-            return self._ledger.write([job.write for job in jobs], self._signers(), journal=self.in_flight)
+            return self._ledger.write(
+                [job.write for job in jobs], self._signers(), journal=self.in_flight, authorize=authorize
+            )
         except DzbgpError as error:
             log.error("submission: %s", error)  # noqa: TRY400 - one line
             why = str(error)
         except Exception as error:
-            # A fault of ours must not end the thread that all later writes depend on. At the end the ledger's own
-            # thread may be gone before this one, which is no fault.
+            # An internal error must not end the thread that all later writes depend on. At the end the ledger's own
+            # thread may be gone before this one: that is no error.
             if not self._stopping:
                 log.exception("submission")
-            why = f"a fault of dzbgp's own ({type(error).__name__}); it may have been sent"
+            why = f"internal error ({type(error).__name__}); it may have been sent"
         return WriteResult(
             {
                 job.write.user: Submission(job.write.user, Outcome.FAILED, error=why, status=job.write.status)

@@ -16,11 +16,14 @@ from dataclasses import dataclass, replace
 from dzbgp.errors import DzbgpError, ExitCode
 from dzbgp.fleet.fleet import Fleet
 from dzbgp.ledger.session import LedgerSession, WriteResult
+from dzbgp.ledger.submit.reread import Authorize
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.models.decision import Action
+from dzbgp.models.ledger import NOMINAL_SECONDS_PER_SLOT
 from dzbgp.models.report import Report
 from dzbgp.models.session import DeviceResult
 from dzbgp.models.summary import exit_code_of, summary
+from dzbgp.run.authorize import authorizer
 from dzbgp.run.job import plan_pass
 from dzbgp.run.plan import Plan, write_of
 from dzbgp.run.setup import Setup
@@ -98,7 +101,8 @@ class Watch:
         self._rpc_requests = 0
         self._finished = WriteResult({})
         self._noted: frozenset[str] = frozenset()
-        self._worker = SubmitWorker(ledger, self._signers, recall.history)
+        self._seconds_per_slot = NOMINAL_SECONDS_PER_SLOT
+        self._worker = SubmitWorker(ledger, self._signers, self._authorize, recall.history)
 
     @property
     def fleet(self) -> Fleet:
@@ -189,6 +193,10 @@ class Watch:
         except Exception as error:
             log.exception("pass failed: a fault of dzbgp's own")
             self._failed(error, started)
+        else:
+            return
+        # Nobody looked: what an earlier pass wanted to write may not be true any more.
+        self._worker.keep_only({})
 
     def _planned(self) -> Plan:
         self._interruptible = True
@@ -214,6 +222,10 @@ class Watch:
         """Gives the keypairs as last loaded; without any, nothing is ever handed to the worker."""
         return self._setup.options.signers or Signers({})
 
+    def _authorize(self) -> Authorize:
+        """Return the rule for what may be signed, as last loaded."""
+        return authorizer(self._setup.options.max_age_s, self._seconds_per_slot)
+
     def _pause(self, seconds: float) -> None:
         until = time.monotonic() + seconds
         while time.monotonic() < until:
@@ -224,14 +236,26 @@ class Watch:
     def _hand_over(self, plan: Plan) -> None:
         if plan.dry_run:
             return
+        self._seconds_per_slot = plan.seconds_per_slot
         due = [decision for decision in plan.guarded.decisions if decision.action is Action.SUBMIT]
         jobs = [
-            Job(write_of(decision), decision, decision.observation.user.pubkey in plan.guarded.acknowledged)
+            Job(
+                write_of(decision, plan.look),
+                decision,
+                decision.observation.user.pubkey in plan.guarded.acknowledged,
+            )
             for decision in due
         ]
         # What waits and is no longer wanted (the session came back, the user or the host is gone) must not be
         # written later.
-        self._worker.retract(self._worker.waiting() - {job.write.user for job in jobs})
+        self._worker.keep_only(
+            {
+                decision.observation.user.pubkey: decision.status
+                for decision in plan.guarded.decisions
+                if decision.status is not None
+                and (decision.action is Action.SUBMIT or decision.reason == "in-flight")
+            }
+        )
         dropped = self._worker.offer(jobs)
         if dropped:
             log.warning("%d writes did not fit the queue; they are due again in the next pass", dropped)
@@ -239,7 +263,7 @@ class Watch:
     def _tell(self, plan: Plan) -> None:
         finished, self._finished = self._finished, WriteResult({})
         requests = self._ledger.rpc_requests
-        report = plan.report(finished, requests - self._rpc_requests)
+        report = plan.report(finished, requests - self._rpc_requests, is_of_earlier_pass=True)
         self._rpc_requests = requests
         self._recall.end(report, summary(report))
         result = exit_code_of(report)
@@ -279,6 +303,7 @@ class Watch:
             self._finished = replace(
                 self._finished,
                 submissions=self._finished.submissions | finished.result.submissions,
+                refused=self._finished.refused | finished.result.refused,
                 transactions=self._finished.transactions + finished.result.transactions,
                 notes=[*self._finished.notes, *finished.result.notes],
             )

@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from solders.pubkey import Pubkey
 
-from dzbgp.errors import UsageError
+from dzbgp.errors import JournalError, UsageError
 from dzbgp.models.decision import UserMemory
 from dzbgp.models.in_flight import Fate, InFlight
 from dzbgp.models.ledger import BgpStatus
@@ -131,7 +131,7 @@ class History:
             self._write(forget)
 
     def sent(self, in_flight: InFlight) -> None:
-        """Note a transaction that is about to be sent: from here on it may land."""
+        """Note a transaction that is about to be sent: from here on it may land. Raises JournalError."""
         signature = in_flight.signature
 
         def note(database: sqlite3.Connection) -> None:
@@ -145,7 +145,11 @@ class History:
                 [(signature, str(user), int(status)) for user, status in in_flight.users.items()],
             )
 
-        self._write(note)
+        if not self._write(note):
+            raise JournalError(
+                f"--state {self.path}: the write could not be noted, and what is not noted might be written twice; "
+                "see the notes for the cause, or use --state none"
+            )
 
     def ended(self, signature: str, fate: Fate) -> None:
         """Note what became of a transaction.
@@ -241,16 +245,18 @@ class History:
                 self._problem("could not be read", error)
                 return []
 
-    def _write(self, change: Callable[[sqlite3.Connection], object]) -> None:
+    def _write(self, change: Callable[[sqlite3.Connection], object]) -> bool:
         with self._lock:
             if self._connection is None:
-                return
+                return False
             try:
                 with self._connection:
                     self._connection.execute("BEGIN IMMEDIATE")
                     change(self._connection)
             except sqlite3.Error as error:
                 self._problem("could not be written", error)
+                return False
+            return True
 
     def _problem(self, what: str, error: Exception) -> None:
         sentence = f"State file {self.path} {what} ({error}): this run goes on, the next one remembers less."

@@ -24,6 +24,8 @@ from dzbgp.ledger.submit.packing import MAX_COMPUTE_UNITS, Batch, TransactionBui
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.ledger.submit.submitter import SubmitOptions
 from dzbgp.models.report import Outcome
+from dzbgp.models.session import Look
+from dzbgp.run.authorize import authorizer
 
 DEVICES, USERS = 4, 1_000
 PER_TRANSACTION = 19
@@ -45,9 +47,10 @@ def bench() -> Table:
     world = big_world(
         DEVICES, USERS // DEVICES, changed=1.0, publishers=dict.fromkeys(names, signer.pubkey())
     )
-    device_of = {spec.user.pubkey: spec.user.device_pk for spec in world.users}
+    users = {spec.user.pubkey: spec.user for spec in world.users}
+    look = Look(world.now_slot, time.time())
     writes = [
-        Write(key, device_of[key], signer.pubkey(), status, rtt_ns)
+        Write(key, users[key].device_pk, signer.pubkey(), status, rtt_ns, seen=users[key], look=look)
         for key, (status, rtt_ns) in world.expected().items()
     ]
     assert len(writes) == USERS
@@ -104,19 +107,20 @@ def ours(network: Network, writes: list[Write], signer: Keypair) -> float:
     options = SessionOptions(submit=SubmitOptions(poll_s=POLL_S), low_balance=0)
     started = time.monotonic()
     with LedgerSession(network, options) as session:
-        done = session.write(writes, Signers({signer.pubkey(): signer}))
+        done = session.write(writes, Signers({signer.pubkey(): signer}), authorize=authorizer())
     assert {one.outcome for one in done.submissions.values()} <= {Outcome.CONFIRMED, Outcome.FINALIZED}
     return time.monotonic() - started
 
 
 async def one_by_one(network: Network, writes: list[Write], signer: Keypair) -> float:
     started = time.monotonic()
-    builder = TransactionBuilder(network.program_id)
+    builder, signers = TransactionBuilder(network.program_id), Signers({signer.pubkey(): signer})
     async with RpcClient(network) as client:
         for write in writes:
             blockhash = await client.latest_blockhash()
             batch = Batch(write.publisher, (write,))
-            transaction = builder.signed(batch, signer, blockhash.hash, MAX_COMPUTE_UNITS)
+            message = builder.message(batch, blockhash.hash, MAX_COMPUTE_UNITS)
+            transaction = signers.sign(message, network.program_id, {write.user})
             await client.send(bytes(transaction))
             signature, confirmed = str(transaction.signatures[0]), False
             while not confirmed:

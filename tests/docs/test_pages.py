@@ -26,6 +26,7 @@ DECIDING = (
     "decision/confirm",
     "run/job",
     "run/plan",
+    "run/authorize",
     "run/decider",
     "run/recheck",
     "run/early_refresh",
@@ -103,6 +104,7 @@ def test_every_reason_that_the_code_gives_is_explained_and_no_other() -> None:
         "models/decision",
         "run/watch",
         "run/submit_queue",
+        "ledger/submit/submitter",
         "state/memory",
     ):
         for node in ast.walk(ast.parse((PACKAGE / f"{name}.py").read_text(encoding="utf-8"))):

@@ -1,6 +1,8 @@
 """A ledger of the lab with writes to make on it, and what must hold after they were made."""
 
 import asyncio
+import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -8,6 +10,7 @@ from typing import Any, TypeVar
 
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
+from solders.sysvar import CLOCK
 
 from dzbgp.lab.solana.faults import Fault, FaultKind
 from dzbgp.lab.solana.ledger import Ledger
@@ -20,11 +23,15 @@ from dzbgp.ledger.program.instruction import Write, grown_len
 from dzbgp.ledger.rpc.client import RpcClient
 from dzbgp.ledger.rpc.transport import RetryBudget
 from dzbgp.ledger.session import LedgerSession, SessionOptions
+from dzbgp.ledger.submit.journal import Journal
 from dzbgp.ledger.submit.packing import TransactionBuilder
+from dzbgp.ledger.submit.reread import Authorize, Reread, clock_of
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.ledger.submit.submitter import SubmitOptions, Submitted, Submitter
 from dzbgp.models.ledger import User
-from dzbgp.models.report import Outcome, Submission
+from dzbgp.models.report import Outcome, Refusal, Submission
+from dzbgp.models.session import Look
+from dzbgp.run.authorize import authorizer
 
 T = TypeVar("T")
 SECRET = "canary-0123456789abcdef"
@@ -70,10 +77,20 @@ class Stage:
         priority_fee: int = 0,
         budget: RetryBudget = FAST,
         meanwhile: Callable[[Submitter], Awaitable[None]] | None = None,
+        journal: Journal | None = None,
+        authorize: Authorize | None = None,
+        **rule: Any,
     ) -> Submitted:
         async def run(client: RpcClient) -> Submitted:
             builder = TransactionBuilder(self.world.program_id, priority_fee)
-            submitter = Submitter(client, self.signers, builder, options or fast())
+            submitter = Submitter(
+                client,
+                self.signers,
+                builder,
+                options or fast(),
+                authorize=authorize or authorizer(**rule),
+                journal=journal,
+            )
             aside = asyncio.ensure_future(meanwhile(submitter)) if meanwhile else None
             done = await submitter.submit(self.writes if writes is None else writes)
             if aside:
@@ -100,6 +117,10 @@ class Stage:
         data = self.ledger.account(key)
         assert data is not None
         return decode_user(key, data)
+
+    def look_again(self) -> None:
+        """Decide the same writes anew, on the users as they are now."""
+        self.writes = writes_of(self.world, self.ledger)
 
     def inject(self, kind: FaultKind, **how: Any) -> None:
         self.ledger.inject(Fault(kind=kind, **how))
@@ -187,13 +208,31 @@ def stage(devices: int = 1, users: int = 5, *, balance: int = 10 * SOL, **ledger
         yield Stage(running, world, keypairs, writes_of(world, running))
 
 
+def anything(_writes: Sequence[Write], _reread: Reread) -> dict[Pubkey, Refusal]:
+    """Authorize whatever is asked for: for what only the program refuses."""
+    return {}
+
+
+def reasons(done: Submitted) -> dict[str, int]:
+    """How many writes were refused, by reason."""
+    return dict(Counter(refusal.reason for refusal in done.refused.values()))
+
+
+def look_of(ledger: Ledger) -> Look:
+    at, clock = time.time(), clock_of(ledger.account(CLOCK) or b"")
+    assert clock is not None
+    return Look(clock[0], at, clock[1])
+
+
 def writes_of(world: World, ledger: Ledger) -> list[Write]:
     publisher_of = {spec.device.pubkey: spec.device.metrics_publisher_pk for spec in world.devices}
-    writes = []
+    writes, look = [], look_of(ledger)
     for key, (status, rtt_ns) in world.expected().items():
         data = ledger.account(key)
         assert data is not None
         user = decode_user(key, data, ledger.balance(key))
         publisher = publisher_of[user.device_pk]
-        writes.append(Write(key, user.device_pk, publisher, status, rtt_ns, grown_len(user), user.lamports))
+        writes.append(
+            Write(key, user.device_pk, publisher, status, rtt_ns, grown_len(user), user.lamports, user, look)
+        )
     return writes

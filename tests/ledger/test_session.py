@@ -13,6 +13,7 @@ from stage import SECRET, Stage, fast, outcomes, stage
 from dzbgp.lab.solana.faults import FaultKind as Kind
 from dzbgp.ledger.errors import WriteInterruptedError
 from dzbgp.models.report import Outcome
+from dzbgp.run.authorize import authorizer
 
 
 @pytest.fixture
@@ -47,7 +48,7 @@ class Interrupting:
 def test_a_pass_writes_reads_back_and_tells(one: Stage) -> None:
     counted: list[int] = []
     with one.session() as session:
-        done = session.write(one.writes, one.signers, counted.append)
+        done = session.write(one.writes, one.signers, counted.append, authorize=authorizer())
         assert session.rpc_requests == sum(one.ledger.stats().requests.values())
     assert (outcomes(done.submissions), done.transactions, done.notes) == ({"landed": 5}, 1, [])
     assert sum(counted) == 5
@@ -57,7 +58,7 @@ def test_a_pass_writes_reads_back_and_tells(one: Stage) -> None:
 def test_interrupted_what_was_sent_is_waited_for_and_reported() -> None:
     with stage(1, 95, land_after=40) as made, made.session(submit=fast(in_flight=2, resend_s=9)) as session:
         with Interrupting(made, 2):
-            done = session.write(made.writes, made.signers)
+            done = session.write(made.writes, made.signers, authorize=authorizer())
         assert outcomes(done.submissions) == {"landed": 38, "failed": 57}
         assert made.sent() == 2
         made.check(done.submissions)
@@ -67,7 +68,7 @@ def test_interrupted_before_anything_was_sent_nothing_is(one: Stage) -> None:
     one.inject(Kind.DELAY, method="getMultipleAccounts", delay_s=0.5)
     with one.session() as session:
         with Interrupting(one, 0):
-            done = session.write(one.writes, one.signers)
+            done = session.write(one.writes, one.signers, authorize=authorizer())
         assert {submission.error for submission in done.submissions.values()} == {"not sent: interrupted"}
     assert one.sent() == 0
 
@@ -77,7 +78,7 @@ def test_interrupted_again_it_leaves_at_once_and_says_that_something_may_have_be
     with stage(land_after=10_000) as made:  # noqa: SIM117 - the session is what must be left quickly
         with pytest.raises(WriteInterruptedError), made.session(submit=fast(interrupt_wait_s=9)) as session:
             with Interrupting(made, 1, 1):
-                session.write(made.writes, made.signers)
+                session.write(made.writes, made.signers, authorize=authorizer())
     assert time.monotonic() - started < 6
 
 
@@ -85,7 +86,7 @@ def test_one_line_a_transaction_tells_signature_users_slot_and_time(
     one: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.INFO, logger="dzbgp"), one.session() as session:
-        done = session.write(one.writes, one.signers)
+        done = session.write(one.writes, one.signers, authorize=authorizer())
     submission = done.submissions[one.writes[0].user]
     [line] = [
         record.getMessage() for record in caplog.records if record.getMessage().startswith("transaction ")
@@ -98,8 +99,8 @@ def test_one_line_a_transaction_tells_signature_users_slot_and_time(
 
 def test_a_second_write_in_a_session_needs_no_new_one(one: Stage) -> None:
     with one.session() as session:
-        first = session.write(one.writes[:2], one.signers)
-        second = session.write(one.writes[2:], one.signers)
+        first = session.write(one.writes[:2], one.signers, authorize=authorizer())
+        second = session.write(one.writes[2:], one.signers, authorize=authorizer())
     one.check(first.submissions | second.submissions)
 
 
@@ -107,9 +108,9 @@ def test_an_rpc_that_was_left_out_of_one_write_is_asked_again_in_the_next(one: S
     with stage() as other:
         other.inject(Kind.HTTP_STATUS, status=403)
         with one.session(other.url, one.url) as session:
-            session.write(one.writes[:2], one.signers)
+            session.write(one.writes[:2], one.signers, authorize=authorizer())
             before = other.ledger.stats().http_requests
-            session.write(one.writes[2:], one.signers)
+            session.write(one.writes[2:], one.signers, authorize=authorizer())
             assert other.ledger.stats().http_requests > before
 
 
@@ -130,7 +131,7 @@ def test_neither_the_urls_secret_nor_a_key_is_in_any_word(
         kind, method=method, times=3, **({"by_confirmation": True} if kind is Kind.REJECT_USER else {})
     )
     with caplog.at_level(logging.DEBUG, logger="dzbgp"), one.session() as session:
-        done = session.write(one.writes, one.signers)
+        done = session.write(one.writes, one.signers, authorize=authorizer())
     said = "".join(
         record.getMessage() + repr(record.args)
         for record in caplog.records

@@ -12,6 +12,7 @@ from dzbgp.ledger.errors import LedgerError, RpcTransportError
 from dzbgp.ledger.program.instruction import Write
 from dzbgp.ledger.session import LedgerSession, WriteResult
 from dzbgp.ledger.submit.journal import Journal
+from dzbgp.ledger.submit.reread import Authorize
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.models.decision import Action, Decision
 from dzbgp.models.in_flight import Fate, InFlight, Settled
@@ -40,7 +41,12 @@ class FakeLedger:
         self.asked: list[str] = []
 
     def write(
-        self, writes: Sequence[Write], signers: Signers, *, journal: Journal | None = None
+        self,
+        writes: Sequence[Write],
+        signers: Signers,
+        *,
+        journal: Journal | None = None,
+        authorize: Authorize,
     ) -> WriteResult:
         self.rounds.append({write.user: write.status for write in writes})
         self.journal = journal
@@ -71,7 +77,9 @@ class FakeLedger:
 @contextmanager
 def working(**more: Any) -> Iterator[tuple[SubmitWorker, FakeLedger]]:
     ledger = FakeLedger()
-    worker = SubmitWorker(cast("LedgerSession", ledger), lambda: Signers({}), None, **more)
+    worker = SubmitWorker(
+        cast("LedgerSession", ledger), lambda: Signers({}), lambda: lambda *_: {}, None, **more
+    )
     try:
         yield worker, ledger
     finally:
@@ -177,7 +185,7 @@ def test_what_is_retracted_is_not_written() -> None:
         worker.offer([job(1)])
         ledger.wait_begun()
         worker.offer([job(2), job(3)])
-        worker.retract([user_of(2), user_of(9)])
+        worker.keep_only({user_of(1): UP, user_of(3): UP})
         ledger.go.release()
         ledger.wait_begun()
         assert set(ledger.rounds[1]) == {user_of(3)}
@@ -187,7 +195,7 @@ def test_what_is_retracted_is_not_written() -> None:
     ("error", "told"),
     [
         (RpcTransportError("no answer"), "no answer"),
-        (ZeroDivisionError(), "a fault of dzbgp's own (ZeroDivisionError); it may have been sent"),
+        (ZeroDivisionError(), "internal error (ZeroDivisionError); it may have been sent"),
     ],
 )
 def test_an_exception_fails_its_round_and_the_next_one_is_written(error: Exception, told: str) -> None:

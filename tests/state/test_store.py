@@ -23,6 +23,7 @@ from dzbgp.errors import UsageError
 from dzbgp.models.decision import UserMemory
 from dzbgp.models.in_flight import Fate, InFlight
 from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.report import Outcome
 from dzbgp.state import store as module
 from dzbgp.state.store import History
 
@@ -432,7 +433,7 @@ def test_the_wal_of_a_corrupt_file_is_not_played_into_the_new_one(tmp_path: Path
 # Disks
 
 
-def test_a_full_disk_is_told_and_stops_nothing(tmp_path: Path) -> None:
+def test_a_full_disk_is_told_and_nothing_is_sent_that_cannot_be_noted(tmp_path: Path) -> None:
     kept = filled(tmp_path / "state", 50)
     with opened(tmp_path / "state") as history:
         assert history._connection is not None
@@ -442,7 +443,10 @@ def test_a_full_disk_is_told_and_stops_nothing(tmp_path: Path) -> None:
         world.goes_up()
         report = Passes(world, history).run()
         assert len(report.submissions) == 200
-        assert all(user.bgp_status is UP for user in world.users.values())
+        failed = [one for one in report.submissions.values() if one.outcome is Outcome.FAILED]
+        assert failed
+        assert all("the write could not be noted" in (one.error or "") for one in failed)
+        assert all(world.users[one.user].bgp_status is DOWN for one in failed)
         told = [note for note in report.notes if "could not be written (database or disk is full)" in note]
         assert len(told) == 1
         assert history.problems == told
@@ -470,7 +474,7 @@ def test_a_disk_that_fails_is_told_and_stops_nothing(tmp_path: Path, monkeypatch
     assert any("could not be opened" in note for note in report.notes)
 
 
-def test_a_read_only_file_is_told_and_stops_nothing(tmp_path: Path) -> None:
+def test_with_a_read_only_file_nothing_is_sent(tmp_path: Path) -> None:
     filled(tmp_path / "state", 5)
     with opened(tmp_path / "state") as history:
         assert history._connection is not None
@@ -478,7 +482,9 @@ def test_a_read_only_file_is_told_and_stops_nothing(tmp_path: Path) -> None:
         world = SmallWorld(1, 1, DOWN)
         world.goes_up()
         report = Passes(world, history).run()
-        assert world.user().bgp_status is UP
+        assert world.user().bgp_status is DOWN
+        [failed] = report.submissions.values()
+        assert "the write could not be noted" in (failed.error or "")
         assert any(
             "could not be written (attempt to write a readonly database)" in note for note in report.notes
         )

@@ -4,6 +4,7 @@ Source: the serviceability program's public Rust code (malbeclabs/doublezero, 20
 """
 
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from solders.instruction import AccountMeta, Instruction
@@ -11,9 +12,11 @@ from solders.pubkey import Pubkey
 from solders.system_program import ID as SYSTEM_PROGRAM
 
 from dzbgp.models.ledger import BgpStatus, User
+from dzbgp.models.session import Look
 
 _VARIANT = 106
 _DATA = struct.Struct("<BBQ")
+_ACCOUNTS = 4
 # Bytes of a user's account but for its vecs' items: 132 up to the first vec, three vec lengths,
 # validator_pubkey, tunnel_endpoint, tunnel_flags, bgp_status, two slots and the RTT.
 _USER_FIXED = 132 + 3 * 4 + 32 + 4 + 1 + 1 + 3 * 8
@@ -32,6 +35,10 @@ class Write:
     """Length in bytes that the program grows the account to; 0 if it is long enough."""
     lamports: int = 0
     """The account's balance: the publisher pays the rest of the grown account's rent."""
+    seen: User | None = None
+    """The user as the decision saw it."""
+    look: Look | None = None
+    """When its device was asked. A write without it is never signed."""
 
     def __post_init__(self) -> None:
         if self.status not in {BgpStatus.UP, BgpStatus.DOWN}:
@@ -45,6 +52,11 @@ def grown_len(user: User) -> int:
     items = len(user.publishers) + len(user.subscribers) + len(user.feed_pks)
     full = _USER_FIXED + 32 * items
     return full if full > user.data_len else 0
+
+
+def is_set_bgp_status(data: bytes, accounts: Sequence[Pubkey]) -> bool:
+    """Whether an instruction of the program is SetUserBGPStatus in the form that is built here."""
+    return len(data) == _DATA.size and data[0] == _VARIANT and len(accounts) == _ACCOUNTS
 
 
 def set_bgp_status(write: Write, program_id: Pubkey) -> Instruction:

@@ -118,8 +118,14 @@ class RpcClient:
 
     async def latest_blockhash(self, min_context_slot: int = 0) -> Blockhash:
         """Return a blockhash to sign with, from a node that has reached `min_context_slot`."""
-        least = max(min_context_slot, self.read_floor)
-        answer = await self._at(_BlockhashItem, "getLatestBlockhash", [], {}, least)
+        return await self._blockhash({}, max(min_context_slot, self.read_floor))
+
+    async def finalized_blockhash(self) -> Blockhash:
+        """Return the blockhash of the newest finalized block, which is older than what else is read."""
+        return await self._blockhash({"commitment": "finalized"}, 0)
+
+    async def _blockhash(self, config: dict[str, str], least: int) -> Blockhash:
+        answer = await self._at(_BlockhashItem, "getLatestBlockhash", [], config, least)
         return Blockhash(answer.value.blockhash, answer.value.last_valid_block_height, answer.context.slot)
 
     async def height(self, commitment: str = "finalized") -> tuple[int, int]:
@@ -185,7 +191,7 @@ class RpcClient:
     async def _at(
         self, kind: Any, method: str, params: list[Any], config: dict[str, Any], least: int = 0
     ) -> "_InContext[Any]":
-        """Ask at our commitment, as of slot `least` or later. A node that is behind is not believed."""
+        """Ask as of slot `least` or later, at our commitment by default. A node that is behind is not believed."""
 
         def check(where: str, answer: _InContext[Any]) -> None:
             if answer.context.slot < least:
@@ -194,7 +200,7 @@ class RpcClient:
                     MIN_CONTEXT_SLOT_NOT_REACHED,
                 )
 
-        config = config | {"commitment": self.commitment} | ({"minContextSlot": least} if least else {})
+        config = {"commitment": self.commitment} | config | ({"minContextSlot": least} if least else {})
         answer: _InContext[Any] = await self.transport.call(
             method, [*params, config], _IN_CONTEXT[kind], check
         )

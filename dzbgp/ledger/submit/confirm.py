@@ -108,7 +108,7 @@ class Confirmer:
     async def _send_again(self, one: Followed) -> None:
         one.sent_again_at = time.monotonic()
         try:
-            await self._client.send(one.raw)
+            await self._client.send_again(one.raw)
         except LedgerError as error:
             log.warning("sent again: signature=%s: %s", one.sent.signature, error)
         else:

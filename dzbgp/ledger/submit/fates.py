@@ -1,29 +1,51 @@
 """What became of transactions that an earlier pass left in flight."""
 
+import logging
+import time
 from collections.abc import Sequence
 
 from dzbgp.ledger.rpc.client import RpcClient
 from dzbgp.ledger.submit.confirm import fate_of
+from dzbgp.ledger.submit.expiry import settle
+from dzbgp.ledger.submit.reread import reread
 from dzbgp.models.in_flight import Fate, InFlight, Settled
+
+log = logging.getLogger(__name__)
+
+_ANOTHER_LEDGER_S = 600.0
+"""A ledger that has not reached a transaction's slot so long after it was sent began anew since."""
 
 
 async def fates(client: RpcClient, sent: Sequence[InFlight]) -> list[Settled]:
     """Return the fate of each of `sent`. Raises a LedgerError.
 
-    As in confirm.py, "it will never land" is believed only of a node that answers from beyond the block height up to
-    which the transaction could land.
+    A signature that the node knows tells it. Otherwise a transaction is in flight until a finalized block is beyond its
+    last valid height; then its accounts tell it, read at that block's slot or later. From then on the client reads
+    nothing that is older than what was found.
     """
     if not sent:
         return []
     slot, height = await client.height()
-    answered_slot, statuses = await client.statuses([one.signature for one in sent])
-    found = []
+    _, statuses = await client.statuses([one.signature for one in sent])
+    found: dict[str, Settled] = {}
+    expired = []
     for one, status in zip(sent, statuses, strict=True):
         if status is not None:
             fate = fate_of(status)
-            found.append(Settled(fate, dict.fromkeys(one.users, status.slot) if fate.has_landed else {}))
-        elif height > one.last_valid_block_height and answered_slot >= slot:
-            found.append(Settled(Fate.EXPIRED))
+            found[one.signature] = Settled(
+                fate, dict.fromkeys(one.users, status.slot) if fate.has_landed else {}
+            )
+        elif height > one.last_valid_block_height:
+            expired.append(one)
+        elif slot < one.since_slot and time.time() - one.sent_at > _ANOTHER_LEDGER_S:
+            log.warning("in flight: the ledger began anew since signature=%s was sent", one.signature)
+            found[one.signature] = Settled(Fate.EXPIRED)
         else:
-            found.append(Settled(Fate.PENDING))
-    return found
+            found[one.signature] = Settled(Fate.PENDING)
+    if expired:
+        now = await reread(client, [user for one in expired for user in one.users], slot)
+        found |= {one.signature: settle(one, now.users) for one in expired}
+        client.read_floor = max(client.read_floor, slot)
+    landed = [slot for settled in found.values() for slot in settled.landed.values()]
+    client.read_floor = max([client.read_floor, *landed])
+    return [found[one.signature] for one in sent]

@@ -1,12 +1,11 @@
 """Packs as many writes into a transaction as its bytes allow."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
 from solders.hash import Hash
-from solders.keypair import Keypair
 from solders.message import Message
 from solders.null_signer import NullSigner
 from solders.pubkey import Pubkey
@@ -23,19 +22,20 @@ _SIGNATURE_BYTES = 64
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Writes of one publisher that go, or fail, together in one transaction."""
+    """Writes of one publisher that share a transaction: all of them take effect, or none."""
 
     publisher: Pubkey
     writes: tuple[Write, ...]
 
-    def without(self, index: int) -> "Batch":
-        """Gives the batch without its write number `index`."""
-        return Batch(self.publisher, self.writes[:index] + self.writes[index + 1 :])
+    def without(self, users: Collection[Pubkey]) -> "Batch | None":
+        """Return the batch without the writes of `users`. None: nothing is left."""
+        writes = tuple(write for write in self.writes if write.user not in users)
+        return Batch(self.publisher, writes) if writes else None
 
 
 @dataclass(frozen=True, slots=True)
 class TransactionBuilder:
-    """Turns batches into transactions for one program at one price."""
+    """Builds transactions of batches, for one program at one price."""
 
     program_id: Pubkey
     priority_fee: int = 0
@@ -43,42 +43,38 @@ class TransactionBuilder:
 
     @property
     def overhead(self) -> int:
-        """How many compute-budget instructions stand in front: what an instruction's index is off by."""
+        """How many compute-budget instructions come first: an instruction's index counts them too."""
         return 2 if self.priority_fee else 1
 
     def message(self, batch: Batch, blockhash: Hash, compute_units: int, *, priced: bool = True) -> Message:
-        """Gives the message to sign; not `priced`, its compute units cost nothing."""
+        """Return the message to sign. Unless `priced`, its compute units cost nothing."""
         instructions = [set_compute_unit_limit(compute_units)]
         if self.priority_fee:
             instructions.append(set_compute_unit_price(self.priority_fee if priced else 0))
         instructions += [set_bgp_status(write, self.program_id) for write in batch.writes]
         return Message.new_with_blockhash(instructions, batch.publisher, blockhash)
 
-    def signed(self, batch: Batch, signer: Keypair, blockhash: Hash, compute_units: int) -> Transaction:
-        """Gives the transaction signed by the publisher, who also pays."""
-        return Transaction([signer], self.message(batch, blockhash, compute_units), blockhash)
-
     def unsigned(self, batch: Batch) -> bytes:
-        """Gives the bytes of the transaction with an empty signature, for a simulation.
+        """Return the transaction with an empty signature, for a simulation.
 
-        Its compute limit is the runtime's own, and nobody shall need to own the price of that.
+        Its compute limit is the runtime's own. It is not priced: the publisher may not be able to pay for that much.
         """
         message = self.message(batch, Hash.default(), MAX_COMPUTE_UNITS, priced=False)
         signature = NullSigner(batch.publisher).sign_message(bytes(message))
         return bytes(Transaction.populate(message, [signature]))
 
     def size(self, batch: Batch) -> int:
-        """Gives the bytes that the batch takes as a signed transaction."""
+        """Return the size of the batch as a signed transaction, in bytes."""
         message = self.message(batch, Hash.default(), MAX_COMPUTE_UNITS)
         # The count of signatures is a compact-u16, one byte for what fits here.
         return 1 + _SIGNATURE_BYTES * message.header.num_required_signatures + len(bytes(message))
 
     def fee(self, lamports_per_signature: int, compute_units: int) -> int:
-        """Gives the lamports that one transaction costs its publisher, growth of accounts left out."""
+        """Return what one transaction costs its publisher, in lamports, without the growth of accounts."""
         return lamports_per_signature + -(-self.priority_fee * compute_units // 1_000_000)
 
     def pack(self, writes: Iterable[Write]) -> list[Batch]:
-        """Packs writes by publisher, device beside device, each batch as full as its bytes allow."""
+        """Pack writes by publisher, device by device, each batch as full as its bytes allow."""
         by_publisher: dict[Pubkey, list[Write]] = defaultdict(list)
         for write in writes:
             by_publisher[write.publisher].append(write)

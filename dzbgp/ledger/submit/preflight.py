@@ -1,4 +1,4 @@
-"""What is checked before anything is signed: the right cluster, and publishers who can pay."""
+"""What is checked before anything is signed: the right cluster, and publishers that can pay."""
 
 import asyncio
 import logging
@@ -20,9 +20,9 @@ _UNITS_PER_WRITE = 2_000
 
 
 async def check_cluster(client: RpcClient) -> None:
-    """Raises ClusterMismatchError when an RPC serves another cluster than was asked for, or than another RPC.
+    """Raise ClusterMismatchError when an RPC serves another cluster than was asked for, or than another RPC.
 
-    Nothing is asked where there is nothing to compare with: one RPC and no known genesis hash.
+    One RPC and no known genesis hash leave nothing to compare: then nothing is asked.
     """
     expected = client.network.genesis_hash
     if expected is None and len(client.network.rpc_urls) == 1:
@@ -40,10 +40,10 @@ async def check_cluster(client: RpcClient) -> None:
 async def check_balances(
     client: RpcClient, builder: TransactionBuilder, writes: Sequence[Write], low_balance: int
 ) -> dict[Pubkey, str]:
-    """Gives, for each publisher who can not pay for its writes, the sentence that says so.
+    """Return, for each publisher that cannot pay for its writes, the sentence that says so.
 
-    To be paid: a fee for every transaction, the rent of accounts that grow, and what must remain for the
-    publisher's own account to live. `low_balance` is in lamports; below it there is a warning.
+    A publisher pays a fee for each transaction and the rent of accounts that grow, and its own account must keep its
+    rent. `low_balance` is in lamports; below it there is a warning.
     """
     by_publisher: dict[Pubkey, list[Batch]] = defaultdict(list)
     for batch in builder.pack(writes):
@@ -77,7 +77,7 @@ async def check_balances(
 
 
 async def _fee(client: RpcClient, builder: TransactionBuilder, batch: Batch) -> int:
-    """Gives the lamports of one transaction as full as any, as the cluster itself reckons."""
+    """Return the cost of one full transaction in lamports, as the cluster itself computes it."""
     blockhash = await client.latest_blockhash()
     units = _UNITS_PER_WRITE * len(batch.writes)
     fee = await client.fee(bytes(builder.message(batch, blockhash.hash, units)))

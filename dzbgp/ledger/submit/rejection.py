@@ -1,4 +1,4 @@
-"""What a failed transaction's error means: whose instruction it was, and why, in words.
+"""What the error of a failed transaction means: whose instruction failed, and why, in words.
 
 Source of the forms: Solana's TransactionError as JSON, {"InstructionError": [index, {"Custom": code}]} or
 {"InstructionError": [index, "NameOfABuiltinError"]} or the name of an error of the transaction as a whole.
@@ -15,10 +15,10 @@ BLOCKHASH_NOT_FOUND = "BlockhashNotFound"
 
 _WORDS = {
     "AccountNotFound": "the publisher's account does not exist: it was never funded",
-    "InsufficientFundsForFee": "the publisher can not pay the fee",
-    "InsufficientFundsForRent": "the publisher can not pay the rent",
+    "InsufficientFundsForFee": "the publisher cannot pay the fee",
+    "InsufficientFundsForRent": "the publisher cannot pay the rent",
     "ProgramAccountNotFound": "the program does not exist on this cluster",
-    "InvalidProgramForExecution": "the program is no program on this cluster",
+    "InvalidProgramForExecution": "the account at the program ID is not a program on this cluster",
 }
 
 
@@ -31,7 +31,7 @@ class Rejection:
 
 
 def read_rejection(err: Any, logs: Sequence[str] = (), program_id: str = "") -> Rejection:
-    """Reads a transaction's error; `logs`, where there are any, give the program's own words."""
+    """Read a transaction's error. `logs`, where there are any, hold the program's own words."""
     if isinstance(err, dict):
         detail = err.get("InstructionError")
         if isinstance(detail, list) and len(detail) == 2 and isinstance(detail[0], int):  # noqa: PLR2004
@@ -45,13 +45,13 @@ def _instruction_error(detail: Any) -> str:
     code = detail.get("Custom") if isinstance(detail, dict) else None
     if not isinstance(code, int):
         return f"the runtime refused it: {detail}"
-    name = PROGRAM_ERRORS.get(code, "an error that is not known here")
+    name = PROGRAM_ERRORS.get(code, "an unknown error")
     remark = EXPLANATIONS.get(code)
     return f"the program refused it: {name} ({code})" + (f": {remark}" if remark else "")
 
 
 def _own_words(logs: Sequence[str], program_id: str) -> str:
-    """Gives the last line that the program logged, in the instruction that failed, before it failed."""
+    """Return the last line that the program logged in the instruction that failed."""
     said = None
     for line in logs:
         if line.endswith(" invoke [1]"):

@@ -1,4 +1,4 @@
-"""The first send of a transaction: what the node's answer says about its fate, which is seldom much."""
+"""The first send of a transaction. The node's answer seldom says what becomes of it."""
 
 import logging
 
@@ -9,17 +9,17 @@ from dzbgp.ledger.submit.rejection import ALREADY_PROCESSED, BLOCKHASH_NOT_FOUND
 
 log = logging.getLogger(__name__)
 
-# The node says that it has not taken the transaction: a malformed or unknown request, a failed preflight, a bad
-# signature. After any other error (an internal one, a rate limit) a proxy may have passed it on all the same.
-_NOT_TAKEN = frozenset({-32700, -32600, -32601, -32602, -32002, -32003})
+# The node did not accept the transaction: a malformed or unknown request, a failed preflight, a bad signature. After
+# any other error (an internal one, a rate limit) a proxy may have passed it on all the same.
+_NOT_ACCEPTED = frozenset({-32700, -32600, -32601, -32602, -32002, -32003})
 
 
 async def first_send(client: RpcClient, sending: Followed, program_id: str) -> Rejection | None:
-    """Sends the transaction, once; gives why the node refused it, None when it may land."""
+    """Send the transaction once. Return why the node refused it; None when it may land."""
     try:
         await client.send(sending.raw)
     except RpcError as error:
-        if error.code not in _NOT_TAKEN:
+        if error.code not in _NOT_ACCEPTED:
             log.warning("send: signature=%s: %s; it is sent again", sending.sent.signature, error)
             return None
         data = error.data if isinstance(error.data, dict) else {}
@@ -27,7 +27,7 @@ async def first_send(client: RpcClient, sending: Followed, program_id: str) -> R
         if err is None:
             return Rejection(None, f"the node refused it: {error}")
         if err in (ALREADY_PROCESSED, BLOCKHASH_NOT_FOUND):
-            # Either it has landed, or this node has not heard of the blockhash yet: time will tell.
+            # Either it has landed, or this node does not know the blockhash yet.
             return None
         return read_rejection(err, data.get("logs") or (), program_id)
     except LedgerError as error:

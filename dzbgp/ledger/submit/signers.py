@@ -1,18 +1,27 @@
-"""Finds and reads the publishers' keypairs. Nothing of a file's content ever leaves this module in words."""
+"""The publishers' keys: where they come from, and the one place where they sign.
+
+Nothing of a keypair file's content is ever part of a message.
+"""
 
 import contextlib
 import json
 import logging
 import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
+from solders.compute_budget import ID as COMPUTE_BUDGET
 from solders.keypair import Keypair
+from solders.message import Message
 from solders.pubkey import Pubkey
+from solders.signature import Signature
+from solders.transaction import Transaction
 
 from dzbgp.errors import KeypairError
+from dzbgp.ledger.program.instruction import is_set_bgp_status
 
 log = logging.getLogger(__name__)
 
@@ -22,11 +31,28 @@ _EXPECTED = "expected a Solana CLI keypair, a JSON array of 64 integers"
 _KEY_ITSELF = re.compile(r"\s*\[[\d,\s]*\]?\s*|[1-9A-HJ-NP-Za-km-z]{80,}|[0-9A-Fa-f]{64,}")
 
 
+class Signer(Protocol):
+    """Signs for one publisher. A solders Keypair is one; an external service can be another.
+
+    It is called in the ledger's event loop: a signer that waits needs a short time limit of its own.
+    """
+
+    def pubkey(self) -> Pubkey:
+        """Return the publisher's key."""
+
+    def sign_message(self, message: bytes) -> Signature:
+        """Sign a serialized message."""
+
+
+class UnexpectedTransactionError(Exception):
+    """dzbgp was about to sign something other than the statuses that it decided. Nothing was signed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Signers:
-    """Keypairs by their public keys."""
+    """Signers by the keys that they sign for."""
 
-    keypairs: Mapping[Pubkey, Keypair]
+    keypairs: Mapping[Pubkey, Signer]
 
     def __contains__(self, pubkey: Pubkey) -> bool:
         return pubkey in self.keypairs
@@ -37,19 +63,39 @@ class Signers:
     def __repr__(self) -> str:
         return f"Signers({', '.join(map(str, self.keypairs))})"
 
+    def sign(self, message: Message, program_id: Pubkey, users: Collection[Pubkey]) -> Transaction:
+        """Sign for the message's payer. Every signature of dzbgp is made here.
+
+        Raises UnexpectedTransactionError for anything but SetUserBGPStatus of `program_id`, for one of `users`, beside
+        instructions of the compute budget.
+        """
+        payer = message.account_keys[0]
+        if message.header.num_required_signatures != 1:
+            raise UnexpectedTransactionError("it needs another signature than the publisher's")
+        for instruction in message.instructions:
+            program = message.account_keys[instruction.program_id_index]
+            if program == COMPUTE_BUDGET:
+                continue
+            accounts = [message.account_keys[index] for index in bytes(instruction.accounts)]
+            if program != program_id or not is_set_bgp_status(bytes(instruction.data), accounts):
+                raise UnexpectedTransactionError("it holds an instruction other than SetUserBGPStatus")
+            if accounts[0] not in users:
+                raise UnexpectedTransactionError(f"user {accounts[0]} is not one of this pass")
+        return Transaction.populate(message, [self.keypairs[payer].sign_message(bytes(message))])
+
 
 def default_paths() -> list[Path]:
-    """Gives the places where the doublezero and the Solana command lines keep a keypair, if they have one."""
+    """Return the places where the doublezero and the Solana command lines keep a keypair, if there is one."""
     places = (Path("~/.config/doublezero/id.json"), Path("~/.config/solana/id.json"))
     return [place for place in (path.expanduser() for path in places) if place.is_file()]
 
 
 def load_signers(paths: Iterable[Path]) -> Signers:
-    """Reads keypair files and directories of them (`*.json`). Raises KeypairError.
+    """Read keypair files and directories of them (`*.json`). Raises KeypairError.
 
-    In a directory, other JSON files are passed over with a warning: only a file that was named must be one.
+    In a directory, other JSON files are skipped with a warning: only a file that was named must be a keypair.
     """
-    keypairs: dict[Pubkey, Keypair] = {}
+    keypairs: dict[Pubkey, Signer] = {}
     for path in paths:
         if _is_dir(path):
             files = sorted(path.glob("*.json"))
@@ -71,7 +117,7 @@ def load_signers(paths: Iterable[Path]) -> Signers:
 
 
 def _is_dir(path: Path) -> bool:
-    """Raises KeypairError, without showing the path, for what is rather a key than the path of one."""
+    """Whether it is a directory. Raises KeypairError, without showing it, for a path that looks like a key."""
     if _KEY_ITSELF.fullmatch(str(path)):
         raise KeypairError(
             "--keypair: it looks like a key itself, which is not shown here; expected the path of a keypair file "
@@ -101,7 +147,7 @@ def _load(path: Path) -> Keypair:
     if not all(type(item) is int and 0 <= item <= 255 for item in content):  # noqa: PLR2004 - a byte
         raise KeypairError(f"--keypair {path}: an item is no integer from 0 to 255; {_EXPECTED}")
     keypair = None
-    # solders' message is not passed on: nobody promises that it never holds a part of the key.
+    # solders' own message is left out: it might hold a part of the key.
     with contextlib.suppress(ValueError):
         keypair = Keypair.from_bytes(bytes(content))
     if keypair is None:

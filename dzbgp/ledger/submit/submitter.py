@@ -1,33 +1,36 @@
-"""Writes statuses onchain: simulate, sign, send, confirm, and never write twice or wrongly.
+"""Writes statuses onchain: simulate, authorize, sign, send, confirm; never twice, and never an older truth.
 
-One coroutine delivers one batch from beginning to end, some at a time. A new signature is made for a write
-only when the one before is known to have failed, or has expired and the accounts prove that it has not landed;
-when neither is known in time the write is reported as pending, with its signature.
+One coroutine takes one batch from beginning to end, several at a time. Before each signature the users are read anew
+and `authorize` is asked who may still be written. A second signature is made only for what is left of a batch whose
+transaction was rejected. A transaction that expires is never signed again: its users need another look first. When
+the fate is not known in time, the write is reported as pending, with its signature.
 """
 
 import asyncio
 import contextlib
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
 from solders.pubkey import Pubkey
 
+from dzbgp.errors import JournalError
 from dzbgp.ledger.errors import LedgerError
 from dzbgp.ledger.program.instruction import Write
-from dzbgp.ledger.rpc.client import Blockhash, RpcClient, SignatureStatus, Simulation
+from dzbgp.ledger.rpc.client import Blockhash, RpcClient, SignatureStatus
 from dzbgp.ledger.submit.blockhashes import Blockhashes
 from dzbgp.ledger.submit.confirm import Confirmer, Followed
-from dzbgp.ledger.submit.expiry import look_back
+from dzbgp.ledger.submit.expiry import settle
 from dzbgp.ledger.submit.journal import Journal, NoJournal
 from dzbgp.ledger.submit.packing import MAX_COMPUTE_UNITS, Batch, TransactionBuilder
 from dzbgp.ledger.submit.rejection import Rejection, read_rejection
+from dzbgp.ledger.submit.reread import Authorize, Reread, Rereader, reread
 from dzbgp.ledger.submit.send import first_send
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.models.in_flight import Fate, InFlight
-from dzbgp.models.report import Outcome, Submission
+from dzbgp.models.report import Outcome, Refusal, Submission
 
 log = logging.getLogger(__name__)
 
@@ -43,29 +46,41 @@ class SubmitOptions:
 
     commitment: str = "confirmed"
     in_flight: int = 32
-    """Transactions under way at once."""
+    """Transactions in flight at once."""
     deadline_s: float = 180.0
-    """After this nothing new is signed, and what is under way is reported as pending."""
+    """After this nothing is signed any more, and what is in flight is reported as pending."""
     interrupt_wait_s: float = 30.0
     """How long an interrupted run still waits for what it has sent."""
-    signatures: int = 3
-    """How many transactions may expire before a write is given up."""
     poll_s: float = 0.5
     resend_s: float = 2.0
 
 
 @dataclass(slots=True)
 class Submitted:
-    """What a submission made of the writes; `transactions` counts the signatures made and sent."""
+    """The result of a submission: each write is in `submissions` or in `refused`."""
 
     submissions: dict[Pubkey, Submission] = field(default_factory=dict)
+    refused: dict[Pubkey, Refusal] = field(default_factory=dict)
+    """Writes that were not signed (again): the decision was too old, or the user has changed since."""
     transactions: int = 0
+    """Signatures that were made and sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """A batch that may be signed at once."""
+
+    batch: Batch
+    compute_units: int
+    blockhash: Blockhash
+    seen: Reread
+    """The users as they were read just now."""
 
 
 class Submitter:
     """Sends the writes of one pass. Used once, within one event loop.
 
-    `stop()` ends it early: what was sent is still waited for, what was not is reported as failed.
+    `stop()` ends it early: it still waits for what was sent, and reports the rest as failed.
     """
 
     def __init__(
@@ -74,6 +89,8 @@ class Submitter:
         signers: Signers,
         builder: TransactionBuilder,
         options: SubmitOptions,
+        *,
+        authorize: Authorize,
         progress: Callable[[int], None] = lambda _: None,
         journal: Journal | None = None,
     ) -> None:
@@ -82,12 +99,16 @@ class Submitter:
         self._signers = signers
         self._builder = builder
         self._options = options
+        self._authorize = authorize
         self._progress = progress
         self._confirmer = Confirmer(
             client, options.commitment, poll_s=options.poll_s, resend_s=options.resend_s
         )
         self._slots = asyncio.Semaphore(options.in_flight)
         self._blockhashes = Blockhashes(client)
+        self._rereader = Rereader(client)
+        self._users: frozenset[Pubkey] = frozenset()
+        """Those of this pass: nothing is signed for anybody else."""
         self._stopped = ""
         self._stop = asyncio.Event()
         self._ends_at = float("inf")
@@ -95,14 +116,15 @@ class Submitter:
         self._signed_at: dict[Pubkey, float] = {}
 
     def stop(self, why: str) -> None:
-        """Signs nothing more, and waits a bounded time for what was sent."""
+        """Sign nothing more, and wait a limited time for what was sent."""
         self._stopped = self._stopped or why
         self._stop.set()
         self._ends_at = min(self._ends_at, time.monotonic() + self._options.interrupt_wait_s)
 
     async def submit(self, writes: Sequence[Write]) -> Submitted:
-        """Writes every one of `writes`, or says why not. Raises nothing that concerns a single write."""
+        """Write each of `writes`, or say why not. Raises nothing that concerns a single write."""
         self._ends_at = min(self._ends_at, time.monotonic() + self._options.deadline_s)
+        self._users = frozenset(write.user for write in writes)
         polling = asyncio.create_task(self._confirmer.run())
         try:
             await asyncio.gather(*(self._deliver_any(batch) for batch in self._builder.pack(writes)))
@@ -113,56 +135,55 @@ class Submitter:
         return self._done
 
     async def _deliver_any(self, batch: Batch) -> None:
-        """Delivers a batch; a fault of our own must not cost the others their reports."""
+        """Deliver a batch. An internal error must not cost the others their reports."""
         try:
             await self._deliver(batch)
         except Exception as error:
-            log.exception("a fault of dzbgp's own")
-            why = f"a fault of dzbgp's own ({type(error).__name__}); it may have been sent"
-            self._report(self._unreported(batch), Outcome.PENDING, None, why, None)
+            log.exception("internal error")
+            why = f"internal error ({type(error).__name__})"
+            for write in self._unreported(batch):
+                if write.user in self._signed_at:
+                    self._report([write], Outcome.PENDING, None, f"{why}; it may have been sent", None)
+                else:
+                    self._fail([write], f"not sent: {why}")
 
     def _unreported(self, batch: Batch) -> list[Write]:
-        return [write for write in batch.writes if write.user not in self._done.submissions]
+        done = self._done
+        return [
+            write
+            for write in batch.writes
+            if write.user not in done.submissions and write.user not in done.refused
+        ]
 
     async def _deliver(self, batch: Batch) -> None:
-        """Sees one batch through; whatever is taken out of it on the way has been reported."""
+        """Take one batch to its end. Whatever leaves it on the way has been reported."""
         if batch.publisher not in self._signers:
             self._fail(batch.writes, f"not sent: there is no keypair for publisher {batch.publisher}")
             return
         async with self._slots:
             left: Batch | None = batch
-            expired = 0
-            while left is not None and left.writes:
-                refusal = self._may_not_start(expired)
-                if refusal:
-                    self._fail(self._unreported(left), refusal)
+            while left is not None:
+                ready = None
+                if not self._must_stop():
+                    try:
+                        ready = await self._unless_stopped(self._prepare(left))
+                    except LedgerError as error:
+                        self._fail(self._unreported(left), f"not sent: {error}")
+                        return
+                if why := self._must_stop():
+                    self._fail(self._unreported(left), why)
                     return
-                try:
-                    prepared = await self._unless_stopped(self._prepare(left))
-                except LedgerError as error:
-                    self._fail(self._unreported(left), f"not sent: {error}")
-                    return
-                if prepared is None:
-                    continue
-                ready, units, blockhash = prepared
-                if ready is None or self._may_not_start(expired):
-                    left = ready
-                    continue
-                left = await self._send(ready, units, blockhash)
-                # What is left of a batch has a bad write less, or is whole because it has expired.
-                expired += left is not None and len(left.writes) == len(ready.writes)
+                left = None if ready is None else await self._send(ready)
 
-    def _may_not_start(self, expired: int) -> str:
+    def _must_stop(self) -> str:
         if self._stopped:
             return f"not sent: {self._stopped}"
         if time.monotonic() >= self._ends_at:
             return f"not sent: the {self._options.deadline_s:g} s for submissions were over"
-        if expired >= self._options.signatures:
-            return f"none of {expired} transactions landed before it expired"
         return ""
 
     async def _unless_stopped(self, work: Awaitable[T]) -> T | None:
-        """Gives what `work` gives; None when it was given up because nothing more may be sent."""
+        """Return the result of `work`; None when it was given up because nothing more may be sent."""
         working = asyncio.ensure_future(work)
         stopped = asyncio.ensure_future(self._stop.wait())
         left_s = max(0.0, self._ends_at - time.monotonic())
@@ -173,43 +194,52 @@ class Submitter:
             for task in (working, stopped):
                 task.cancel()
 
-    async def _prepare(self, batch: Batch) -> tuple[Batch | None, int, Blockhash]:
-        """Gives what may be sent of the batch, its compute limit, and a blockhash to sign it over."""
-        ready, simulation = await self._simulate(batch)
-        units = min(MAX_COMPUTE_UNITS, int(simulation.units_consumed * _UNITS_HEADROOM) + _UNITS_SPARE)
-        return ready, units, await self._blockhashes.fresh()
+    async def _prepare(self, batch: Batch) -> _Ready | None:
+        """Return what may be signed of the batch; None when nothing is left of it.
 
-    async def _simulate(self, batch: Batch) -> tuple[Batch | None, Simulation]:
-        """Runs the batch dry, taking out one after another what the program would refuse."""
-        left = batch
-        while True:
+        The users are read last, right before the signature. Those who may not be written any more leave the batch for
+        that reason, also when the simulation fails because of them.
+        """
+        left: Batch | None = batch
+        while left is not None:
             simulation = await self._client.simulate(self._builder.unsigned(left))
-            if simulation.err is None:
-                return left, simulation
-            rejection = read_rejection(simulation.err, simulation.logs, str(self._builder.program_id))
-            smaller = self._take_out(left, rejection, signature=None)
-            if smaller is None:
-                return None, simulation
-            left = smaller
+            newest_slot = max(self._client.read_floor, _newest_look(left))
+            blockhash = await self._blockhashes.fresh(newest_slot)
+            seen = await self._rereader.read([write.user for write in left.writes], newest_slot)
+            refused = self._authorize(left.writes, seen)
+            self._refuse(refused)
+            remaining = left.without(refused.keys())
+            if remaining is not None and simulation.err is None:
+                units = int(simulation.units_consumed * _UNITS_HEADROOM) + _UNITS_SPARE
+                return _Ready(remaining, min(MAX_COMPUTE_UNITS, units), blockhash, seen)
+            if simulation.err is not None and not refused:
+                rejection = read_rejection(simulation.err, simulation.logs, str(self._builder.program_id))
+                remaining = self._take_out(left, rejection, signature=None)
+            left = remaining
+        return None
 
-    async def _send(self, batch: Batch, units: int, blockhash: Blockhash) -> Batch | None:
-        """Signs and sends one transaction and waits for its fate. Gives what is left to do."""
-        signer = self._signers.keypairs[batch.publisher]
-        transaction = self._builder.signed(batch, signer, blockhash.hash, units)
-        started = time.monotonic()
+    async def _send(self, ready: _Ready) -> Batch | None:
+        """Sign and send one transaction and wait for its fate. Return what is left to do."""
+        batch, blockhash, started = ready.batch, ready.blockhash, time.monotonic()
+        message = self._builder.message(batch, blockhash.hash, ready.compute_units)
+        transaction = self._signers.sign(message, self._builder.program_id, self._users)
         sent = InFlight(
             signature=str(transaction.signatures[0]),
             last_valid_block_height=blockhash.last_valid_block_height,
             users={write.user: write.status for write in batch.writes},
-            since_slot=blockhash.slot,
+            since_slot=max(blockhash.slot, ready.seen.slot),
             sent_at=time.time(),
         )
+        try:
+            # Noted before it is sent: if we are killed now, the next pass knows what may still land.
+            self._journal.sent(sent)
+        except JournalError as error:
+            self._fail(batch.writes, f"not sent: {error}")
+            return None
         followed = Followed(sent, bytes(transaction), started)
         self._done.transactions += 1
         for write in batch.writes:
             self._signed_at.setdefault(write.user, started)
-        # Noted before it is sent: if we are killed now, the next pass knows what may still land.
-        self._journal.sent(sent)
         refused = await first_send(self._client, followed, str(self._builder.program_id))
         if refused is not None:
             self._journal.ended(sent.signature, Fate.REFUSED)
@@ -228,7 +258,7 @@ class Submitter:
         return await self._conclude(batch, followed, fate, status)
 
     async def _wait(self, followed: Followed) -> tuple[Fate, SignatureStatus | None]:
-        """Waits for the fate; the time for that may become shorter meanwhile."""
+        """Wait for the fate. The time for that may become shorter meanwhile."""
         while (left_s := self._ends_at - time.monotonic()) > 0:
             with contextlib.suppress(TimeoutError):
                 return await asyncio.wait_for(asyncio.shield(followed.ended), min(left_s, 0.5))
@@ -249,55 +279,64 @@ class Submitter:
             rejection = read_rejection(status.err, logs, str(self._builder.program_id))
             return self._take_out(batch, rejection, signature=signature)
         if fate is Fate.EXPIRED:
-            return await self._after_expiry(batch, followed)
+            await self._after_expiry(batch, followed)
+            return None
         known = f"it is {status.confirmation}" if status else "nothing was seen of it"
-        self._report(batch.writes, Outcome.PENDING, signature, f"sent, but when time ran out {known}", None)
+        self._pending(batch, signature, f"sent, but when time ran out {known}")
         return None
 
-    async def _after_expiry(self, batch: Batch, followed: Followed) -> Batch | None:
-        """Gives the batch to be signed anew, only if its accounts prove that it has not landed unseen."""
+    async def _after_expiry(self, batch: Batch, followed: Followed) -> None:
+        """Report a batch whose transaction cannot land any more, by what its accounts say."""
         signature = followed.sent.signature
         try:
-            evidence = await look_back(self._client, batch, followed)
+            seen = await reread(self._client, list(followed.sent.users), followed.expired_by)
         except LedgerError as error:
-            why = f"it has expired unseen, and its accounts could not be read: {error}"
-            self._report(batch.writes, Outcome.PENDING, signature, why, None)
-            return None
-        if evidence.absent:
-            log.warning("expired unseen: signature=%s; signing anew", signature)
+            self._pending(
+                batch, signature, f"it has expired unseen, and its accounts could not be read: {error}"
+            )
+            return
+        settled = settle(followed.sent, seen.users)
+        slots = set(settled.landed.values())
+        if settled.fate is Fate.EXPIRED:
+            log.warning("expired: signature=%s", signature)
             self._journal.ended(signature, Fate.EXPIRED)
-            # Signed over the same blockhash again, it would be the same dead transaction.
-            self._blockhashes.forget(followed.expired_by)
-            return batch
-        if evidence.landed_slot is not None:
-            log.warning("landed unseen: signature=%s slot=%d", signature, evidence.landed_slot)
+            why = f"transaction {signature} expired before it landed: the device must be asked again"
+            self._refuse({write.user: Refusal("expired", why) for write in batch.writes})
+        elif len(slots) == 1 and all(user in settled.landed for user, now in seen.users.items() if now):
+            log.warning("landed unseen: signature=%s slot=%d", signature, *slots)
             # It could not land any more at a finalized slot, so what there is of it is final.
             self._journal.ended(signature, Fate.FINALIZED)
-            self._report(batch.writes, Outcome.FINALIZED, signature, None, evidence.landed_slot)
-            return None
-        why = "it has expired unseen, and another writer has reported since, so its fate can't be told"
-        self._report(batch.writes, Outcome.PENDING, signature, why, None)
-        return None
+            self._report(batch.writes, Outcome.FINALIZED, signature, None, slots.pop())
+        else:
+            why = "it has expired unseen, and another writer has reported since: its fate cannot be told"
+            self._pending(batch, signature, why)
 
     def _take_out(self, batch: Batch, rejection: Rejection, signature: str | None) -> Batch | None:
-        """Reports what was rejected, one write or all of them, and gives the rest."""
+        """Report what was rejected, one write or all of them, and return the rest."""
         index = None if rejection.index is None else rejection.index - self._builder.overhead
         if index is None or not 0 <= index < len(batch.writes):
             self._fail(batch.writes, rejection.why, signature)
             return None
         self._fail([batch.writes[index]], rejection.why, signature)
-        return batch.without(index)
+        return batch.without({batch.writes[index].user})
 
     async def _logs(self, signature: str) -> tuple[str, ...]:
-        """Gives what the program logged; the explanation is poorer without, the verdict is the same."""
+        """Return what the program logged. Without it the explanation is shorter, the result the same."""
         try:
             return await self._client.transaction_logs(signature)
         except LedgerError as error:
             log.debug("logs of %s: %s", signature, error)
             return ()
 
+    def _refuse(self, refused: Mapping[Pubkey, Refusal]) -> None:
+        self._done.refused.update(refused)
+        self._progress(len(refused))
+
     def _fail(self, writes: Sequence[Write], why: str, signature: str | None = None) -> None:
         self._report(writes, Outcome.FAILED, signature, why, None)
+
+    def _pending(self, batch: Batch, signature: str, why: str) -> None:
+        self._report(batch.writes, Outcome.PENDING, signature, why, None)
 
     def _report(
         self,
@@ -320,3 +359,8 @@ class Submitter:
                 status=write.status,
             )
         self._progress(len(writes))
+
+
+def _newest_look(batch: Batch) -> int:
+    """Return the slot of the batch's newest look: a node that is behind it must not say what the users are now."""
+    return max((write.look.slot for write in batch.writes if write.look), default=0)

@@ -1,4 +1,4 @@
-"""Reads back what was written and compares it with what was meant."""
+"""Reads back what was written and compares it with what was to be written."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -17,11 +17,11 @@ from dzbgp.models.report import Outcome, Submission
 async def verify(
     client: RpcClient, writes: Sequence[Write], submissions: Mapping[Pubkey, Submission]
 ) -> tuple[dict[Pubkey, Submission], str | None]:
-    """Gives the submissions whose accounts differ from what was meant, as corrected, and a note or None.
+    """Return the submissions whose accounts say something else, as corrected, and a note or None.
 
-    A later report by another writer is no failure of ours: it is told, and the outcome stays.
+    A later report by another writer is no failure of ours: it is mentioned, and the outcome stays.
     """
-    landed = [write for write in writes if submissions[write.user].slot is not None]
+    landed = [write for write in writes if (one := submissions.get(write.user)) and one.slot is not None]
     if not landed:
         return {}, None
     newest = max(submissions[write.user].slot or 0 for write in landed)
@@ -40,7 +40,7 @@ async def verify(
 
 
 def _compare(write: Write, account: Account | None, slot: int) -> tuple[Outcome | None, str] | None:
-    """Gives None when the account says what was meant; else the outcome, None to leave it, and the words."""
+    """Return None when the account says what was written; else the outcome (None: unchanged) and the words."""
     if account is None:
         return Outcome.FAILED, "read back: the account is gone"
     try:
@@ -55,4 +55,4 @@ def _compare(write: Write, account: Account | None, slot: int) -> tuple[Outcome 
         return Outcome.PENDING, f"read back: confirmed in slot {slot}, but the account says {reads}"
     if says(user, write):
         return None
-    return Outcome.FAILED, f"read back: the account says {reads}; meant was {write.status.label}"
+    return Outcome.FAILED, f"read back: the account says {reads}; expected {write.status.label}"

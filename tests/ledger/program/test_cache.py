@@ -24,6 +24,7 @@ from dzbgp.ledger.program.fetch import fetch
 from dzbgp.ledger.rpc import endpoint
 from dzbgp.ledger.rpc.client import RpcClient
 from dzbgp.models.ledger import NOMINAL_SECONDS_PER_SLOT, ProgramData
+from dzbgp.run.authorize import authorizer
 
 T = TypeVar("T")
 ACCOUNTS = "getProgramAccounts"
@@ -432,7 +433,7 @@ def test_a_node_without_samples_leaves_the_nominal_slot_time(one: Stage) -> None
 def test_after_a_write_the_cache_is_not_believed(one: Stage) -> None:
     with one.session() as session:
         before = session.program_data().data
-        session.write(one.writes, one.signers)
+        session.write(one.writes, one.signers, authorize=authorizer())
         after = session.program_data().data
     for write in one.writes:
         assert (after.users[write.user].bgp_status, after.users[write.user].bgp_rtt_ns) == (
@@ -445,7 +446,7 @@ def test_after_a_write_the_cache_is_not_believed(one: Stage) -> None:
 def test_after_a_write_a_node_that_has_not_seen_it_is_not_believed(one: Stage) -> None:
     with one.session() as session:
         session.program_data()
-        session.write(one.writes, one.signers)
+        session.write(one.writes, one.signers, authorize=authorizer())
         one.inject(Kind.STALE_SLOT, method=ACCOUNTS, slots=100_000, times=3)
         after = session.program_data()
     assert not after.stale

@@ -13,6 +13,7 @@ from solders.transaction import Transaction
 
 from dzbgp.ledger.program.instruction import Write
 from dzbgp.ledger.submit.packing import MAX_COMPUTE_UNITS, MAX_TRANSACTION_BYTES, Batch, TransactionBuilder
+from dzbgp.ledger.submit.signers import Signers
 from dzbgp.models.ledger import BgpStatus
 
 PROGRAM = Pubkey(bytes([7]) * 32)
@@ -41,7 +42,8 @@ def builder(fee: int = 0) -> TransactionBuilder:
 
 
 def signed(batch: Batch, fee: int) -> bytes:
-    transaction = builder(fee).signed(batch, SIGNERS[batch.publisher], BLOCKHASH, 200_000)
+    message = builder(fee).message(batch, BLOCKHASH, 200_000)
+    transaction = Signers(SIGNERS).sign(message, PROGRAM, [one.user for one in batch.writes])
     transaction.verify()
     return bytes(transaction)
 
@@ -130,8 +132,10 @@ def test_an_instruction_names_user_device_publisher_and_system_program_in_this_o
 
 def test_a_batch_without_one_of_its_writes_keeps_the_others_in_order() -> None:
     (batch,) = builder().pack([write(1), write(2), write(3)])
-    assert batch.without(1).writes == (batch.writes[0], batch.writes[2])
-    assert batch.without(2).writes == batch.writes[:2]
+    first, second, third = batch.writes
+    assert batch.without({second.user}) == Batch(batch.publisher, (first, third))
+    assert batch.without({third.user, key(9)}) == Batch(batch.publisher, (first, second))
+    assert batch.without({one.user for one in batch.writes}) is None
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from dzbgp.lab.world.encode import Layout, encode_user
 from dzbgp.ledger.errors import ClusterMismatchError
 from dzbgp.ledger.submit.packing import TransactionBuilder
 from dzbgp.ledger.submit.preflight import check_balances
+from dzbgp.run.authorize import authorizer
 
 OWN_RENT = 890_880
 
@@ -39,7 +40,7 @@ def short_of(made: Stage, low_balance: int = 0, priority_fee: int = 0) -> dict[P
 
 def test_a_genesis_hash_that_is_not_the_expected_one_stops_before_any_write(one: Stage) -> None:
     with one.session(genesis_hash="1" * 32) as session, pytest.raises(ClusterMismatchError) as raised:
-        session.write(one.writes, one.signers)
+        session.write(one.writes, one.signers, authorize=authorizer())
     assert f"expected {'1' * 32} (localnet); nothing was written" in str(raised.value)
     assert nothing_was_sent(one)
 
@@ -50,7 +51,7 @@ def test_an_rpc_of_another_cluster_among_several_stops_before_any_write(one: Sta
         genesis = other.become_another_cluster()
         urls = (other.url, one.url) if first else (one.url, other.url)
         with one.session(*urls) as session, pytest.raises(ClusterMismatchError) as raised:
-            session.write(one.writes, one.signers)
+            session.write(one.writes, one.signers, authorize=authorizer())
         assert genesis in str(raised.value)
         assert "nothing was written" in str(raised.value)
         assert nothing_was_sent(one, other)
@@ -59,12 +60,14 @@ def test_an_rpc_of_another_cluster_among_several_stops_before_any_write(one: Sta
 def test_the_genesis_hash_that_was_expected_lets_the_writes_pass(one: Stage) -> None:
     [(_, genesis)] = one.ask(lambda client: client.genesis_hashes())
     with one.session(genesis_hash=genesis) as session:
-        assert outcomes(session.write(one.writes, one.signers).submissions) == {"landed": 3}
+        assert outcomes(session.write(one.writes, one.signers, authorize=authorizer()).submissions) == {
+            "landed": 3
+        }
 
 
 def test_one_rpc_and_no_expectation_leave_nothing_to_ask(one: Stage) -> None:
     with one.session() as session:
-        session.write(one.writes, one.signers)
+        session.write(one.writes, one.signers, authorize=authorizer())
     assert "getGenesisHash" not in one.ledger.stats().requests
 
 
@@ -72,7 +75,7 @@ def test_an_rpc_that_does_not_say_which_cluster_it_serves_is_not_asked_to_send(o
     with stage(users=3) as silent:
         silent.inject(Kind.HTTP_STATUS, status=403, times=None)
         with one.session(silent.url, one.url) as session:
-            done = session.write(one.writes, one.signers)
+            done = session.write(one.writes, one.signers, authorize=authorizer())
         assert outcomes(done.submissions) == {"landed": 3}
         assert silent.ledger.stats().requests == {"getGenesisHash": 1}
 
@@ -80,7 +83,7 @@ def test_an_rpc_that_does_not_say_which_cluster_it_serves_is_not_asked_to_send(o
 def test_when_no_rpc_says_which_cluster_it_serves_nothing_is_sent_and_that_is_reported(one: Stage) -> None:
     one.inject(Kind.HTTP_STATUS, method="getGenesisHash", status=403, times=None)
     with one.session(one.url, one.url) as session:
-        done = session.write(one.writes, one.signers)
+        done = session.write(one.writes, one.signers, authorize=authorizer())
     assert outcomes(done.submissions) == {"failed": 3}
     assert "nothing was sent: RPC" in (done.submissions[one.writes[0].user].error or "")
     assert nothing_was_sent(one)
@@ -111,7 +114,7 @@ def test_who_can_not_pay_is_reported_and_everybody_else_is_written() -> None:
         poor = made.keypairs["tidewater"].pubkey()
         made.ledger.set_balance(poor, 800_000)
         with made.session() as session:
-            done = session.write(made.writes, made.signers)
+            done = session.write(made.writes, made.signers, authorize=authorizer())
         assert outcomes(done.submissions) == {"landed": 8, "failed": 4}
         for write in made.writes:
             failed = write.publisher == poor
@@ -147,7 +150,7 @@ def test_the_priority_fee_must_be_there_as_well(one: Stage) -> None:
 def test_a_low_balance_is_warned_about_and_written_with(one: Stage, caplog: pytest.LogCaptureFixture) -> None:
     one.ledger.set_balance(one.writes[0].publisher, SOL // 4)
     with one.session(low_balance=SOL // 2) as session:
-        done = session.write(one.writes, one.signers)
+        done = session.write(one.writes, one.signers, authorize=authorizer())
     assert outcomes(done.submissions) == {"landed": 3}
     assert f"publisher {one.writes[0].publisher} is low: 0.250000 SOL; fund it" in caplog.text
 
@@ -157,14 +160,14 @@ def test_a_balance_above_the_threshold_is_not_warned_about(
 ) -> None:
     one.ledger.set_balance(one.writes[0].publisher, SOL)
     with caplog.at_level(logging.WARNING, logger="dzbgp"), one.session(low_balance=SOL // 2) as session:
-        session.write(one.writes, one.signers)
+        session.write(one.writes, one.signers, authorize=authorizer())
     assert "is low" not in caplog.text
 
 
 def test_when_balances_can_not_be_read_nothing_is_sent(one: Stage) -> None:
     one.inject(Kind.RPC_ERROR, method="getMultipleAccounts", times=None)
     with one.session() as session:
-        done = session.write(one.writes, one.signers)
+        done = session.write(one.writes, one.signers, authorize=authorizer())
     assert outcomes(done.submissions) == {"failed": 3}
     assert nothing_was_sent(one)
 

@@ -30,7 +30,7 @@ def custom(index: int, code: Any) -> dict[str, Any]:
             f"the program refused it: InvalidClientIp (26): {EXPLANATIONS[26]}",
         ),
         (custom(1, 6), 1, "the program refused it: InvalidDevicePubkey (6)"),
-        (custom(1, 4_000_000), 1, "the program refused it: an error that is not known here (4000000)"),
+        (custom(1, 4_000_000), 1, "the program refused it: an unknown error (4000000)"),
         (
             {"InstructionError": [2, "InvalidAccountData"]},
             2,
@@ -46,7 +46,7 @@ def custom(index: int, code: Any) -> dict[str, Any]:
         (
             {"InsufficientFundsForRent": {"account_index": 0}},
             None,
-            "the publisher can not pay the rent",
+            "the publisher cannot pay the rent",
         ),
         ({"DuplicateInstruction": 4}, None, "DuplicateInstruction 4"),
     ],

@@ -1,12 +1,11 @@
 """Every way in which a send can go wrong, counted on the ledger: once, or reported; never twice, never wrongly."""
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 
 import pytest
-from stage import FAST, SOL, Stage, exact, fast, outcomes, stage, until
+from stage import FAST, SOL, Stage, anything, exact, fast, outcomes, reasons, stage, until
 
 from dzbgp.lab.solana.faults import FaultKind as Kind
 from dzbgp.ledger.submit.packing import MAX_COMPUTE_UNITS
@@ -178,7 +177,7 @@ def test_a_node_that_says_already_processed_is_no_failure(one: Stage) -> None:
 
 def test_what_the_program_refuses_in_the_simulation_is_taken_out_before_anything_is_sent(one: Stage) -> None:
     one.move(1, 3)
-    done = one.submit()
+    done = one.submit(authorize=anything)
     assert outcomes(done.submissions) == {"landed": 3, "failed": 2}
     assert done.transactions == 1
     stats = one.ledger.stats()
@@ -188,7 +187,7 @@ def test_what_the_program_refuses_in_the_simulation_is_taken_out_before_anything
 
 def test_a_rejection_is_told_with_name_number_and_the_programs_own_words(one: Stage) -> None:
     one.inject(Kind.REJECT_USER, method="simulateTransaction", user=one.writes[2].user)
-    error = one.submit().submissions[one.writes[2].user].error or ""
+    error = one.submit(authorize=anything).submissions[one.writes[2].user].error or ""
     assert "NotAllowed (8)" in error
     assert 'it logged "' in error
 
@@ -201,7 +200,7 @@ def test_what_is_refused_only_when_it_lands_takes_one_more_round_for_each(one: S
         await until(lambda: one.sent() == 1)
         one.move(*range(count))
 
-    done = one.submit(options=fast(resend_s=9), meanwhile=move)
+    done = one.submit(options=fast(resend_s=9), meanwhile=move, authorize=anything)
     expected = {"landed": 5 - count, "failed": count}
     assert outcomes(done.submissions) == {name: number for name, number in expected.items() if number}
     assert done.transactions <= 1 + count
@@ -211,11 +210,11 @@ def test_what_is_refused_only_when_it_lands_takes_one_more_round_for_each(one: S
     one.check(done.submissions)
 
 
-def test_more_rejections_than_signatures_may_expire_do_not_cost_the_others_their_writes(one: Stage) -> None:
+def test_many_rejections_do_not_cost_the_others_their_writes(one: Stage) -> None:
     """Each one turns up only after the one before it was taken out, and after the simulation has passed."""
     for after, write in enumerate(one.writes[:4]):
         one.inject(Kind.REJECT_USER, user=write.user, by_confirmation=True, after=after)
-    done = one.submit(options=fast(signatures=1))
+    done = one.submit()
     assert outcomes(done.submissions) == {"landed": 1, "failed": 4}
     assert done.transactions == 5
     one.check(done.submissions)
@@ -234,7 +233,7 @@ def test_a_refusal_costs_nobody_else_in_another_batch_anything() -> None:
 def test_a_rejection_is_final_and_keeps_its_words_when_the_rpc_fails_afterwards(one: Stage) -> None:
     one.inject(Kind.REJECT_USER, method="simulateTransaction", user=one.writes[0].user)
     one.inject(Kind.RPC_ERROR, method="simulateTransaction", after=1, times=None)
-    done = one.submit()
+    done = one.submit(authorize=anything)
     assert outcomes(done.submissions) == {"failed": 5}
     assert "NotAllowed (8)" in (done.submissions[one.writes[0].user].error or "")
     assert "not sent: " in (done.submissions[one.writes[1].user].error or "")
@@ -259,31 +258,24 @@ def test_a_failure_is_no_less_one_for_being_finalized(one: Stage) -> None:
 # Expiry
 
 
-def test_what_expires_is_signed_anew_and_lands_once(one: Stage, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_expires_is_not_signed_again_without_another_look(one: Stage) -> None:
     one.inject(Kind.EXPIRE_BLOCKHASH, method=SEND)
-    with caplog.at_level(logging.INFO, logger="dzbgp"):
-        done = one.submit()
-    assert outcomes(done.submissions) == {"landed": 5}
-    assert done.transactions == 2
-    assert "expired unseen" in caplog.text
-    one.check(done.submissions)
+    done = one.submit()
+    assert (done.submissions, reasons(done), done.transactions) == ({}, {"expired": 5}, 1)
+    [why] = {refusal.detail for refusal in done.refused.values()}
+    assert "expired before it landed: the device must be asked again" in why
+    assert one.ledger.stats().per_user == {}
+    one.look_again()
+    again = one.submit()
+    assert outcomes(again.submissions) == {"landed": 5}
+    one.check(again.submissions)
 
 
-def test_what_expires_again_and_again_is_given_up(hasty: Stage) -> None:
-    hasty.inject(Kind.LOST_SEND, times=None)
-    hasty.inject(Kind.EXPIRE_BLOCKHASH, method=SEND, times=None)
-    done = hasty.submit(options=fast(signatures=2))
-    assert outcomes(done.submissions) == {"failed": 5}
-    assert done.transactions == 2
-    assert "none of 2 transactions landed" in (done.submissions[hasty.writes[0].user].error or "")
-    hasty.check(done.submissions)
-
-
-def test_a_blockhash_that_was_old_when_it_came_only_costs_a_round(one: Stage) -> None:
-    one.inject(Kind.STALE_SLOT, method="getLatestBlockhash", slots=200)
+def test_a_finalized_blockhash_that_is_old_is_not_used(one: Stage) -> None:
+    one.inject(Kind.STALE_SLOT, method="getLatestBlockhash", slots=100)
     done = one.submit()
     assert outcomes(done.submissions) == {"landed": 5}
-    assert done.transactions == 2
+    assert (done.transactions, one.ledger.stats().requests["getLatestBlockhash"]) == (1, 2)
     one.check(done.submissions)
 
 
@@ -306,15 +298,10 @@ def test_one_account_not_reported_since_proves_that_nothing_of_the_batch_has_lan
     async def somebody_else(_: Submitter) -> None:
         await until(lambda: hasty.sent() == 1)
         for write in hasty.writes[1:]:
-            hasty.report_elsewhere(write.user, hasty.ledger.slot)
-        # What is sent now is too late for the first signature, whose blockhash is 150 slots old.
-        expired = hasty.ledger.slot + 155
-        await until(lambda: hasty.ledger.slot > expired)
-        hasty.ledger.clear_faults()
+            hasty.report_elsewhere(write.user, hasty.ledger.slot + 1)
 
-    done = hasty.submit(options=fast(resend_s=0.1, signatures=9), meanwhile=somebody_else)
-    assert outcomes(done.submissions) == {"landed": 5}
-    hasty.check(done.submissions)
+    done = hasty.submit(meanwhile=somebody_else)
+    assert (done.submissions, reasons(done), done.transactions) == ({}, {"expired": 5}, 1)
 
 
 def test_what_landed_unseen_is_not_written_again(hasty: Stage, caplog: pytest.LogCaptureFixture) -> None:
@@ -330,13 +317,13 @@ def test_what_failed_unseen_is_found_out_all_the_same(hasty: Stage) -> None:
     hasty.inject(Kind.REJECT_USER, by_confirmation=True)
     hasty.inject(Kind.BLIND_STATUSES, times=None)
     done = hasty.submit()
-    assert exact(done.submissions) == {"finalized": 4, "failed": 1}
-    hasty.check(done.submissions)
+    assert (done.submissions, reasons(done)) == ({}, {"expired": 5})
+    assert hasty.ledger.stats().per_user == {}
 
 
 def test_blind_and_with_accounts_that_can_not_be_read_nothing_is_signed_anew(hasty: Stage) -> None:
     hasty.inject(Kind.BLIND_STATUSES, times=None)
-    hasty.inject(Kind.RPC_ERROR, method="getMultipleAccounts", times=None)
+    hasty.inject(Kind.RPC_ERROR, method="getMultipleAccounts", after=1, times=None)
     done = hasty.submit()
     assert outcomes(done.submissions) == {"pending": 5}
     assert done.transactions == 1
@@ -489,4 +476,5 @@ def test_a_fault_of_our_own_costs_nobody_else_the_report(monkeypatch: pytest.Mon
         signers = made.signers
         monkeypatch.setattr(Stage, "signers", type(signers)(Broken(signers.keypairs)))  # type: ignore[arg-type]
         done = made.submit()
-        assert outcomes(done.submissions) == {"pending": 2, "landed": 2}
+        assert outcomes(done.submissions) == {"failed": 2, "landed": 2}
+        assert "not sent: internal error (RuntimeError)" in str(done.submissions)

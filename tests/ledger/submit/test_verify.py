@@ -12,6 +12,7 @@ from dzbgp.ledger.program.instruction import Write
 from dzbgp.ledger.submit.verify import verify
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.report import Outcome, Submission
+from dzbgp.run.authorize import authorizer
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def changed(made: Stage, key: Pubkey, **values: object) -> None:
 
 def test_what_the_accounts_say_as_meant_needs_no_word(one: Stage) -> None:
     assert read_back(one) == ({}, None)
-    assert one.ledger.stats().requests["getMultipleAccounts"] == 1
+    assert one.ledger.stats().requests["getMultipleAccounts"] == 2  # before the signature and after
 
 
 def test_another_status_in_the_slot_of_the_write_is_a_failure(one: Stage) -> None:
@@ -70,9 +71,9 @@ def test_a_write_that_is_not_there_any_more_may_land_again_and_is_pending(one: S
 
 
 def test_a_fork_after_the_confirmation_is_found_out(one: Stage) -> None:
-    one.inject(Kind.FORK, method="getMultipleAccounts", slots=20, after=1)
+    one.inject(Kind.FORK, method="getMultipleAccounts", slots=20, after=2)
     with one.session() as session:
-        done = session.write(one.writes, one.signers)
+        done = session.write(one.writes, one.signers, authorize=authorizer())
     assert outcomes(done.submissions) == {"pending": 3}
     assert one.ledger.stats().per_user == {}
     one.check(done.submissions)
@@ -102,11 +103,11 @@ def test_an_account_that_is_gone_or_no_user_any_more_is_a_failure(one: Stage) ->
 def test_a_node_that_is_behind_is_asked_again(one: Stage) -> None:
     one.inject(Kind.STALE_SLOT, method="getMultipleAccounts", slots=100_000, times=2)
     assert read_back(one) == ({}, None)
-    assert one.ledger.stats().requests["getMultipleAccounts"] == 3
+    assert one.ledger.stats().requests["getMultipleAccounts"] == 4
 
 
 def test_what_can_not_be_read_back_is_said_and_changes_nothing(one: Stage) -> None:
-    one.inject(Kind.RPC_ERROR, method="getMultipleAccounts", times=None)
+    one.inject(Kind.RPC_ERROR, method="getMultipleAccounts", after=1, times=None)
     corrected, note = read_back(one)
     assert corrected == {}
     assert (note or "").startswith("what was written could not be read back: RPC http://127.0.0.1")
@@ -121,8 +122,8 @@ def test_what_did_not_land_is_not_read_back(one: Stage) -> None:
 
 def test_reading_back_can_be_left_out(one: Stage) -> None:
     with one.session(verify=False) as session:
-        session.write(one.writes, one.signers)
-    assert one.ledger.stats().requests["getMultipleAccounts"] == 1  # the balances
+        session.write(one.writes, one.signers, authorize=authorizer())
+    assert one.ledger.stats().requests["getMultipleAccounts"] == 2  # the balances and before the signature
 
 
 def test_each_write_is_compared_with_its_own_account(one: Stage) -> None:

@@ -1,0 +1,145 @@
+"""Users are read anew before each signature: what changed since the look, or grew old, is not signed."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from solders.pubkey import Pubkey
+from stage import Stage, fast, outcomes, reasons, stage, until
+
+from dzbgp.errors import JournalError
+from dzbgp.lab.solana.faults import FaultKind as Kind
+from dzbgp.lab.world.encode import encode_user
+from dzbgp.ledger.submit.journal import NoJournal
+from dzbgp.ledger.submit.submitter import Submitter
+from dzbgp.models.in_flight import InFlight
+from dzbgp.models.ledger import BgpStatus, UserStatus
+
+
+@pytest.fixture
+def one() -> Iterator[Stage]:
+    with stage() as made:
+        yield made
+
+
+def change(made: Stage, number: int, **changes: Any) -> Pubkey:
+    """Let somebody else change the user of a write."""
+    user = made.user(made.writes[number].user)
+    made.ledger.set_account(user.pubkey, encode_user(replace(user, **changes)))
+    return user.pubkey
+
+
+class Noting(NoJournal):
+    def __init__(self) -> None:
+        self.noted: list[InFlight] = []
+
+    def sent(self, in_flight: InFlight) -> None:
+        self.noted.append(in_flight)
+
+
+def test_what_changed_between_the_look_and_the_first_signature_is_not_written(one: Stage) -> None:
+    reported = change(one, 0, last_bgp_reported_at=one.ledger.slot + 50, bgp_status=BgpStatus.DOWN)
+    banned = change(one, 1, status=UserStatus.BANNED)
+    one.move(2)
+    done = one.submit()
+    assert {user: refusal.reason for user, refusal in done.refused.items()} == {
+        reported: "newer-report",
+        banned: "not-activated",
+        one.writes[2].user: "moved",
+    }
+    assert outcomes(done.submissions) == {"landed": 2}
+    assert set(one.ledger.stats().per_user) == {write.user for write in one.writes[3:]}
+
+
+def test_what_changed_before_a_second_signature_is_not_written(one: Stage) -> None:
+    """The first transaction is rejected when it lands, and the rest of it is signed again."""
+    one.inject(Kind.DELAYED_SEND, slots=80)
+
+    async def change_two(_: Submitter) -> None:
+        await until(lambda: one.sent() == 1)
+        one.move(0)
+        change(one, 1, last_bgp_reported_at=one.ledger.slot + 200, bgp_status=BgpStatus.DOWN)
+
+    done = one.submit(options=fast(resend_s=9), meanwhile=change_two)
+    assert done.transactions == 2
+    assert outcomes(done.submissions) == {"failed": 1, "landed": 3}
+    assert reasons(done) == {"newer-report": 1}
+    assert one.writes[1].user not in one.ledger.stats().per_user
+
+
+def test_a_lost_transaction_is_not_signed_again_on_what_one_of_its_users_proves() -> None:
+    """Of three users one was reported Down meanwhile and one was banned; the third proves that nothing landed."""
+    with stage(users=3, slot_ms=2) as made:
+        made.inject(Kind.LOST_SEND, times=None)
+
+        async def an_agent(_: Submitter) -> None:
+            await until(lambda: made.sent() == 1)
+            change(made, 0, last_bgp_reported_at=made.ledger.slot, bgp_status=BgpStatus.DOWN)
+            change(made, 1, status=UserStatus.BANNED)
+
+        done = made.submit(meanwhile=an_agent)
+        assert (done.submissions, reasons(done), done.transactions) == ({}, {"expired": 3}, 1)
+        assert made.ledger.stats().per_user == {}
+
+
+@pytest.mark.parametrize("later_s", [61.0, 3_600.0])
+def test_a_decision_that_slept_is_not_signed(one: Stage, later_s: float) -> None:
+    """As after a SIGSTOP or a suspend between the look and the signature."""
+    looked_at = one.writes[0].look
+    assert looked_at is not None
+    done = one.submit(now=lambda: looked_at.at + later_s)
+    assert (done.submissions, reasons(done), one.sent()) == ({}, {"expired": 5}, 0)
+
+
+def test_nothing_is_signed_while_the_users_cannot_be_read(one: Stage) -> None:
+    one.inject(Kind.RPC_ERROR, method="getMultipleAccounts", code=-32602, times=None)
+    done = one.submit()
+    assert outcomes(done.submissions) == {"failed": 5}
+    assert one.sent() == 0
+
+
+def test_a_node_that_is_behind_the_look_is_not_believed(one: Stage) -> None:
+    change(one, 0, status=UserStatus.BANNED)
+    one.inject(Kind.STALE_SLOT, method="getMultipleAccounts", slots=1_000, times=2)
+    done = one.submit()
+    assert reasons(done) == {"not-activated": 1}
+    assert one.ledger.stats().requests["getMultipleAccounts"] == 3
+
+
+def test_batches_share_the_reads_before_their_signatures() -> None:
+    with stage(1, 190, slot_ms=0) as made:
+
+        async def pass_time(_submitter: Submitter) -> None:
+            for _ in range(40):
+                await asyncio.sleep(0.02)
+                made.ledger.advance(1)
+
+        made.submit(meanwhile=pass_time)
+        stats = made.ledger.stats()
+        assert stats.transactions_executed == 10
+        assert stats.requests["getMultipleAccounts"] <= 6
+
+
+def test_what_cannot_be_noted_is_not_sent(one: Stage) -> None:
+    class FullDisk(NoJournal):
+        def sent(self, in_flight: InFlight) -> None:
+            raise JournalError(f"--state x: {in_flight.signature[:0]}disk full")
+
+    done = one.submit(journal=FullDisk())
+    assert outcomes(done.submissions) == {"failed": 5}
+    assert {submission.error for submission in done.submissions.values()} == {
+        "not sent: --state x: disk full"
+    }
+    assert (one.sent(), done.transactions) == (0, 0)
+
+
+def test_the_window_between_the_read_and_the_landing_is_short(one: Stage) -> None:
+    """A finalized blockhash is 31 blocks old when it is used: of its 150 blocks so many fewer are left."""
+    journal = Noting()
+    slot, height = one.ask(lambda client: client.height())
+    one.submit(journal=journal)
+    [sent] = journal.noted
+    blocks = sent.last_valid_block_height - (sent.since_slot - (slot - height))
+    assert 0 < blocks <= 150 - 31
