@@ -200,7 +200,7 @@ def stage(devices: int = 1, users: int = 5, *, balance: int = 10 * SOL, **ledger
     keypairs = World.default_publishers()
     publishers = {name: keypair.pubkey() for name, keypair in keypairs.items()}
     world = big_world(devices, users, changed=1.0, publishers=publishers)
-    settings: dict[str, Any] = {"slot_ms": 5, "start_slot": world.now_slot} | ledger
+    settings: dict[str, Any] = {"slot_ms": 20, "start_slot": world.now_slot} | ledger
     balances = {keypair.pubkey(): balance for keypair in keypairs.values()}
     with Ledger.start(
         world.accounts(), program_id=world.program_id, balances=balances, **settings
