@@ -31,7 +31,7 @@ DECIDING = (
     "run/recheck",
     "run/early_refresh",
 )
-NO_REASONS = {"big", "default", "g", "h", "min", "s", "users", "vrf"}
+NO_REASONS = {"big", "default", "g", "h", "min", "s", "user", "users", "vrf"}
 """Words of the deciding modules that are no reason."""
 
 
