@@ -151,7 +151,7 @@ class SmallWorld:
         if signature not in self.fates and self.now - sent_at < BLOCKHASH_LIFE_S:
             self.apply(writes)
             self.fates[signature] = Settled(
-                Fate.CONFIRMED, dict.fromkeys([write.user for write in writes], self.slot)
+                Fate.FINALIZED, dict.fromkeys([write.user for write in writes], self.slot)
             )
 
     def apply(self, writes: Iterable[Write]) -> None:
@@ -284,7 +284,7 @@ class SmallLedger:
                 continue
             if world.write_mode == LAND:
                 world.apply(batch.writes)
-                journal.ended(signature, Fate.CONFIRMED)
+                journal.ended(signature, Fate.FINALIZED)
                 made: tuple[Outcome, str | None, int | None] = (Outcome.CONFIRMED, None, world.slot)
             elif world.write_mode == FAIL:
                 journal.ended(signature, Fate.REJECTED)

@@ -14,13 +14,15 @@ class InFlightLog:
     """A journal in memory that passes everything on to another one. May be used from any thread.
 
     A state file may be missing, read-only or on a full disk. Even then a write must not be made again while the one
-    before may still land.
+    before may still land. A fork can undo a write that is only confirmed, so it is asked for until it is finalized.
     """
 
     def __init__(self, journal: Journal | None = None) -> None:
         self._journal = journal or NoJournal()
         self._lock = threading.Lock()
         self._sent: dict[str, InFlight] = {}
+        self._confirmed: set[str] = set()
+        """Those of them that were reported as confirmed."""
         self._landed: dict[Pubkey, int] = {}
 
     def sent(self, in_flight: InFlight) -> None:
@@ -30,10 +32,17 @@ class InFlightLog:
             self._sent[in_flight.signature] = in_flight
 
     def ended(self, signature: str, fate: Fate) -> None:
-        """Forget a transaction whose fate is known."""
+        """Note what became of a transaction, and forget it once nothing can change that."""
         with self._lock:
-            self._sent.pop(signature, None)
+            self._end(signature, fate)
         self._journal.ended(signature, fate)
+
+    def _end(self, signature: str, fate: Fate) -> None:
+        if fate.is_final:
+            self._sent.pop(signature, None)
+            self._confirmed.discard(signature)
+        elif fate is Fate.CONFIRMED:
+            self._confirmed.add(signature)
 
     def unsettled(self, ledger: LedgerSession, busy: Collection[Pubkey]) -> frozenset[Pubkey]:
         """Return the users with a write that may still land, or that no pass has read back yet.
@@ -48,9 +57,10 @@ class InFlightLog:
             if settled.fate is Fate.PENDING:
                 unsettled.update(one.users)
                 continue
+            if one.signature not in self._confirmed:
+                self._landed.update(settled.landed)
             with self._lock:
-                self._sent.pop(one.signature, None)
-            self._landed.update(settled.landed)
+                self._end(one.signature, settled.fate)
         return frozenset(unsettled | self._landed.keys())
 
     def read(self, slot: int) -> None:

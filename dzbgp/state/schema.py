@@ -64,7 +64,8 @@ USER_COLUMNS = (
 READ_USERS = f"SELECT {USER_COLUMNS} FROM users"  # noqa: S608 - a constant
 READ_FLIGHTS = (
     "SELECT signature, last_valid_block_height, since_slot, sent_at, user, status "
-    "FROM flights JOIN flight_users USING (signature) WHERE outcome IS NULL ORDER BY signature"
+    "FROM flights JOIN flight_users USING (signature) "
+    "WHERE outcome IS NULL OR outcome = 'confirmed' ORDER BY signature"
 )
 
 

@@ -99,7 +99,7 @@ class History:
         return {Pubkey.from_string(row[0]): memory_of(row) for row in rows}
 
     def in_flight(self) -> list[InFlight]:
-        """Return the transactions whose fate is not known."""
+        """Return the transactions whose fate is not known for good: a fork can undo what is only confirmed."""
         sent: dict[str, InFlight] = {}
         users: dict[str, dict[Pubkey, BgpStatus]] = {}
         for row in self._read(READ_FLIGHTS):

@@ -210,4 +210,4 @@ def test_after_thousands_of_stormy_passes_the_ledger_is_right_and_nothing_has_gr
         lab.stop()
         assert lab.history is not None
         assert lab.history.problems == []
-        assert lab.history.in_flight() == []
+        assert lab.all_landed(lab.history)

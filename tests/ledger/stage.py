@@ -143,6 +143,10 @@ class Stage:
                 key, data[:USER_DEVICE_OFFSET] + bytes(32) + data[USER_DEVICE_OFFSET + 32 :]
             )
 
+    def change(self, key: Pubkey, **changes: Any) -> None:
+        """Let somebody else change a user's account."""
+        self.ledger.set_account(key, encode_user(replace(self.user(key), **changes)))
+
     def report_elsewhere(self, key: Pubkey, slot: int) -> None:
         """Lets the account say that it was reported in `slot`, by whomever."""
         user = self.user(key)
@@ -221,7 +225,8 @@ def reasons(done: Submitted) -> dict[str, int]:
 def look_of(ledger: Ledger) -> Look:
     at, clock = time.time(), clock_of(ledger.account(CLOCK) or b"")
     assert clock is not None
-    return Look(clock[0], at, clock[1])
+    # The newest slot is only processed; what is read is confirmed.
+    return Look(clock[0] - 1, at, clock[1])
 
 
 def writes_of(world: World, ledger: Ledger) -> list[Write]:

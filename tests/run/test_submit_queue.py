@@ -12,7 +12,7 @@ from dzbgp.ledger.errors import LedgerError, RpcTransportError
 from dzbgp.ledger.program.instruction import Write
 from dzbgp.ledger.session import LedgerSession, WriteResult
 from dzbgp.ledger.submit.journal import Journal
-from dzbgp.ledger.submit.reread import Authorize
+from dzbgp.ledger.submit.reread import Authorize, Reread
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.models.decision import Action, Decision
 from dzbgp.models.in_flight import Fate, InFlight, Settled
@@ -39,6 +39,11 @@ class FakeLedger:
         self.journal: Journal | None = None
         self.fate = Settled(Fate.PENDING)
         self.asked: list[str] = []
+        self.authorize: Authorize = lambda *_: {}
+
+    def may_sign(self, *users: Pubkey) -> dict[Pubkey, str]:
+        writes = [Write(user, key(1), key(2), DOWN) for user in users]
+        return {user: why.reason for user, why in self.authorize(writes, Reread(1, None, {})).items()}
 
     def write(
         self,
@@ -49,6 +54,7 @@ class FakeLedger:
         authorize: Authorize,
     ) -> WriteResult:
         self.rounds.append({write.user: write.status for write in writes})
+        self.authorize = authorize
         self.journal = journal
         self.began.release()
         self.go.acquire()
@@ -191,6 +197,33 @@ def test_what_is_retracted_is_not_written() -> None:
         assert set(ledger.rounds[1]) == {user_of(3)}
 
 
+def test_what_a_later_pass_does_not_decide_again_is_not_signed() -> None:
+    with working() as (worker, ledger):
+        worker.offer([job(1, DOWN), job(2, DOWN), job(3, UP)])
+        ledger.wait_begun()
+        worker.keep_only({user_of(1): DOWN, user_of(2): UP})
+        assert ledger.may_sign(user_of(1), user_of(2), user_of(3)) == {
+            user_of(2): "superseded",
+            user_of(3): "superseded",
+        }
+        ledger.go.release()
+        assert worker.wait_idle(DEADLINE_S)
+        worker.begin_pass()
+        worker.offer([job(2, UP)])
+        ledger.wait_begun()
+        assert ledger.may_sign(user_of(2)) == {}
+
+
+def test_after_a_pass_that_failed_nothing_that_was_queued_is_signed() -> None:
+    with working() as (worker, ledger):
+        worker.offer([job(1, DOWN)])
+        ledger.wait_begun()
+        worker.offer([job(2, DOWN)])
+        worker.keep_only({})
+        assert worker.waiting() == frozenset()
+        assert ledger.may_sign(user_of(1)) == {user_of(1): "superseded"}
+
+
 @pytest.mark.parametrize(
     ("error", "told"),
     [
@@ -259,7 +292,7 @@ def unsettled(log: InFlightLog, ledger: FakeLedger, *busy: int) -> frozenset[Pub
 
 def test_a_write_whose_fate_is_not_known_withholds_its_user_without_any_state_file() -> None:
     log, ledger = in_flight(1, 2)
-    log.ended("signature-2", Fate.CONFIRMED)
+    log.ended("signature-2", Fate.FINALIZED)
     assert unsettled(log, ledger) == {user_of(1)}
     assert ledger.asked == ["signature-1"]
 
@@ -286,6 +319,19 @@ def test_a_write_that_landed_late_withholds_its_user_until_a_pass_has_read_it() 
     assert unsettled(log, ledger) == {user_of(1)}
     log.read(40)
     assert unsettled(log, ledger) == frozenset()
+
+
+def test_a_write_that_a_fork_undoes_after_it_was_confirmed_withholds_its_user_again() -> None:
+    log, ledger = in_flight(1)
+    log.ended("signature-1", Fate.CONFIRMED)
+    ledger.fate = Settled(Fate.CONFIRMED, {user_of(1): 40})
+    assert unsettled(log, ledger) == frozenset()
+    ledger.fate = Settled(Fate.PENDING)
+    assert unsettled(log, ledger) == {user_of(1)}
+    ledger.fate = Settled(Fate.FINALIZED, {user_of(1): 45})
+    assert unsettled(log, ledger) == frozenset()
+    assert unsettled(log, ledger) == frozenset()
+    assert ledger.asked == ["signature-1"] * 3
 
 
 def test_a_ledger_that_does_not_say_forgets_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

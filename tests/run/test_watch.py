@@ -147,6 +147,22 @@ def test_a_session_that_comes_back_before_its_down_was_sent_retracts_it(tmp_path
         assert lab.spec(1).user.pubkey not in lab.writes()
 
 
+def test_a_down_whose_write_waits_for_the_rpc_is_not_signed_after_the_session_came_back(
+    tmp_path: Path,
+) -> None:
+    with watch_lab(tmp_path) as lab:
+        lab.start()
+        lab.more_passes(1)
+        lab.inject(FaultKind.STALL, method="simulateTransaction", delay_s=1.0)
+        lab.put(0, up=False)
+        until(lambda: lab.ledger.stats().faults.get("stall", 0) > 0)
+        lab.put(0, up=True)
+        lab.more_passes(2)
+        until(lambda: not lab.watches[0][0]._worker.busy())
+        lab.more_passes(1)
+        assert lab.writes() == {}
+
+
 def test_the_newest_status_of_a_user_that_waits_is_the_one_written(tmp_path: Path) -> None:
     with watch_lab(tmp_path, changed=0.25) as lab:
         lab.inject(FaultKind.STALL, method="simulateTransaction", delay_s=1.0)
@@ -375,7 +391,7 @@ def test_a_write_under_way_at_the_end_is_waited_for_and_remembered(tmp_path: Pat
         assert count == 1
         assert lab.history is not None
         assert lab.history.users()[user].written_slot is not None
-        assert lab.history.in_flight() == []
+        assert lab.all_landed(lab.history)
 
 
 def test_the_end_is_bounded_while_a_write_is_stuck_and_a_new_start_ends_in_the_right_state(
@@ -600,7 +616,7 @@ def test_the_history_survives_a_watch_and_its_worker_writing_at_once(tmp_path: P
         again = History.open(tmp_path / "state.sqlite", lab.world.program_id)
         assert again.problems == []
         assert len(again.users()) == 16
-        assert again.in_flight() == []
+        assert lab.all_landed(again)
         again.close()
 
 

@@ -153,6 +153,10 @@ class WatchLab:
     def writes(self) -> dict[Pubkey, int]:
         return self.ledger.stats().per_user
 
+    def all_landed(self, history: History) -> bool:
+        """Whether everything that the state file still follows has landed."""
+        return all(settled.fate.has_landed for settled in self.session.fates(history.in_flight()))
+
     def inject(self, kind: FaultKind, **how: object) -> None:
         self.ledger.inject(Fault(kind=kind, **how))  # type: ignore[arg-type]
 

@@ -198,7 +198,9 @@ def test_a_flight_is_told_until_its_fate_is_known(tmp_path: Path) -> None:
             InFlight("one", 10, {key(1): UP, key(2): DOWN}, 7, 1_000_000.0),
             InFlight("two", 11, {key(3): DOWN}, 8, 1_000_000.0),
         ]
-        history.ended("one", Fate.EXPIRED)
+        history.ended("one", Fate.CONFIRMED)
+        assert len(history.in_flight()) == 2, "a fork can undo it"
+        history.ended("one", Fate.FINALIZED)
         assert [one.signature for one in history.in_flight()] == ["two"]
 
 
@@ -245,7 +247,7 @@ def test_runs_and_flights_are_kept_bounded(tmp_path: Path, monkeypatch: pytest.M
         for number in range(20):
             now = number * 10_000.0
             history.sent(InFlight(f"landed-{number}", 1, {key(number): UP}))
-            history.ended(f"landed-{number}", Fate.CONFIRMED)
+            history.ended(f"landed-{number}", Fate.FINALIZED)
             history.sent(InFlight(f"never told-{number}", 1, {key(number): UP}))
             history.sent(InFlight(f"forgotten-{number}", 1, {key(1000): UP}))
             history.forget_users([key(1000)])

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,7 +10,6 @@ from stage import Stage, fast, outcomes, reasons, stage, until
 
 from dzbgp.errors import JournalError
 from dzbgp.lab.solana.faults import FaultKind as Kind
-from dzbgp.lab.world.encode import encode_user
 from dzbgp.ledger.submit.journal import NoJournal
 from dzbgp.ledger.submit.submitter import Submitter
 from dzbgp.models.in_flight import InFlight
@@ -26,9 +24,8 @@ def one() -> Iterator[Stage]:
 
 def change(made: Stage, number: int, **changes: Any) -> Pubkey:
     """Let somebody else change the user of a write."""
-    user = made.user(made.writes[number].user)
-    made.ledger.set_account(user.pubkey, encode_user(replace(user, **changes)))
-    return user.pubkey
+    made.change(made.writes[number].user, **changes)
+    return made.writes[number].user
 
 
 class Noting(NoJournal):
