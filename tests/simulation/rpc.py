@@ -37,6 +37,7 @@ class Fault:
     late            passes sends on so many slots later
     slow            answers so many seconds later
     silent          never answers
+    wedged          never answers over a connection from before
     refusing        takes no connection
     status          answers with this HTTP status, and a page that echoes the path
     error           answers with this JSON-RPC error in an HTTP 200
@@ -90,9 +91,10 @@ class Pool:
         return tuple(f"http://rpc{number}.invalid:8899/{self.token}" for number in range(self.endpoints))
 
     async def answer(
-        self, process: Process, endpoint: int, path: str, body: bytes, timeout_s: float
+        self, wire: "Transport", endpoint: int, path: str, body: bytes, timeout_s: float
     ) -> httpx2.Response:
         """Answer one HTTP request, after the time that it takes. Raises httpx2's errors."""
+        process = wire.process
         self.requests += 1
         asked, asked_at = json.loads(body), self.kernel.now
         if asked["method"] == "sendTransaction":
@@ -104,7 +106,8 @@ class Pool:
         if "refusing" in faults:
             await asyncio.sleep(0.02)
             raise httpx2.ConnectError("refused")
-        if "silent" in faults or latency_s > timeout_s:
+        is_wedged = "wedged" in faults and wire.opened_at < faults["wedged"].start
+        if "silent" in faults or is_wedged or latency_s > timeout_s:
             await asyncio.sleep(timeout_s)
             raise httpx2.ReadTimeout("no answer")
         await asyncio.sleep(latency_s / 2)
@@ -198,7 +201,8 @@ class Transport(httpx2.AsyncBaseTransport):
     def __init__(self, *_: Any, **__: Any) -> None:
         process = self.pool.kernel.current.process
         assert process is not None
-        self._process = process
+        self.process = process
+        self.opened_at = self.pool.kernel.now
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
         """Answer one request."""
@@ -206,4 +210,4 @@ class Transport(httpx2.AsyncBaseTransport):
         endpoint = int(host.removeprefix("rpc").partition(".")[0])
         body = await request.aread()
         timeout_s = (request.extensions.get("timeout") or {}).get("read") or 3600.0
-        return await self.pool.answer(self._process, endpoint, path, body, timeout_s)
+        return await self.pool.answer(self, endpoint, path, body, timeout_s)

@@ -226,6 +226,7 @@ _DRAWN: dict[str, _Draw] = {
     "rpc-late": _rpc("late", lambda rng: float(rng.choice((10, 40, 100, 140)))),
     "rpc-slow": _rpc("slow", lambda rng: rng.choice((1.0, 4.0, 9.0))),
     "rpc-silent": _rpc("silent"),
+    "rpc-wedged": _rpc("wedged"),
     "rpc-refusing": _rpc("refusing"),
     "rpc-status": _rpc("status", lambda rng: float(rng.choice(_STATUSES))),
     "rpc-error": _rpc("error", lambda rng: float(rng.choice(_ERRORS))),

@@ -22,18 +22,14 @@ sys.unraisablehook = lambda _: None
 NOT_YET = frozenset(
     {
         "contradicted",
-        "fault",
         "hidden",
         "hidden-device",
-        "hidden-hold",
-        "unprintable",
         "mass",
         "never-settles",
         "not-activated",
         "one-look-down",
         "over-newer-report",
         "second-in-flight",
-        "secret",
         "silent-at-rest",
         "stale-ledger",
         "unread",
