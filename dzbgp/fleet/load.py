@@ -2,6 +2,7 @@
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,14 +11,22 @@ from nornir import InitNornir
 from nornir.core import Nornir
 from nornir.core.plugins.inventory import InventoryPluginRegister
 
+from dzbgp.eos.connection import CONNECTION
 from dzbgp.eos.credentials import Login
 from dzbgp.eos.tls import Verification, Verifier
 from dzbgp.errors import DzbgpError, InventoryError
+from dzbgp.fleet.dask.runner import DaskRunner
 from dzbgp.fleet.from_ledger.source import PLUGIN, check_options, is_ledger_url, parse_ledger_url
-from dzbgp.fleet.inventory.connection import own_connection
+from dzbgp.fleet.inventory.connection import (
+    PLATFORM,
+    check_connection,
+    has_login,
+    resolve_connection,
+    with_login,
+)
 from dzbgp.fleet.inventory.filters import choose
 from dzbgp.fleet.inventory.schema import check_simple_inventory
-from dzbgp.fleet.options import TIMEOUT, FleetRequest
+from dzbgp.fleet.options import TIMEOUT, UNSUPPORTED, FleetRequest
 from dzbgp.fleet.runner import is_on_cluster, ready_cluster, runner_of
 from dzbgp.fleet.workers import tell_workers
 from dzbgp.ledger.networks import Network
@@ -42,11 +51,48 @@ def load_inventory(
     verifier = Verifier(verification)
     nornir = _init(path, request, net)
     nornir.config.user_defined[TIMEOUT] = request.device_timeout_s
-    needs_login = False
-    for name, host in nornir.inventory.hosts.items():
-        needs_login |= own_connection(path, name, host, verifier, login or Login())
+    nornir = choose(nornir, request.limit, request.groups, request.filters)
+    unsupported, needs_login = _prepare(nornir, path, request.limit, verifier, login or Login())
+    nornir.config.user_defined[UNSUPPORTED] = unsupported
     tell_workers(nornir, path, verification, net, needs_login=needs_login)
-    return choose(nornir, request.limit, request.groups, request.filters)
+    return nornir.filter(filter_func=lambda host: host.name not in unsupported)
+
+
+def _prepare(
+    nornir: Nornir, path: Path, named: Sequence[str], verifier: Verifier, login: Login
+) -> tuple[dict[str, str], bool]:
+    """Give every chosen host connection options of its own, and what an option asks for.
+
+    Return the hosts of other platforms, and whether some inventory's host has no login. Raises InventoryError.
+    """
+    unsupported, needs_login, logins = {}, False, []
+    for name, host in nornir.inventory.hosts.items():
+        where = f"--inventory {path}: host {name!r}"
+        connection = resolve_connection(where, host)
+        if connection.platform != PLATFORM:
+            if connection.platform is None:
+                raise InventoryError(
+                    f"{where} has no platform, nor have its groups or the defaults; expected platform: {PLATFORM}"
+                )
+            if name in named:
+                raise InventoryError(
+                    f"--limit: host {name!r} has platform {connection.platform!r}; expected platform: {PLATFORM}"
+                )
+            unsupported[name] = f"platform {connection.platform!r} is not supported, only {PLATFORM!r} is"
+            continue
+        check_connection(where, connection)
+        verifier.apply(host, where, (connection.extras or {})["optional_args"], path)
+        needs_login |= with_login(connection, login)
+        logins.append(has_login(connection))
+        host.connection_options[CONNECTION] = connection
+    if not logins:
+        raise InventoryError(f"--inventory {path}: no chosen host has platform {PLATFORM}")
+    if not any(logins) and not isinstance(nornir.runner, DaskRunner):
+        raise InventoryError(
+            f"--inventory {path}: no host has a username and a password; expected them in the inventory, or in "
+            "DZBGP_EOS_USERNAME and DZBGP_EOS_PASSWORD (or DZBGP_EOS_PASSWORD_FILE, DZBGP_EOS_PASSWORD_COMMAND)"
+        )
+    return unsupported, needs_login
 
 
 def network_of(path: Path) -> str | None:
@@ -86,8 +132,9 @@ def _init(path: Path, request: FleetRequest, net: Network | None) -> Nornir:
     settings["runner"] = runner_of(settings.get("runner"), request.runner, request.workers, request.scheduler)
     if is_on_cluster(settings["runner"]):
         ready_cluster()
+    _check_workers(path, settings["runner"])
     try:
-        return InitNornir(**settings)
+        nornir = InitNornir(**settings)
     except DzbgpError:
         raise
     except Exception as error:
@@ -96,6 +143,17 @@ def _init(path: Path, request: FleetRequest, net: Network | None) -> Nornir:
         raise InventoryError(
             f"--inventory {path}: Nornir could not load it: {type(error).__name__} (--verbose tells more)"
         ) from error
+    # With it (NORNIR_CORE_RAISE_ON_ERROR sets it too) one device that fails would fail all.
+    nornir.config.core.raise_on_error = False
+    return nornir
+
+
+def _check_workers(path: Path, runner: Any) -> None:
+    workers = (runner.get("options") or {}).get("num_workers", 1) if isinstance(runner, dict) else 1
+    if not isinstance(workers, int) or isinstance(workers, bool) or workers < 1:
+        raise InventoryError(
+            f"{path}: runner: options: num_workers is {workers!r}; expected a number, at least 1"
+        )
 
 
 def _ready_plugin(options: dict[str, Any], net: Network | None) -> None:

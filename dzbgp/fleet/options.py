@@ -12,6 +12,8 @@ from dzbgp.fleet.shard import Shard
 
 TIMEOUT = "dzbgp_device_timeout_s"
 """Where Nornir's configuration keeps FleetRequest.device_timeout_s, among what users define."""
+UNSUPPORTED = "dzbgp_unsupported"
+"""Where it keeps the chosen hosts that cannot be asked, each with the reason."""
 
 
 class Runner(StrEnum):

@@ -29,6 +29,13 @@ from dzbgp.models.ledger import Contributor, Device, DeviceStatus, Exchange, Loc
 AMS = WORLD.device("ams-dz-001").device
 
 
+@pytest.fixture(autouse=True)
+def login(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person's: the files that are made of the ledger hold none."""
+    monkeypatch.setenv("DZBGP_EOS_USERNAME", "reader")
+    monkeypatch.setenv("DZBGP_EOS_PASSWORD", "hunter2")
+
+
 @pytest.fixture
 def ledger() -> Iterator[Ledger]:
     with standing_ledger(WORLD) as ledger:

@@ -10,7 +10,7 @@ from dzbgp.eos.connection import CONNECTION
 from dzbgp.errors import ExitCode, InventoryError, UsageError
 from dzbgp.fleet.inventory.connection import DEFAULT_TIMEOUT_S
 from dzbgp.fleet.load import load_inventory
-from dzbgp.fleet.options import FleetRequest
+from dzbgp.fleet.options import UNSUPPORTED, FleetRequest
 
 HOSTS = """
 ams-1:
@@ -64,8 +64,9 @@ def connections(path: Path, **options: Any) -> dict[str, Any]:
 
 @pytest.fixture(autouse=True)
 def no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("DZBGP_EOS_USERNAME", raising=False)
-    monkeypatch.delenv("DZBGP_EOS_PASSWORD", raising=False)
+    """Of the environment there is a user, and a password for those who ask."""
+    monkeypatch.setenv("DZBGP_EOS_USERNAME", "reader")
+    monkeypatch.setenv("DZBGP_EOS_PASSWORD", "hunter2")
 
 
 def test_a_host_takes_what_it_lacks_from_its_groups_and_the_defaults(tmp_path: Path) -> None:
@@ -73,8 +74,8 @@ def test_a_host_takes_what_it_lacks_from_its_groups_and_the_defaults(tmp_path: P
     assert found["ams-1"] == {
         "hostname": "127.0.0.1",
         "port": 8443,
-        "username": None,
-        "password": None,
+        "username": "reader",
+        "password": "hunter2",
         "platform": "eos",
         "extras": {"timeout": 7, "optional_args": {"transport": "http"}},
     }
@@ -253,9 +254,24 @@ def test_a_path_that_is_not_there_is_told_with_what_was_expected(tmp_path: Path)
     ("hosts", "message"),
     [
         ("r1: {}", "host 'r1' has no platform, nor have its groups or the defaults; expected platform: eos"),
-        ("r1: {platform: ios}", "host 'r1' has platform 'ios'"),
-        ("r1: {platform: EOS}", "host 'r1' has platform 'EOS'"),
-        ("r1: {platform: eos, connection_options: {napalm: {platform: junos}}}", "has platform 'junos'"),
+        ("r1: {platform: ios}\nr2: {platform: junos}", "no chosen host has platform eos"),
+        *(
+            (f"r1: {{platform: eos, hostname: {hostname}}}", why)
+            for hostname, why in {
+                "'10.0.0.1 '": "has hostname '10.0.0.1 ', which has a blank in it; expected a name or an address",
+                "''": "which is empty",
+                "'[::1]'": "which has brackets around an IPv6 address",
+                "'https://ams-1'": "which is a URL",
+                f"{'x' * 64}.example.net": "which has a part of more than 63 characters",
+            }.items()
+        ),
+        *(
+            (
+                f"r1: {{platform: eos, connection_options: {{napalm: {{extras: {{timeout: {timeout}}}}}}}}}",
+                f"host 'r1' has timeout {found}; expected seconds, more than 0, at most 3600",
+            )
+            for timeout, found in {"0": "0", "-1": "-1", "1.0e+10": "10000000000.0", ".nan": "nan"}.items()
+        ),
         ("r1: {platform: eos, port: 0}", "host 'r1' has port 0; expected 1 to 65535"),
         ("r1: {platform: eos, port: 65536}", "host 'r1' has port 65536; expected 1 to 65535"),
         ("r1: {platform: eos, port: -1}", "host 'r1' has port -1; expected 1 to 65535"),
@@ -310,9 +326,6 @@ def test_hosts_are_chosen_by_name_and_by_what_they_are(
     "filters",
     [
         (("site__metro", "tyo"),),
-        (("site__metro__street", "x"),),
-        (("nothing", "None"),),
-        (("nothing", ""),),
         (("site", "ams"),),
         (("group", "nort"),),
         (("group", "north"), ("group", "tide")),
@@ -329,3 +342,100 @@ def test_a_filter_that_leaves_nothing_is_refused_by_name(
 def test_a_limit_to_hosts_that_are_not_there_names_them(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no host of the inventory is called 'x', 'y'"):
         load_inventory(put(tmp_path), FleetRequest(limit=("ams-1", "x", "y")))
+
+
+@pytest.mark.parametrize("key", ["nothing", "nothing!", "site__metro__street", "nothing__in", "Site__metro"])
+def test_a_filter_with_a_key_that_no_host_has_says_so(tmp_path: Path, key: str) -> None:
+    with pytest.raises(UsageError, match=f"--filter {key}=x: no host of the inventory has '"):
+        load_inventory(put(tmp_path), FleetRequest(filters=((key, "x"),)))
+
+
+@pytest.mark.parametrize(
+    ("limit", "chosen"),
+    [
+        (("*-1",), ["ams-1", "fra-1", "nyc-1"]),
+        (("[af]*", "nyc-1"), ["ams-1", "fra-1", "nyc-1"]),
+        (("ams-?",), ["ams-1"]),
+    ],
+)
+def test_a_limit_takes_patterns(tmp_path: Path, limit: tuple[str, ...], chosen: list[str]) -> None:
+    assert list(connections(put(tmp_path), limit=limit)) == chosen
+
+
+def test_a_pattern_that_fits_no_host_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"no host of the inventory is called 'tyo-\*'"):
+        load_inventory(put(tmp_path), FleetRequest(limit=("tyo-*", "ams-*")))
+
+
+# Inventories of real life.
+
+MIXED = "r1: {platform: eos}\nr2: {platform: ios}\nr3: {hostname: x}\n"
+
+
+def test_a_chosen_host_of_another_platform_is_left_out_and_remembered(tmp_path: Path) -> None:
+    nornir = load_inventory(put(tmp_path, MIXED, None, None), FleetRequest(limit=("r[12]",)))
+    assert list(nornir.inventory.hosts) == ["r1"]
+    assert nornir.config.user_defined[UNSUPPORTED] == {"r2": "platform 'ios' is not supported, only 'eos' is"}
+
+
+def test_a_host_of_another_platform_that_is_named_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(InventoryError, match="--limit: host 'r2' has platform 'ios'; expected platform: eos"):
+        load_inventory(put(tmp_path, MIXED, None, None), FleetRequest(limit=("r1", "r2")))
+
+
+def test_what_is_not_chosen_may_be_anything(tmp_path: Path) -> None:
+    hosts = "r1: {platform: eos}\nr2: {platform: eos, port: 0}\nr3: {hostname: x}\n"
+    assert list(connections(put(tmp_path, hosts, None, None), limit=("r1",))) == ["r1"]
+
+
+@pytest.mark.parametrize("how", ["file", "environment"])
+def test_raise_on_error_never_reaches_a_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    config = "core: {raise_on_error: true}\n" if how == "file" else "core: {}\n"
+    if how == "environment":
+        monkeypatch.setenv("NORNIR_CORE_RAISE_ON_ERROR", "1")
+    put(tmp_path, config=config)
+    assert load_inventory(tmp_path / "config.yaml").config.core.raise_on_error is False
+
+
+def test_connection_options_come_from_the_nearest_of_all_groups_and_from_the_defaults_last(
+    tmp_path: Path,
+) -> None:
+    groups = """
+    site: {}
+    eos: {groups: [fleet]}
+    fleet: {groups: [all]}
+    all: {connection_options: {napalm: {port: 8443, extras: {optional_args: {transport: ssh}}}}}
+    """
+    defaults = (
+        "{platform: eos, connection_options: {napalm: {port: 1, extras: {optional_args: {transport: http}}}}}"
+    )
+    found = connections(put(tmp_path, "r1: {groups: [site, eos]}\nr2: {groups: [site]}", groups, defaults))
+    assert (found["r1"]["port"], found["r1"]["extras"]["optional_args"]["transport"]) == (8443, "ssh")
+    assert (found["r2"]["port"], found["r2"]["extras"]["optional_args"]["transport"]) == (1, "http")
+
+
+def test_no_login_anywhere_is_one_error_before_any_device_is_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DZBGP_EOS_USERNAME")
+    monkeypatch.delenv("DZBGP_EOS_PASSWORD")
+    with pytest.raises(
+        InventoryError, match="no host has a username and a password; expected them in the inventory"
+    ):
+        load_inventory(put(tmp_path, "r1: {platform: eos}\nr2: {platform: eos, username: u}", None, None))
+    load_inventory(
+        put(tmp_path, "r1: {platform: eos}\nr2: {platform: eos, username: u, password: p}", None, None)
+    )
+    keys = "connection_options: {napalm: {extras: {optional_args: {transport: ssh, use_keys: true}}}}"
+    load_inventory(put(tmp_path, f"r1: {{platform: eos, username: u, {keys}}}", None, None))
+
+
+@pytest.mark.parametrize("workers", ["'20'", "0", "-1", "true", "1.5"])
+def test_a_number_of_workers_that_is_none_is_named(tmp_path: Path, workers: str) -> None:
+    put(tmp_path, config=f"runner: {{plugin: threaded, options: {{num_workers: {workers}}}}}")
+    with pytest.raises(
+        InventoryError, match=r"runner: options: num_workers is .*; expected a number, at least 1"
+    ):
+        load_inventory(tmp_path / "config.yaml")

@@ -1,6 +1,7 @@
-"""Chooses hosts of a Nornir inventory: by name, by group, and by what their data say."""
+"""Choose hosts of a Nornir inventory: by name, by group, and by their data."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from fnmatch import fnmatchcase
 from typing import Any
 
 from nornir.core import Nornir
@@ -12,15 +13,18 @@ from dzbgp.errors import UsageError
 def choose(
     nornir: Nornir, limit: Sequence[str], groups: Sequence[str], filters: Sequence[tuple[str, str]]
 ) -> Nornir:
-    """Gives a Nornir with the hosts that are in `limit`, in any of `groups` and pass all `filters`; empty: all.
+    """Return a Nornir with the hosts that `limit` names, in any of `groups` and passing all `filters`; empty: all.
 
-    Raises UsageError for names that are not in the inventory, and when no host is left.
+    `limit` takes names and patterns such as `ams-*`. Raises UsageError for names that are not in the inventory, for a
+    filter's key that no host has, and when no host is left.
     """
-    unknown = [name for name in limit if name not in nornir.inventory.hosts]
-    if unknown:
-        raise UsageError(f"--limit: no host of the inventory is called {', '.join(map(repr, unknown))}")
+    everything = nornir.inventory.hosts
     if limit:
-        nornir = nornir.filter(filter_func=lambda host: host.name in limit)
+        unknown = [name for name in limit if not _named(name, everything)]
+        if unknown:
+            raise UsageError(f"--limit: no host of the inventory is called {', '.join(map(repr, unknown))}")
+        chosen = {host for name in limit for host in _named(name, everything)}
+        nornir = nornir.filter(filter_func=lambda host: host.name in chosen)
     if groups:
         unknown = [name for name in groups if name not in nornir.inventory.groups]
         if unknown:
@@ -29,14 +33,31 @@ def choose(
         if not nornir.inventory.hosts:
             raise UsageError(f"--group {','.join(groups)}: no host is left")
     for key, value in filters:
+        if not any(_has(host, key) for host in everything.values()):
+            raise UsageError(f"--filter {key}={value}: no host of the inventory has {_name_of(key)!r}")
         nornir = nornir.filter(filter_func=lambda host, key=key, value=value: _passes(host, key, value))
         if not nornir.inventory.hosts:
             raise UsageError(f"--filter {key}={value}: no host is left")
     return nornir
 
 
+def _named(name: str, hosts: Mapping[str, Host]) -> list[str]:
+    """Return the hosts that a name, else a pattern, stands for."""
+    return [name] if name in hosts else [host for host in hosts if fnmatchcase(host, name)]
+
+
+def _name_of(key: str) -> str:
+    key = key.removesuffix("!")
+    name, _, operator = key.rpartition("__")
+    return name if name and operator in _OPERATORS else key
+
+
+def _has(host: Host, key: str) -> bool:
+    return _found(host, key.removesuffix("!")) is not None or _found(host, _name_of(key)) is not None
+
+
 def _passes(host: Host, key: str, value: str) -> bool:
-    """Says whether a host passes `key=value`, or `key!=value`; `a__b` goes down into nested data.
+    """Tell whether a host passes `key=value`, or `key!=value`; `a__b` goes down into nested data.
 
     Nornir's own operators stand at the end: name__startswith=ams, roles__contains=edge, metro__in=ams,fra.
     """
@@ -82,5 +103,5 @@ def _found(host: Host, key: str) -> Any:
 
 
 def _text(value: Any) -> str:
-    """Gives a value as it is written in YAML."""
+    """Return a value as it is written in YAML."""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -55,7 +55,9 @@ def test_an_inventory_that_does_not_parse_names_file_and_key(checked: Check, tmp
 def test_an_inventory_of_which_no_host_is_a_device_says_how_hosts_are_matched(
     checked: Check, tmp_path: Path
 ) -> None:
-    (tmp_path / "hosts.yaml").write_text("r1: {platform: eos, hostname: 192.0.2.1}\n", encoding="utf-8")
+    (tmp_path / "hosts.yaml").write_text(
+        "r1: {platform: eos, hostname: 192.0.2.1, username: u, password: p}\n", encoding="utf-8"
+    )
     item = (done := checked("--inventory", str(tmp_path))).only_failure()
     assert (item["check"], done.code) == ("devices", 2)
     assert "dz_device" in item["hint"]

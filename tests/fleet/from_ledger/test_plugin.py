@@ -30,8 +30,11 @@ AMS = WORLD.device("ams-dz-001").device
 
 @pytest.fixture(autouse=True)
 def no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("ENV", "RPC_URL", "PROGRAM_ID", "EOS_USERNAME", "EOS_PASSWORD"):
+    for name in ("ENV", "RPC_URL", "PROGRAM_ID"):
         monkeypatch.delenv(f"DZBGP_{name}", raising=False)
+    # A person's login: the ledger knows of none.
+    for name in ("USERNAME", "PASSWORD"):
+        monkeypatch.setenv(f"DZBGP_EOS_{name}", "canary")
 
 
 @pytest.fixture(scope="module")
