@@ -13,7 +13,8 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from dzbgp.console.progress import NoProgress
-from dzbgp.decision.rules import Rules
+from dzbgp.decision.resolver import vrf_of
+from dzbgp.decision.rules import Limits, Rules
 from dzbgp.errors import JournalError
 from dzbgp.ledger.networks import Network
 from dzbgp.ledger.program.cache import Fetched
@@ -26,11 +27,11 @@ from dzbgp.models.decision import Decision
 from dzbgp.models.in_flight import Fate, InFlight, Settled
 from dzbgp.models.ledger import BgpStatus, Device, DeviceStatus, Net, ProgramData, User, UserStatus, dotted
 from dzbgp.models.report import Outcome, Report, Submission
-from dzbgp.models.session import DeviceReading, DeviceResult, Neighbor, Vrf
-from dzbgp.run import job, plan
+from dzbgp.models.session import DeviceReading, DeviceResult, Look, Neighbor, Vrf
+from dzbgp.run import decider, job, plan, recheck
 from dzbgp.run.job import run_pass
 from dzbgp.run.request import PassOptions
-from dzbgp.state.memory import Recall
+from dzbgp.state.memory import Memory
 from dzbgp.state.store import History
 
 PROGRAM = key(7)
@@ -62,6 +63,8 @@ class SmallWorld:
         self.rtts: dict[Pubkey, int] = {}
         self.tenants = {tenant.pubkey: tenant for tenant in (make_tenant(1, 1), make_tenant(2, 2))}
         self.missing_vrfs: set[str] = set()
+        self.empty_vrfs: set[str] = set()
+        """VRFs that are shown without any neighbor."""
         self.write_mode = LAND
         self.seen_slots_ago = 0
         """How far the node that is asked lies behind."""
@@ -71,7 +74,13 @@ class SmallWorld:
         """Called after the devices are asked, as it were, and before the ledger is read to the end."""
         self.between_looks: Callable[[], None] = lambda: None
         self.looked_again: list[set[str]] = []
-        self.asked_rtts: dict[str, Collection[str]] = {}
+        """The hosts of each second look."""
+        self.late: dict[str, set[str]] = {}
+        """By `read` and `look_again`: the hosts that do not answer in time."""
+        self.per_look: int | None = None
+        """How many hosts a second look has time for; None: for all."""
+        self.host_limits: dict[str, Limits] = {}
+        self.seconds_per_slot = SECONDS_PER_SLOT
         self.writes: list[Write] = []
         """Those of the last pass."""
         self.sent: dict[str, tuple[float, tuple[Write, ...]]] = {}
@@ -175,10 +184,26 @@ class SmallWorld:
     def notes(self) -> list[str]:
         return []
 
-    def read(self, matched: Mapping[str, Device | None], progress: Any, check: Any) -> list[DeviceReading]:
-        return [self._reading(host, device) for host, device in matched.items() if device is not None]
+    def limits(self, usual: Limits) -> dict[str, Limits]:
+        return self.host_limits
 
-    def _reading(self, host: str, device: Device) -> DeviceReading:
+    def identity_checks(self) -> dict[str, bool]:
+        return {}
+
+    def read(
+        self, matched: Mapping[str, Device | None], progress: Any, check: Any, within_s: float
+    ) -> list[DeviceReading]:
+        return [
+            self._reading(host, device, is_late=host in self.late.get("read", ()))
+            for host, device in matched.items()
+            if device is not None
+        ]
+
+    def _reading(
+        self, host: str, device: Device, *, is_late: bool = False, with_rtts: bool = False
+    ) -> DeviceReading:
+        if is_late:
+            return DeviceReading(host, DeviceResult.FAILED, device, "no answer within 30 s", is_late=True)
         if device.pubkey in self.silent:
             return DeviceReading(host, DeviceResult.FAILED, device, "no answer")
         vrfs = tuple(
@@ -189,33 +214,32 @@ class SmallWorld:
         neighbors = tuple(
             Neighbor(
                 dotted(user.tunnel_net.address | 1),
-                "vrf1",
+                vrf,
                 is_up=one in self.up_since,
                 is_enabled=True,
                 uptime_s=int(self.now - self.up_since[one]) if one in self.up_since else -1,
+                rtt_ns=self.rtts.get(one, 0) if with_rtts and one in self.up_since else 0,
             )
             for one, user in self.users.items()
-            if user.device_pk == device.pubkey and (one in self.up_since or one in self.down)
+            if user.device_pk == device.pubkey
+            and (one in self.up_since or one in self.down)
+            and (vrf := vrf_of(user, self.tenants) or "vrf1") not in self.missing_vrfs | self.empty_vrfs
         )
-        # Of the device's own, so that an answer is never without a neighbor.
-        others = (Neighbor("10.0.0.2", "default", is_up=True, is_enabled=True, uptime_s=1),)
+        # Of the device's own, so that no VRF is ever without a neighbor.
+        others = tuple(
+            Neighbor("10.0.0.2", name, is_up=True, is_enabled=True, uptime_s=1)
+            for name in ("default", "vrf1", "vrf2")
+            if name not in self.missing_vrfs | self.empty_vrfs
+        )
         return DeviceReading(host, DeviceResult.OK, device, vrfs=vrfs, neighbors=neighbors + others)
 
     def look_again(
-        self, again: Mapping[str, Device | None], addresses: Mapping[str, Collection[str]], progress: Any
-    ) -> tuple[list[DeviceReading], dict[str, dict[str, int]]]:
-        self.looked_again.append(set(again))
-        self.asked_rtts = dict(addresses)
-        readings = [self._reading(host, device) for host, device in again.items() if device is not None]
-        by_address = {
-            dotted(user.tunnel_net.address | 1): self.rtts.get(one, 0)
-            for one, user in self.users.items()
-            if one in self.up_since
-        }
-        return readings, {
-            host: {one: by_address[one] for one in wanted if by_address.get(one)}
-            for host, wanted in addresses.items()
-        }
+        self, due: Mapping[str, Device], progress: Any, within_s: float
+    ) -> dict[str, DeviceReading]:
+        asked = list(due)[: self.per_look]
+        self.looked_again.append(set(asked))
+        late = self.late.get("look_again", ())
+        return {host: self._reading(host, due[host], is_late=host in late, with_rtts=True) for host in asked}
 
     @property
     def ledger(self) -> "SmallLedger":
@@ -228,6 +252,9 @@ class SmallLedger:
         self.network = Network("localnet", PROGRAM, ("http://ledger",))
         self.builder = TransactionBuilder(PROGRAM)
         self.rpc_requests = 0
+
+    def look(self) -> Look:
+        return Look(self._world.slot, self._world.now)
 
     def coming(self) -> ComingData:
         slot = self._world.slot - self._world.seen_slots_ago
@@ -244,7 +271,7 @@ class SmallLedger:
             users=dict(world.users),
             devices=dict(world.devices),
             tenants=world.tenants,
-            seconds_per_slot=SECONDS_PER_SLOT,
+            seconds_per_slot=world.seconds_per_slot,
         )
         return Fetched(data, 0.0, stale=False)
 
@@ -307,12 +334,17 @@ class Passes:
         *,
         confirm_down_s: float = 0.0,
         dry_run: bool = False,
+        kept: bool = True,
         **rules: Any,
     ) -> None:
+        """`kept`: whether what is remembered counts as kept in a file, if there is no history."""
         self.world = world
         self.history = history
-        self.recall = Recall(history, dry_run=dry_run)
-        defaults = {"max_down_min": 1000}
+        self.dry_run = dry_run
+        self.kept = kept
+        self.restart()
+        # The guard is off where a test does not set it.
+        defaults = {} if {"max_down", "max_down_min"} & rules.keys() else {"max_down": 1.0}
         self.options = PassOptions(
             dry_run=dry_run,
             rules=Rules(**cast("Any", defaults | rules)),
@@ -323,7 +355,8 @@ class Passes:
 
     def restart(self) -> None:
         """Goes on as a new process would, with what is in the history."""
-        self.recall = Recall(self.history, dry_run=self.options.dry_run)
+        self.memory = Memory(self.history, dry_run=self.dry_run)
+        self.memory.is_kept = self.kept or self.history is not None
 
     def rules(self, **changes: Any) -> None:
         self.options = replace(self.options, rules=replace(self.options.rules, **changes))
@@ -336,15 +369,15 @@ class Passes:
         self.world.writes = []
         clock = FakeTime(self.world)
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(job, "time", clock)
-            patch.setattr(plan, "time", clock)
+            for module in (job, plan, recheck, decider):
+                patch.setattr(module, "time", clock)
             try:
                 return run_pass(
                     cast("Any", self.world),
                     cast("Any", self.world.ledger),
                     self.options,
                     NoProgress(),
-                    self.recall,
+                    self.memory,
                     self._sleep,
                 )
             finally:

@@ -1,55 +1,26 @@
-"""What counts after the second look at a device."""
+"""What counts after the second look at a device. Pure: no I/O, no clock."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from solders.pubkey import Pubkey
-
-from dzbgp.models.decision import Action, Decision
-from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.decision import Decision
 from dzbgp.models.session import DeviceReading, DeviceResult, Observation, Observed
 
 
-@dataclass(frozen=True, slots=True)
-class SecondLook:
-    """What the second look saw."""
-
-    readings: Mapping[str, DeviceReading]
-    """By host, of the hosts with a Down to be confirmed."""
-    rtts: Mapping[str, Mapping[str, int]]
-    """By host and neighbor's address, in nanoseconds."""
-
-    def rtt_ns(self, observation: Observation) -> int:
-        """Gives a session's RTT, 0 where there is no sample."""
-        return self.rtts.get(observation.host, {}).get(observation.peer_ip or "", 0)
-
-
-def turns_down(decision: Decision) -> bool:
-    """Says whether the decision would turn an Up into a Down."""
-    return (
-        decision.action is Action.SUBMIT
-        and decision.status is BgpStatus.DOWN
-        and decision.observation.user.bgp_status is BgpStatus.UP
+def confirmed_observation(first: Decision, second: Observation | None, reading: DeviceReading) -> Observation:
+    """Return the observation that counts for a decision whose device was asked again: the second one, if it tells."""
+    if second is not None and second.observed is not Observed.UNKNOWN:
+        return second
+    before = first.observation
+    cause = second.why if second else reading.error or "no answer"
+    if reading.result is not DeviceResult.OK and reading.error:
+        cause = reading.error
+    return replace(
+        before,
+        observed=Observed.UNKNOWN,
+        reason="expired" if reading.is_late else "unconfirmed",
+        why=f"{_seen(before)} at the first look, and the second told nothing: {cause}",
     )
 
 
-def confirmed_observation(
-    first: Decision, again: Mapping[Pubkey, Observation], look: SecondLook
-) -> Observation:
-    """Gives the observation that counts: for a Down that was looked at twice, what both looks agree on."""
-    before = first.observation
-    reading = look.readings.get(before.host)
-    if reading is None or not turns_down(first):
-        return before
-    second = again.get(before.user.pubkey)
-    if second is None or second.observed is Observed.UNKNOWN:
-        cause = (second.why if second else "") or reading.error or "no answer"
-        if reading.result is not DeviceResult.OK and reading.error:
-            cause = reading.error
-        return replace(
-            before,
-            observed=Observed.UNKNOWN,
-            reason="unconfirmed",
-            why=f"{before.why} at the first look, and the second told nothing: {cause}",
-        )
-    return second
+def _seen(observation: Observation) -> str:
+    return observation.why or "the session was Established"

@@ -1,40 +1,43 @@
 """The guard against mass mistakes: holds Downs that come in a mass, of one device or of the fleet.
 
-Pure: no I/O, no clock. A mass is more than a share of the onchain-Up users (default 30 %), and at least ten of them.
-Downs that were written a short while ago count as if they were of this pass, so that a mass is not let through by
-coming in parts. A mass passes with --force, or when it was seen in so many passes in a row (default 3). A drained
-device is exempt: its sessions are meant to be down.
+Pure: no I/O, no clock. A mass is more than a share of the onchain-Up users and at least so many of them, all Up users
+of a device that has three or more, or any Down in a VRF that shows no peer at all, which is how a lost answer looks.
+Downs that were written within the window also count, so a mass failure cannot slip through in small steps. Held Downs
+are released by --force, or after several passes that are far enough apart, which takes a state file. Drained devices
+are exempt: their sessions are meant to be down.
 """
 
-from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from solders.pubkey import Pubkey
 
 from dzbgp.decision.policy import Clock
-from dzbgp.decision.rules import Rules
-from dzbgp.models.decision import Action, Decision, UserMemory
+from dzbgp.decision.rules import Limits, Rules
+from dzbgp.models.decision import Action, Decision, Decisions, UserMemory
 from dzbgp.models.ledger import BgpStatus, DeviceStatus
 from dzbgp.models.session import Observed
 
+SMALL_DEVICE = 3
+"""From this many users on, all of a device's Up users turning Down is a mass."""
+LONG_HELD_S = 300.0
+"""Two passes this far apart are enough, however many --guard-passes asks for."""
+
 
 @dataclass(frozen=True, slots=True)
-class Guarded:
-    """What the guard made of the decisions of a pass."""
+class Past:
+    """What earlier passes left behind for the guard."""
 
-    decisions: list[Decision]
-    held: frozenset[Pubkey]
-    """Users whose Down is held in this pass."""
-    acknowledged: frozenset[Pubkey]
-    """Users whose Down, once written, does not count as one of a short while ago: it would have been held, but for
-    --force or the passes in a row; or no Up turns Down by it (a first report, a refresh)."""
-    alarms: tuple[str, ...] = ()
-    """One sentence for each device, and for the fleet, that would lose a mass of users."""
+    memories: Mapping[Pubkey, UserMemory]
+    """Of every user, also of those that this pass does not ask for; a Down in flight is in it as written just now."""
+    is_kept: bool = True
+    """Whether a state file counts passes: without one only --force releases what is held."""
 
 
 @dataclass(slots=True)
 class _Count:
+    whose: str
+    limits: Limits
     up: int = 0
     downs: int = 0
     recent: int = 0
@@ -43,134 +46,149 @@ class _Count:
     def share(self) -> float:
         return (self.downs + self.recent) / max(1, self.up + self.recent)
 
-    def is_mass(self, rules: Rules) -> bool:
-        count = self.downs + self.recent
-        return self.downs > 0 and count >= rules.max_down_min and self.share > rules.max_down
-
-    def sentence(self, whose: str, rules: Rules) -> str:
-        earlier = f" ({self.recent} of them written a short while ago)" if self.recent else ""
-        return (
-            f"{self.downs + self.recent} of {whose}'s {self.up + self.recent} Up users would be Down{earlier}: "
-            f"{self.share:.0%}, more than {rules.max_down:.0%}"
+    def is_mass(self) -> bool:
+        return self.downs > 0 and (
+            self.downs + self.recent >= self.limits.max_down_min and self.share > self.limits.max_down
         )
+
+    def is_all(self) -> bool:
+        """Whether a device loses all its users; a --max-down of 100 % allows that."""
+        return (
+            self.downs == self.up > 0 and self.up + self.recent >= SMALL_DEVICE and self.limits.max_down < 1
+        )
+
+    @property
+    def sentence(self) -> str:
+        earlier = f" ({self.recent} of them written a short while ago)" if self.recent else ""
+        count = f"{self.downs + self.recent} of {self.whose}'s {self.up + self.recent} Up users would be Down{earlier}"
+        return f"{count}: {self.share:.0%}, more than {self.limits.max_down:.0%}" if self.is_mass() else count
 
 
 def guard(
-    decisions: Sequence[Decision], memories: Mapping[Pubkey, UserMemory], clock: Clock, rules: Rules
-) -> Guarded:
-    """Holds the Downs of every device, and of the fleet, that make up a mass."""
-    devices: dict[Pubkey, _Count] = defaultdict(_Count)
-    for decision in decisions:
-        observation = decision.observation
-        count = devices[observation.device.pubkey]
-        _add(count, decision, memories.get(observation.user.pubkey), clock, rules)
-    fleet = _Count(
-        up=sum(count.up for count in devices.values()),
-        downs=sum(count.downs for count in devices.values()),
-        recent=sum(count.recent for count in devices.values()),
-    )
-    # Downs of hosts that this pass did not ask (--limit) are parts of the same mass.
-    asked = {decision.observation.user.pubkey for decision in decisions}
-    fleet.recent += sum(
-        user not in asked for user, memory in memories.items() if _down_lately(memory, clock, rules)
-    )
-    alarmed = {device for device, count in devices.items() if count.is_mass(rules)}
-    fleet_alarmed = fleet.is_mass(rules)
-    guarded = []
-    held = set()
-    acknowledged = {
-        decision.observation.user.pubkey
-        for decision in decisions
-        if _repeats_down(decision)
-        and not _down_lately(memories.get(decision.observation.user.pubkey), clock, rules)
-    }
-    for decision in decisions:
-        device, user = decision.observation.device, decision.observation.user.pubkey
-        if not _is_down(decision) or not (fleet_alarmed or device.pubkey in alarmed):
-            guarded.append(decision)
-            continue
-        memory = memories.get(user)
-        seen = (memory.held_passes if memory else 0) + 1
-        if rules.force or seen >= rules.guard_passes:
-            acknowledged.add(user)
-            guarded.append(decision)
-            continue
-        held.add(user)
-        scope = devices[device.pubkey].sentence(device.code, rules) if device.pubkey in alarmed else ""
-        scope = scope or fleet.sentence("the fleet", rules)
-        guarded.append(
-            replace(
-                decision,
-                action=Action.HOLD,
-                reason="guard",
-                detail=f"{decision.detail} Held: {scope} (pass {seen} of {rules.guard_passes}; --force writes now).",
-            )
-        )
-    return Guarded(
-        guarded, frozenset(held), frozenset(acknowledged), _alarms(decisions, devices, alarmed, fleet, rules)
-    )
-
-
-def _alarms(
-    decisions: Iterable[Decision],
-    devices: Mapping[Pubkey, _Count],
-    alarmed: set[Pubkey],
-    fleet: _Count,
+    decisions: Decisions,
+    past: Past,
+    clock: Clock,
     rules: Rules,
-) -> tuple[str, ...]:
-    codes = {decision.observation.device.pubkey: decision.observation.device.code for decision in decisions}
-    found = [devices[device].sentence(codes[device], rules) for device in alarmed]
-    if fleet.is_mass(rules):
-        found.append(fleet.sentence("the fleet", rules))
-    return tuple(sorted(found))
+    limits: Mapping[str, Limits] | None = None,
+) -> dict[Pubkey, Decision]:
+    """Return the decisions with the Downs held that are part of a mass, and with the passes counted.
+
+    `limits`: those of hosts that have their own.
+    """
+    own = limits or {}
+    fleet = _Count("the fleet", rules.limits)
+    devices: dict[Pubkey, _Count] = {}
+    for user, decision in decisions.items():
+        device, host = decision.observation.device, decision.observation.host
+        count = devices.get(device.pubkey)
+        if count is None:
+            count = devices[device.pubkey] = _Count(device.code, own.get(host, rules.limits))
+        _add(count, decision, past.memories.get(user), clock, rules)
+    for count in devices.values():
+        fleet.up += count.up
+        fleet.downs += count.downs
+        fleet.recent += count.recent
+    # Downs of hosts that this pass did not ask (--limit) are parts of the same mass.
+    fleet.recent += sum(
+        user not in decisions
+        for user, memory in past.memories.items()
+        if _is_recent_down(memory, clock, rules)
+    )
+    whole = fleet.sentence if fleet.is_mass() else ""
+    why = {
+        device: count.sentence if count.is_mass() or count.is_all() else whole
+        for device, count in devices.items()
+    }
+    return {
+        user: _guarded(decision, why[decision.observation.device.pubkey], past, clock, rules)
+        for user, decision in decisions.items()
+    }
+
+
+def _guarded(decision: Decision, why: str, past: Past, clock: Clock, rules: Rules) -> Decision:
+    memory = decision.memory
+    if not _is_weighed_down(decision):
+        if decision.is_write and decision.status is BgpStatus.DOWN and not decision.turns_down:
+            # It turns no Up into a Down: as harmless for the guard as the Down before it.
+            recent = _is_recent_down(past.memories.get(decision.user), clock, rules)
+            decision = replace(decision, is_acknowledged=not recent)
+        return _forgetful(decision)
+    observation = decision.observation
+    if not why and observation.in_empty_vrf:
+        why = (
+            f"{observation.vrf} of {observation.host} shows no peer at all, as if the answer were incomplete"
+        )
+    if not why:
+        return _forgetful(decision)
+    counted = _counted(memory, clock, rules) if memory else None
+    if rules.force or (past.is_kept and counted and _is_released(counted, clock, rules)):
+        return replace(decision, is_acknowledged=True, memory=counted)
+    passes = counted.held_passes if counted else 1
+    release = f"pass {passes} of {rules.guard_passes}; " if past.is_kept else ""
+    only = "" if past.is_kept else ", and without a state file nothing else does"
+    return replace(
+        decision,
+        action=Action.HOLD,
+        reason="guard",
+        detail=f"{decision.detail} Held: {why} ({release}--force writes now{only}).",
+        memory=counted,
+    )
+
+
+def _forgetful(decision: Decision) -> Decision:
+    """Forget the passes of what is held no more; what was held long enough stays so until it is Down onchain."""
+    memory = decision.memory
+    is_over = decision.observation.user.bgp_status is not BgpStatus.UP or decision.is_write
+    if memory is None or not memory.held_passes or not is_over:
+        return decision
+    return replace(decision, memory=replace(memory, held_passes=0, held_since=None, held_at=None))
+
+
+def _counted(memory: UserMemory, clock: Clock, rules: Rules) -> UserMemory:
+    """Count this pass, if it is far enough from the last one that counted; a clock that was set back begins anew."""
+    if memory.held_at is None or memory.held_since is None or clock.now < memory.held_at:
+        return replace(memory, held_passes=1, held_since=clock.now, held_at=clock.now)
+    if clock.now - memory.held_at < rules.guard_spacing_s:
+        return memory
+    return replace(memory, held_passes=memory.held_passes + 1, held_at=clock.now)
+
+
+def _is_released(counted: UserMemory, clock: Clock, rules: Rules) -> bool:
+    since_s = clock.now - counted.held_since if counted.held_since is not None else 0.0
+    return counted.held_passes >= rules.guard_passes or since_s >= LONG_HELD_S
 
 
 def _add(count: _Count, decision: Decision, memory: UserMemory | None, clock: Clock, rules: Rules) -> None:
-    """Counts a user; who is drained, or unknown and Up, neither weighs nor is weighed."""
+    """Count a user. Drained devices and users that are Up with unknown state are left out of the ratio."""
     observation = decision.observation
     if observation.device.status is DeviceStatus.DRAINED:
         return
     if observation.user.bgp_status is not BgpStatus.UP:
         came_back = observation.observed is Observed.ESTABLISHED
-        count.recent += _down_lately(memory, clock, rules) and not came_back
-    elif _is_landing(decision, memory, rules):
+        count.recent += _is_recent_down(memory, clock, rules) and not came_back
+    elif _is_landing(decision, clock, rules):
         count.recent += 1
     elif observation.observed is not Observed.UNKNOWN:
         count.up += 1
-        count.downs += _is_down(decision)
+        count.downs += _is_weighed_down(decision)
 
 
-def _is_down(decision: Decision) -> bool:
-    observation = decision.observation
-    return (
-        decision.action is Action.SUBMIT
-        and decision.status is BgpStatus.DOWN
-        and observation.user.bgp_status is BgpStatus.UP
-        and observation.device.status is not DeviceStatus.DRAINED
-    )
+def _is_weighed_down(decision: Decision) -> bool:
+    return decision.turns_down and decision.observation.device.status is not DeviceStatus.DRAINED
 
 
-def _is_landing(decision: Decision, memory: UserMemory | None, rules: Rules) -> bool:
-    """A write of ours may still turn this Up Down, and it was no part of a mass that was let through."""
-    passes = memory.held_passes + 1 if memory else 1
-    return (
-        decision.reason == "in-flight" and decision.status is BgpStatus.DOWN and passes < rules.guard_passes
-    )
+def _is_landing(decision: Decision, clock: Clock, rules: Rules) -> bool:
+    """Whether a write of ours may still turn this Up Down, and was no part of a mass that was let through."""
+    if decision.reason != "in-flight" or decision.status is not BgpStatus.DOWN:
+        return False
+    memory = decision.memory
+    return memory is None or not _is_released(_counted(memory, clock, rules), clock, rules)
 
 
-def _repeats_down(decision: Decision) -> bool:
-    return (
-        decision.action is Action.SUBMIT
-        and decision.status is BgpStatus.DOWN
-        and decision.observation.user.bgp_status is not BgpStatus.UP
-    )
-
-
-def _down_lately(memory: UserMemory | None, clock: Clock, rules: Rules) -> bool:
-    return (
-        memory is not None
-        and memory.written_status is BgpStatus.DOWN
-        and not memory.written_acknowledged
-        and memory.written_at is not None
-        and clock.now - memory.written_at < rules.guard_window_s
-    )
+def _is_recent_down(memory: UserMemory | None, clock: Clock, rules: Rules) -> bool:
+    if memory is None or memory.written_status is not BgpStatus.DOWN or memory.written_acknowledged:
+        return False
+    if memory.written_slot is not None and memory.written_slot <= clock.slot:
+        # The ledger's own time: this machine's clock may have been set.
+        return clock.age_s(memory.written_slot) < rules.guard_window_s
+    return memory.written_at is not None and 0 <= clock.now - memory.written_at < rules.guard_window_s

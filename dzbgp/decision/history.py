@@ -16,7 +16,7 @@ def remember(
     keep_s: float,
     seen_at: float | None = None,
 ) -> UserMemory | None:
-    """Gives the memory of a user after `observation`; transitions older than `keep_s` are forgotten.
+    """Return the memory of a user after `observation`; transitions older than `keep_s` are forgotten.
 
     The device was asked between `now`, when the pass began, and `seen_at` (default: the same).
     An UNKNOWN observation teaches nothing, but it ends a row of passes that saw the same.
@@ -24,28 +24,47 @@ def remember(
     in between: two transitions.
     """
     seen_at = now if seen_at is None else seen_at
+    reported_slot = observation.user.last_bgp_reported_at
     if observation.observed is Observed.UNKNOWN:
-        return replace(before, held_passes=0) if before else None
+        if before is None:
+            return None
+        return replace(before, held_passes=0, held_since=None, held_at=None, reported_slot=reported_slot)
     up = observation.observed is Observed.ESTABLISHED
     device = observation.device.pubkey
-    if before is None or before.device != device:
-        # A user that moved to another device begins anew there.
-        return UserMemory(device, seen_at, up, now if up else None, None if up else now)
+    if before is None or before.device != device or _is_recreated(before, reported_slot):
+        # A user that moved to another device begins anew there, and so does one that was deleted and made again.
+        return UserMemory(
+            device,
+            seen_at,
+            up,
+            last_up_at=now if up else None,
+            down_since=None if up else now,
+            first_seen_at=now,
+            reported_slot=reported_slot,
+        )
     transitions = [at for at in before.transitions if now - at < keep_s]
     if up != before.up:
         transitions.append(now)
     elif up and _bounced(observation, now - before.seen_at):
         came_up_at = now - _uptime_s(observation)
         transitions += [came_up_at, came_up_at]
-    return replace(
+    after = replace(
         before,
         seen_at=seen_at,
         up=up,
         last_up_at=now if up else before.last_up_at,
         down_since=None if up else (before.down_since or now),
         transitions=tuple(transitions[-TRANSITIONS_KEPT:]),
-        held_passes=0 if up else before.held_passes,
+        reported_slot=reported_slot,
     )
+    return (
+        replace(after, held_passes=0, held_since=None, held_at=None) if up and before.held_passes else after
+    )
+
+
+def _is_recreated(before: UserMemory, reported_slot: int) -> bool:
+    """Whether the account is another one than before: an account keeps its last report for good."""
+    return reported_slot == 0 and (before.reported_slot or 0) > 0
 
 
 def _uptime_s(observation: Observation) -> int:
@@ -53,12 +72,12 @@ def _uptime_s(observation: Observation) -> int:
 
 
 def _bounced(observation: Observation, since_s: float) -> bool:
-    # Reckoned from the end of the one pass to the beginning of the other, so that a session that came up while
+    # From the end of the one pass to the beginning of the other, so that a session that came up while
     # a pass was asking around is not counted twice. Uptimes are whole seconds, rounded by the device as it likes:
     # a second's difference is none.
     return 0 <= _uptime_s(observation) < since_s - 1
 
 
 def flaps(memory: UserMemory | None, now: float, window_s: float) -> int:
-    """Counts the transitions of the last `window_s` seconds."""
+    """Count the transitions of the last `window_s` seconds."""
     return sum(now - at < window_s for at in memory.transitions) if memory else 0

@@ -1,7 +1,6 @@
 """What is to be written about a user, given what was seen, what is remembered, and what the chain says.
 
-Pure: no I/O and no clock of its own. The rules are those of the README; the guard, which looks at all decisions of a
-pass together, is in guard.py.
+Pure: no I/O and no clock of its own. The guard, which looks at all decisions of a pass together, is in guard.py.
 """
 
 import sys
@@ -12,7 +11,7 @@ from dzbgp.decision.history import flaps
 from dzbgp.decision.rules import Rules
 from dzbgp.models.decision import Action, Decision, UserMemory
 from dzbgp.models.ledger import NOMINAL_SECONDS_PER_SLOT, BgpStatus
-from dzbgp.models.session import Observation, Observed
+from dzbgp.models.session import Look, Observation, Observed
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,19 +22,17 @@ class Clock:
     seconds_per_slot: float = NOMINAL_SECONDS_PER_SLOT
     now: float = 0.0
     """Unix seconds."""
-    asked_slot: int | None = None
-    """The slot in which the devices were asked, or one before; None: not before `slot`."""
     read_slot: int | None = None
-    """The newest slot in which users may have been read; None: `slot`. Nothing was reported after it: who says so is of
-    another ledger, which began anew since."""
+    """The newest slot in which users may have been read; None: `slot`. A report from after it is one of another
+    ledger, which began anew since."""
 
-    def is_newer(self, slot: int) -> bool:
-        """Says whether what was reported in `slot` is younger than what the devices said."""
+    def is_newer(self, slot: int, look: Look | None) -> bool:
+        """Return whether what was reported in `slot` is newer than what the devices said at `look`."""
         read_slot = self.slot if self.read_slot is None else self.read_slot
-        return self.asked_slot is not None and self.asked_slot < slot <= read_slot
+        return look is not None and look.slot < slot <= read_slot
 
     def age_s(self, slot: int) -> float:
-        """Gives the seconds since `slot`; never negative (an RPC node may be behind another)."""
+        """Return the seconds since `slot`; never negative (an RPC node may be behind another)."""
         return max(0, self.slot - slot) * self.seconds_per_slot
 
 
@@ -44,45 +41,54 @@ def decide(
     clock: Clock,
     rules: Rules,
     memory: UserMemory | None = None,
+    look: Look | None = None,
     *,
     in_flight: bool = False,
 ) -> Decision:
-    """Decides about one user. The RTT of an Up that is to be written is filled in by the caller.
+    """Decide about one user. Nothing is ever written for UNKNOWN.
 
-    `memory` is that after this observation (memory.remember); None where there is no history: no grace then, no
-    damping. What was seen of the user on another device does not count.
-    `in_flight`: a write of an earlier run may still land. Nothing is ever written for UNKNOWN.
+    `memory` is that after this observation (history.remember); None without one: no grace then, no damping. What was
+    seen of the user on another device does not count. `look`: when the device was asked. `in_flight`: an earlier
+    write may still land.
     """
     onchain = observation.user.bgp_status
-    if memory is not None and memory.device != observation.device.pubkey:
-        memory = None
     if observation.observed is Observed.UNKNOWN:
-        return _skip(observation, observation.reason, f"Nothing is known: {observation.why}.")
+        detail = f"Nothing is known: {observation.why}."
+        return Decision(observation, Action.SKIP, None, observation.reason, detail, look=look, memory=memory)
     if observation.observed is Observed.ABSENT and onchain is not BgpStatus.UP:
-        return _skip(observation, "absent", f"There is nothing to report: {observation.why}.")
+        detail = f"There is nothing to report: {observation.why}."
+        return Decision(observation, Action.SKIP, None, "absent", detail, look=look, memory=memory)
+    here = memory if memory is not None and memory.device == observation.device.pubkey else None
     age_s = clock.age_s(observation.user.last_bgp_reported_at)
-    graced_s = 0.0 if memory is None else _grace_left_s(observation, clock, rules, memory)
-    decision = _compare(observation, age_s, rules, graced_s)
-    count = 0 if memory is None else flaps(memory, clock.now, rules.flap_window_s)
+    graced_s = 0.0 if here is None else _grace_left_s(observation, clock, rules, here)
+    decision = _compare(observation, age_s, rules, graced_s, look, memory)
+    count = 0 if here is None else flaps(here, clock.now, rules.flap_window_s)
     if count > 1:
         noticed = f"{decision.detail} It flaps: {count} transitions in {duration(rules.flap_window_s)}."
         decision = replace(decision, detail=noticed)
-    if decision.action is not Action.SUBMIT:
+    if not decision.is_write:
         return decision
     if in_flight:
-        return _withhold(decision, "in-flight", "an earlier write may still land")
-    if clock.is_newer(observation.user.last_bgp_reported_at):
-        return _withhold(decision, "newer-report", "it was reported by another after the device was asked")
+        return withheld(decision, "in-flight", "an earlier write may still land")
+    if clock.is_newer(observation.user.last_bgp_reported_at, look):
+        return withheld(decision, "newer-report", "it was reported by another after the device was asked")
     if rules.flap_limit and count > rules.flap_limit and age_s < rules.cooldown_s:
         again = duration(rules.cooldown_s - age_s)
-        return _withhold(
+        return withheld(
             decision, "damped", f"it was reported {duration(age_s)} ago, the next may come in {again}"
         )
     return decision
 
 
-def _compare(observation: Observation, age_s: float, rules: Rules, graced_s: float) -> Decision:
-    """Compares what was seen with what the chain says: rules 1 to 3."""
+def _compare(
+    observation: Observation,
+    age_s: float,
+    rules: Rules,
+    graced_s: float,
+    look: Look | None,
+    memory: UserMemory | None,
+) -> Decision:
+    """Compare what was seen with what the chain says: rules 1 to 3."""
     user, onchain = observation.user, observation.user.bgp_status
     up = observation.observed is Observed.ESTABLISHED
     status = BgpStatus.UP if up or graced_s > 0 else BgpStatus.DOWN
@@ -98,12 +104,29 @@ def _compare(observation: Observation, age_s: float, rules: Rules, graced_s: flo
     else:
         unchanged = "grace" if graced_s > 0 else "unchanged"
         action, reason, since = Action.SKIP, unchanged, f"; reported {duration(age_s)} ago"
-    # Most users' sentences are those of others too: one text each is enough.
-    return Decision(observation, action, status, reason, sys.intern(f"{seen[0].upper()}{seen[1:]}{since}."))
+    neighbor = observation.neighbor
+    return Decision(
+        observation,
+        action,
+        status,
+        reason,
+        # Most users' sentences are those of others too: one text each is enough.
+        sys.intern(f"{seen[0].upper()}{seen[1:]}{since}."),
+        rtt_ns=neighbor.rtt_ns if neighbor is not None and up else 0,
+        look=look,
+        memory=memory,
+    )
+
+
+def withheld(decision: Decision, reason: str, why: str) -> Decision:
+    """Return the decision as one that is not written, and why."""
+    return replace(
+        decision, action=Action.SKIP, reason=reason, detail=f"{decision.detail} Not written: {why}."
+    )
 
 
 def refresh_due_s(observation: Observation, rules: Rules) -> float:
-    """Gives the age in seconds at which a report is written again: the interval, or a little earlier.
+    """Return the age in seconds at which a report is written again: the interval, or a little earlier.
 
     How much earlier is a part of the user's key, so that users reported in one pass come due in many.
     """
@@ -119,13 +142,3 @@ def _grace_left_s(observation: Observation, clock: Clock, rules: Rules, memory: 
     since_s = clock.now - memory.last_up_at
     # Seen up in the future: the clock was set back, and nothing is known of how long ago it was.
     return rules.down_grace_period_s - since_s if since_s >= 0 else 0.0
-
-
-def _skip(observation: Observation, reason: str, detail: str) -> Decision:
-    return Decision(observation, Action.SKIP, None, reason, detail)
-
-
-def _withhold(decision: Decision, reason: str, why: str) -> Decision:
-    return replace(
-        decision, action=Action.SKIP, reason=reason, detail=f"{decision.detail} Not written: {why}."
-    )

@@ -1,15 +1,15 @@
 """From a device's answer to what was seen of each of its users.
 
-Pure: no I/O, no clock. Whatever casts doubt (no answer, another device's answer, a missing VRF, two users on
+Pure: no I/O, no clock. Whatever casts doubt (no answer, another device's answer, a VRF that is not shown, two users on
 one tunnel) makes an observation UNKNOWN, and nothing is ever written for that.
 """
 
+import ipaddress
 import re
 import socket
-from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from solders.pubkey import Pubkey
 
@@ -30,11 +30,10 @@ from dzbgp.models.session import DeviceReading, DeviceResult, Neighbor, Observat
 _UNICAST_VRF = re.compile(r"vrf\d+")
 _NO_TENANT = Pubkey.default()
 _POINT_TO_POINT = 31
-_IPV4_BITS = 32
 
 
 def users_by_device(data: ProgramData) -> dict[Pubkey, list[User]]:
-    """Gives the activated users of each device."""
+    """Return the activated users of each device."""
     users: dict[Pubkey, list[User]] = defaultdict(list)
     for user in data.users.values():
         if user.status is UserStatus.ACTIVATED:
@@ -42,8 +41,10 @@ def users_by_device(data: ProgramData) -> dict[Pubkey, list[User]]:
     return users
 
 
-def judge(reading: DeviceReading, users: Sequence[User], *, identity_check: bool = True) -> DeviceReading:
-    """Makes an OK reading SUSPECT when it is not credible as the answer of its device.
+def assess_credibility(
+    reading: DeviceReading, users: Sequence[User], *, identity_check: bool = True
+) -> DeviceReading:
+    """Return an OK reading as SUSPECT when it is not credible as the answer of its device.
 
     Not credible: no VRF at all, or no neighbor at all although users are Up onchain (BGP not configured, or
     the agent restarting); a unicast VRF with another router-id than the device's public_ip; no unicast VRF
@@ -62,7 +63,10 @@ def judge(reading: DeviceReading, users: Sequence[User], *, identity_check: bool
             )
     if not identity_check:
         return reading
-    unicast = [vrf for vrf in reading.vrfs if _UNICAST_VRF.fullmatch(vrf.name)]
+    # What is shown in part only may lack its router-id too.
+    unicast = [
+        vrf for vrf in reading.vrfs if _UNICAST_VRF.fullmatch(vrf.name) and (vrf.is_shown or vrf.router_id)
+    ]
     for vrf in unicast:
         if vrf.router_id != device.public_ip:
             return _suspect(
@@ -86,7 +90,7 @@ def _suspect(reading: DeviceReading, why: str) -> DeviceReading:
 def resolve(
     reading: DeviceReading, users: Sequence[User], tenants: Mapping[Pubkey, Tenant]
 ) -> list[Observation]:
-    """Says for each of `users`, the activated users of the reading's device, what was seen of its session."""
+    """Return for each of `users`, the activated users of the reading's device, what was seen of its session."""
     device = reading.device
     if device is None:
         return []
@@ -94,19 +98,24 @@ def resolve(
         reason = "suspect-device" if reading.result is DeviceResult.SUSPECT else "no-answer"
         why = f"{reading.host} gave no credible answer: {reading.error}"
         return [
-            _unknown(user, device, reading.host, reason, why, vrf=vrf_of(user, tenants)) for user in users
+            Observation(
+                user,
+                device,
+                reading.host,
+                Observed.UNKNOWN,
+                vrf_of(user, tenants),
+                _peer_ip(user),
+                why,
+                reason,
+            )
+            for user in users
         ]
-    shown = {vrf.name for vrf in reading.vrfs if vrf.is_shown}
-    index = _NeighborIndex(reading.neighbors)
-    overlaps = overlapping(users)
-    return [
-        _observe(user, device, reading.host, vrf_of(user, tenants), shown, index, overlaps.get(user.pubkey))
-        for user in users
-    ]
+    answer = _Answer.of(reading, device, users)
+    return [_observe(user, vrf_of(user, tenants), answer) for user in users]
 
 
 def vrf_of(user: User, tenants: Mapping[Pubkey, Tenant]) -> str | None:
-    """Gives the VRF that the controller puts the user in; None when the user's tenant is not known."""
+    """Return the VRF that the controller puts the user in; None when the user's tenant is not known."""
     if user.user_type is UserType.MULTICAST:
         return "default"
     if user.tenant_pk == _NO_TENANT:
@@ -115,121 +124,121 @@ def vrf_of(user: User, tenants: Mapping[Pubkey, Tenant]) -> str | None:
     return None if tenant is None else f"vrf{tenant.vrf_id}"
 
 
-def _observe(
-    user: User,
-    device: Device,
-    host: str,
-    vrf: str | None,
-    shown: set[str],
-    index: "_NeighborIndex",
-    rival: User | None,
-) -> Observation:
-    net = user.tunnel_net
-    if not _is_tunnel(net):
-        return _unknown(
-            user, device, host, "bad-tunnel", f"its tunnel net {net} can hold no neighbor", vrf=vrf
+@dataclass(frozen=True, slots=True)
+class _Answer:
+    """A device's answer, in the form in which users are looked up in it."""
+
+    host: str
+    device: Device
+    neighbors: Mapping[int, Sequence[Neighbor]]
+    """By IPv4 address."""
+    vrfs: Mapping[str, bool]
+    """By name: whether all of its neighbors are shown."""
+    peopled: frozenset[str]
+    """The VRFs with at least one neighbor."""
+    sharers: Mapping[int, Sequence[User]]
+    """The users of each /31, by the neighbor's address."""
+
+    @classmethod
+    def of(cls, reading: DeviceReading, device: Device, users: Iterable[User]) -> "_Answer":
+        neighbors: dict[int, list[Neighbor]] = defaultdict(list)
+        for neighbor in reading.neighbors:
+            address = _ipv4(neighbor.address)
+            if address is not None:
+                neighbors[address].append(neighbor)
+        sharers: dict[int, list[User]] = defaultdict(list)
+        for user in users:
+            if _is_tunnel(user.tunnel_net):
+                sharers[user.tunnel_net.address | 1].append(user)
+        return cls(
+            reading.host,
+            device,
+            neighbors,
+            {vrf.name: vrf.is_shown for vrf in reading.vrfs},
+            frozenset(neighbor.vrf for neighbor in reading.neighbors),
+            sharers,
         )
+
+    def find(self, address: int, user: User, vrf: str | None) -> list[Neighbor]:
+        """Return the neighbors at an address that are evidence of the user: in its own VRF, else by description."""
+        found = self.neighbors.get(address, ())
+        own = [neighbor for neighbor in found if neighbor.vrf == vrf]
+        if own or not user.tunnel_id:
+            return own
+        return [neighbor for neighbor in found if neighbor.description == f"USER-{user.tunnel_id}"]
+
+
+def _observe(user: User, vrf: str | None, answer: _Answer) -> Observation:
+    net, peer_ip = user.tunnel_net, _peer_ip(user)
+
+    def seen(observed: Observed, why: str, reason: str = "unknown", *, empty: bool = False) -> Observation:
+        return Observation(
+            user, answer.device, answer.host, observed, vrf, peer_ip, why, reason, in_empty_vrf=empty
+        )
+
+    if not _is_tunnel(net):
+        return seen(Observed.ABSENT, f"its tunnel net {net} is not a /31, so no device has a neighbor for it")
+    odd = net.address | 1
+    rival = next((one for one in answer.sharers[odd] if one is not user), None)
     if rival is not None:
-        why = f"its tunnel net {net} overlaps {rival.tunnel_net} of user {rival.pubkey}"
-        return _unknown(user, device, host, "ambiguous", why, vrf=vrf)
+        why = f"its tunnel net {net} is also that of user {rival.pubkey}"
+        return seen(Observed.UNKNOWN, why, "ambiguous")
+    evidence = answer.find(odd, user, vrf)
+    if evidence:
+        return _weigh(user, vrf, answer, evidence)
+    if answer.find(odd - 1, user, vrf):
+        why = f"its neighbor has {dotted(odd - 1)}, the device's own side of the tunnel; expected {peer_ip}"
+        return seen(Observed.UNKNOWN, why, "wrong-side")
+    elsewhere = answer.neighbors.get(odd)
+    if elsewhere:
+        own = f"not in {vrf}, the user's VRF" if vrf else "the user's tenant is not on the ledger"
+        why = f"{peer_ip} is a neighbor in {elsewhere[0].vrf} that is not called USER-{user.tunnel_id}; {own}"
+        return seen(Observed.UNKNOWN, why, "wrong-vrf")
     if vrf is None:
         why = f"its tenant {user.tenant_pk} is not on the ledger, so its VRF is not known"
-        return _unknown(user, device, host, "no-tenant", why)
-    if vrf not in shown:
-        why = f"{host} does not show {vrf}, the user's VRF"
-        return _unknown(user, device, host, "no-vrf", why, vrf=vrf)
-    candidates = index.inside(net)
-    if not candidates:
-        why = f"the device has no neighbor in {net}"
-        return Observation(user, device, host, Observed.ABSENT, vrf, _peer_ip(net), why)
-    neighbor = candidates[0]
-    if len(candidates) > 1:
-        neighbor = next((candidate for candidate in candidates if candidate.is_up), neighbor)
-    if neighbor.odd:
-        why = f"{host}'s entry of its neighbor {neighbor.address} cannot be understood: {neighbor.odd}"
-        return _unknown(user, device, host, "odd-neighbor", why, vrf=vrf)
-    if neighbor.is_up:
-        return Observation(user, device, host, Observed.ESTABLISHED, vrf, neighbor.address, neighbor=neighbor)
-    why = "the session is not Established" if neighbor.is_enabled else "the session is shut down (admin-down)"
-    return Observation(
-        user, device, host, Observed.NOT_ESTABLISHED, vrf, neighbor.address, why, neighbor=neighbor
-    )
+        return seen(Observed.UNKNOWN, why, "no-tenant")
+    if not answer.vrfs.get(vrf):
+        shows = "shows only a part of" if vrf in answer.vrfs else "does not show"
+        return seen(Observed.UNKNOWN, f"{answer.host} {shows} {vrf}, the user's VRF", "no-vrf")
+    why = f"the device has no neighbor in {net}"
+    return seen(Observed.ABSENT, why, empty=vrf not in answer.peopled)
 
 
-def _unknown(
-    user: User,
-    device: Device,
-    host: str,
-    reason: str,
-    why: str,
-    *,
-    vrf: str | None = None,
-) -> Observation:
-    return Observation(user, device, host, Observed.UNKNOWN, vrf, _peer_ip(user.tunnel_net), why, reason)
+def _weigh(user: User, vrf: str | None, answer: _Answer, evidence: Sequence[Neighbor]) -> Observation:
+    """Return what the neighbors in a user's tunnel say; nothing, if they disagree."""
+    best = max(evidence, key=lambda neighbor: neighbor.rtt_ns)
+    observed, why, reason = Observed.ESTABLISHED, "", "unknown"
+    odd = next((neighbor.odd for neighbor in evidence if neighbor.odd), "")
+    if odd:
+        observed, reason = Observed.UNKNOWN, "odd-neighbor"
+        why = f"{answer.host}'s entry of its neighbor {best.address} cannot be understood: {odd}"
+    elif len({neighbor.is_up for neighbor in evidence}) > 1:
+        places = " and ".join(dict.fromkeys(f"{one.address} in {one.vrf}" for one in evidence))
+        observed, why, reason = Observed.UNKNOWN, f"its neighbors {places} disagree", "ambiguous"
+    elif not best.is_up:
+        shut_down = not any(neighbor.is_enabled for neighbor in evidence)
+        observed = Observed.NOT_ESTABLISHED
+        why = "the session is shut down (admin-down)" if shut_down else "the session is not Established"
+    neighbor = None if observed is Observed.UNKNOWN else best
+    return Observation(user, answer.device, answer.host, observed, vrf, _peer_ip(user), why, reason, neighbor)
 
 
 def _is_tunnel(net: Net) -> bool:
-    """A net with at least one address beside its own; 0.0.0.0 is what stands there before allocation."""
-    return net.address != 0 and 0 < net.prefix_len < _IPV4_BITS
+    """Whether the controller renders a neighbor for the net; 0.0.0.0 is what stands there before allocation."""
+    return net.prefix_len == _POINT_TO_POINT and net.address != 0
 
 
-def bounds(net: Net) -> tuple[int, int]:
-    """Gives first and last address of `net`, whose stored address may be any inside it."""
-    size = 1 << (_IPV4_BITS - net.prefix_len)
-    first = net.address & ~(size - 1)
-    return first, first + size - 1
+def _peer_ip(user: User) -> str | None:
+    """Return the neighbor's address: the odd one of the /31."""
+    return dotted(user.tunnel_net.address | 1) if _is_tunnel(user.tunnel_net) else None
 
 
-def _peer_ip(net: Net) -> str | None:
-    """The neighbor's address, where the net alone tells it: the odd one of a /31."""
-    return dotted(net.address | 1) if net.prefix_len == _POINT_TO_POINT and net.address else None
-
-
-def overlapping(users: Iterable[User]) -> dict[Pubkey, User]:
-    """Gives, for each user whose net overlaps another's, one of those others."""
-    users = list(users)
-    pairs = {user.tunnel_net.address | 1 for user in users if user.tunnel_net.prefix_len == _POINT_TO_POINT}
-    if len(pairs) == len(users):
-        return {}  # nothing but /31 nets, each another one: as good as always
-    spans = sorted(
-        ((*bounds(user.tunnel_net), user) for user in users if _is_tunnel(user.tunnel_net)),
-        key=lambda span: span[:2],
-    )
-    rivals: dict[Pubkey, User] = {}
-    reach, holder = -1, None
-    for first, last, user in spans:
-        if holder is not None and first <= reach:
-            rivals[user.pubkey] = holder
-            rivals.setdefault(holder.pubkey, user)
-        if last > reach:
-            reach, holder = last, user
-    return rivals
-
-
-class _NeighborIndex:
-    """The IPv4 neighbors of a device by address, over all its VRFs (tunnel addresses are unique)."""
-
-    def __init__(self, neighbors: Iterable[Neighbor]) -> None:
-        self._by_address: dict[int, list[Neighbor]] = {}
-        for neighbor in neighbors:
-            if ":" not in neighbor.address:
-                address = int.from_bytes(socket.inet_aton(neighbor.address), "big")
-                if address in self._by_address:
-                    self._by_address[address].append(neighbor)
-                else:
-                    self._by_address[address] = [neighbor]
-        self._sorted: list[int] | None = None
-
-    def inside(self, net: Net) -> list[Neighbor]:
-        """Gives the neighbors inside `net`, its own address left out."""
-        if net.prefix_len == _POINT_TO_POINT:
-            return self._by_address.get(net.address | 1, [])
-        first, last = bounds(net)
-        if self._sorted is None:
-            self._sorted = sorted(self._by_address)
-        found: list[Neighbor] = []
-        at = bisect_left(self._sorted, first + 1)
-        while at < len(self._sorted) and self._sorted[at] <= last:
-            found += self._by_address[self._sorted[at]]
-            at += 1
-        return found
+def _ipv4(address: str) -> int | None:
+    """Return an IPv4 address, or one that is mapped into IPv6, as a number."""
+    try:
+        if ":" not in address:
+            return int.from_bytes(socket.inet_aton(address), "big")
+        mapped = ipaddress.IPv6Address(address).ipv4_mapped
+    except (OSError, ValueError):
+        return None
+    return int(mapped) if mapped else None

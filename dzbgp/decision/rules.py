@@ -6,6 +6,14 @@ from dzbgp.console.option import DECISION, duration, number, option, share
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """What the guard lets a device, or the fleet, lose: no more than a share of its Up users, or fewer than so many."""
+
+    max_down: float
+    max_down_min: int
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """What an operator may set about decisions. Durations in seconds, shares from 0 to 1."""
 
@@ -44,3 +52,8 @@ class Rules:
     """More transitions than this within the window: the user's writes are damped. 0: never."""
     flap_window_s: float = duration(3600, DECISION, "Count a user's transitions over this window.")
     cooldown_s: float = duration(1800, DECISION, "Write a dampened user at most once within this.")
+
+    @property
+    def limits(self) -> Limits:
+        """What the guard lets the fleet lose, and each device without limits of its own."""
+        return Limits(self.max_down, self.max_down_min)

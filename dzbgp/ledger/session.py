@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
 
@@ -25,13 +26,14 @@ from dzbgp.ledger.submit.fates import fates
 from dzbgp.ledger.submit.journal import Journal
 from dzbgp.ledger.submit.packing import TransactionBuilder
 from dzbgp.ledger.submit.preflight import check_balances, check_cluster
-from dzbgp.ledger.submit.reread import Authorize
+from dzbgp.ledger.submit.reread import Authorize, reread
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.ledger.submit.submitter import SubmitOptions, Submitted, Submitter
 from dzbgp.ledger.submit.verify import verify
 from dzbgp.models.in_flight import InFlight, Settled
 from dzbgp.models.ledger import Device
 from dzbgp.models.report import Outcome, Refusal, Submission
+from dzbgp.models.session import Look
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +60,15 @@ class WriteResult:
     """Writes that were not signed after all, and why."""
     transactions: int = 0
     notes: list[str] = field(default_factory=list)
+    is_interrupted: bool = False
+    """Whether a KeyboardInterrupt made it stop early."""
+
+    def add(self, other: "WriteResult") -> None:
+        """Take in what became of more writes."""
+        self.submissions.update(other.submissions)
+        self.refused.update(other.refused)
+        self.transactions += other.transactions
+        self.notes += other.notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +144,15 @@ class LedgerSession:
         transport, taken = self._client.transport, self._taken
         self._taken = RpcCounts(transport.requests.copy(), transport.retries.copy())
         return RpcCounts(self._taken.requests - taken.requests, self._taken.retries - taken.retries)
+
+    def look(self) -> Look:
+        """Return the ledger's present slot and time, for a look at devices that begins now. Raises a LedgerError."""
+        at = time.time()
+        clock = self._portal.call(reread, self._client, [], self._client.read_floor)
+        if clock.ledger_at is not None:
+            return Look(clock.slot, at, clock.ledger_at)
+        slot, _ = self._portal.call(self._client.height, "confirmed")
+        return Look(slot, at)
 
     def balances(self, publishers: Sequence[Pubkey]) -> dict[Pubkey, int]:
         """Return the publishers' lamports, 0 where there is no account. Raises a LedgerError."""
@@ -214,7 +234,7 @@ class LedgerSession:
                     raise
                 self._portal.call(submitter.stop, "interrupted")
                 log.warning("interrupted: nothing more is sent; waiting for what was sent")
-                return future.result()
+                return replace(future.result(), is_interrupted=True)
         except KeyboardInterrupt:
             if future is None:
                 raise

@@ -78,6 +78,8 @@ class DeviceReading:
     neighbors: tuple[Neighbor, ...] = ()
     notes: tuple[str, ...] = ()
     """What could not be understood in the answer, each with its VRF and neighbor."""
+    is_late: bool = False
+    """It failed because it did not answer within the time that a look has."""
 
 
 class Observed(StrEnum):
@@ -106,3 +108,5 @@ class Observation:
     reason: str = "unknown"
     """For UNKNOWN: the reason word."""
     neighbor: Neighbor | None = None
+    in_empty_vrf: bool = False
+    """For ABSENT: the device shows no peer at all in the user's VRF, as if its answer were incomplete."""

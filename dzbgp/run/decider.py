@@ -1,124 +1,171 @@
-"""From readings to decisions, with everything that a pass knows: the ledger's data, the rules, the memory, the keys."""
+"""From readings to decisions, with all that a pass knows: the ledger's data, the rules, the memory, the keys."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import chain
+from typing import Self
 
 from solders.pubkey import Pubkey
 
-from dzbgp.decision.confirm import SecondLook, confirmed_observation
-from dzbgp.decision.policy import Clock, decide
-from dzbgp.decision.resolver import judge, resolve, users_by_device
-from dzbgp.decision.rules import Rules
+from dzbgp.decision.confirm import confirmed_observation
+from dzbgp.decision.policy import Clock, decide, withheld
+from dzbgp.decision.resolver import assess_credibility, resolve, users_by_device
 from dzbgp.ledger.program.cache import Fetched
 from dzbgp.models.decision import Action, Decision
-from dzbgp.models.ledger import BgpStatus, ProgramData, User
-from dzbgp.models.session import DeviceReading, Observation, Observed
+from dzbgp.models.ledger import NOMINAL_SECONDS_PER_SLOT, BgpStatus, ProgramData, User
+from dzbgp.models.session import DeviceReading, Look, Observation
 from dzbgp.run.request import PassOptions
-from dzbgp.state.memory import Recall
+from dzbgp.state.memory import NEW_USER_S, Memory, OtherWriters
+
+_SECONDS_PER_SLOT = (0.1, 2.0)
+"""A cluster's own rate is believed within these bounds."""
 
 
 @dataclass(frozen=True, slots=True)
-class Judging:
-    """From readings to decisions, with everything that a pass knows."""
+class Decider:
+    """Turns what the devices said into decisions."""
 
-    data: ProgramData
     fetched: Fetched
-    options: PassOptions
-    recall: Recall
     clock: Clock
-    users: Mapping[Pubkey, Sequence[User]] = field(init=False)
+    options: PassOptions
+    memory: Memory
+    users: Mapping[Pubkey, Sequence[User]]
+    """The activated users of each device."""
+    others: OtherWriters
+    identity_checks: Mapping[str, bool]
+    """Of hosts that say so themselves."""
+    is_memory_old: bool = False
+    """Whether it goes back so far that a user which is not in it is new."""
+    notes: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "users", users_by_device(self.data))
+    @classmethod
+    def of(
+        cls,
+        fetched: Fetched,
+        now: float,
+        options: PassOptions,
+        memory: Memory,
+        identity_checks: Mapping[str, bool],
+    ) -> Self:
+        """Return the decider of a pass that began at `now`, in Unix seconds."""
+        data, notes = fetched.data, []
+        seconds_per_slot = data.seconds_per_slot
+        least, most = _SECONDS_PER_SLOT
+        if not least <= seconds_per_slot <= most:
+            notes.append(
+                f"The ledger says that a slot takes {seconds_per_slot:g} s; expected {least:g} to {most:g} s. "
+                f"The nominal {NOMINAL_SECONDS_PER_SLOT:g} s is used."
+            )
+            seconds_per_slot = NOMINAL_SECONDS_PER_SLOT
+        users = users_by_device(data)
+        return cls(
+            fetched=fetched,
+            clock=Clock(data.slot, seconds_per_slot, now, read_slot=data.newest_slot),
+            options=options,
+            memory=memory,
+            users=users,
+            others=memory.other_writers(chain.from_iterable(users.values())),
+            identity_checks=identity_checks,
+            is_memory_old=memory.is_older_than(NEW_USER_S, now),
+            notes=tuple(notes),
+        )
 
-    def judged(self, reading: DeviceReading) -> DeviceReading:
-        """Gives the reading, as suspect when it is not credible."""
-        return judge(reading, self._users_of(reading), identity_check=self.options.identity_check)
+    @property
+    def data(self) -> ProgramData:
+        """The program's accounts as of this pass."""
+        return self.fetched.data
 
-    def observe(self, readings: Sequence[DeviceReading]) -> list[Observation]:
-        """Says what was seen of every user of the devices that were read."""
+    def assess(self, readings: Iterable[DeviceReading]) -> list[DeviceReading]:
+        """Return the readings, as suspect where they are not credible."""
+        usual = self.options.identity_check
         return [
-            observation
+            assess_credibility(
+                reading,
+                self._users_of(reading),
+                identity_check=self.identity_checks.get(reading.host, usual),
+            )
             for reading in readings
-            for observation in resolve(reading, self._users_of(reading), self.data.tenants)
         ]
 
-    def confirmed(self, first: Sequence[Decision], look: SecondLook) -> list[Observation]:
-        """Gives the observations that count after the second look."""
-        readings = {host: self.judged(reading) for host, reading in look.readings.items()}
-        again = {seen.user.pubkey: seen for seen in self.observe(list(readings.values()))}
-        looked = SecondLook(readings, look.rtts)
-        return [confirmed_observation(decision, again, looked) for decision in first]
+    def decide_all(self, readings: Iterable[DeviceReading], look: Look) -> dict[Pubkey, Decision]:
+        """Decide about every user of the devices that were read."""
+        return {
+            observation.user.pubkey: self.decide(observation, look)
+            for observation in self._observations(readings)
+        }
 
-    def decide_all(
-        self, observations: Sequence[Observation], look: SecondLook | None = None
-    ) -> list[Decision]:
-        """Decides about every user, the signers and the ledger's own state considered; RTTs come from `look`."""
-        return [self._decide(observation, look) for observation in observations]
+    def confirm(
+        self, first: Iterable[Decision], readings: Mapping[str, DeviceReading], look: Look | None
+    ) -> dict[Pubkey, Decision]:
+        """Decide anew about users whose devices were asked again: a write stands if both looks agree on it."""
+        assessed = {reading.host: reading for reading in self.assess(readings.values())}
+        second = {one.user.pubkey: one for one in self._observations(assessed.values())}
+        return {
+            one.user: self._confirmed(one, second.get(one.user), assessed[one.observation.host], look)
+            for one in first
+        }
 
-    def decide_again(
-        self, first: Sequence[Decision], observations: Sequence[Observation], look: SecondLook
-    ) -> list[Decision]:
-        """Decides about every user whose decision may differ from the first, now that this pass is remembered."""
-        return [
-            before if self._stands(before, observation) else self._decide(observation, look)
-            for before, observation in zip(first, observations, strict=True)
-        ]
-
-    def _stands(self, before: Decision, observation: Observation) -> bool:
-        # Grace is for what is not Established, and without transitions nothing flaps.
-        if before.action is not Action.SKIP or before.observation is not observation:
-            return False
-        memory = self.recall.users.get(observation.user.pubkey)
-        return observation.observed is Observed.ESTABLISHED and (memory is None or not memory.transitions)
-
-    def may_ride(self, decision: Decision) -> bool:
-        """Says whether a report may be written again before it is due: whether it might be if it were."""
-        rules = replace(self.options.rules, refresh_interval_s=0.0)
-        return self._decide(decision.observation, None, rules).action is Action.SUBMIT
-
-    def boarded(
-        self, decisions: Sequence[Decision], riding: Sequence[Decision], look: SecondLook
-    ) -> list[Decision]:
-        """Gives the decisions, with the refreshes that were to ride along and are as unchanged as they were."""
-        return [
-            replace(before, rtt_ns=look.rtt_ns(before.observation) if before.status is BgpStatus.UP else 0)
-            if decision.reason == "unchanged"
-            and before.action is Action.SUBMIT
-            and before.reason == "refresh"
-            and self.may_ride(decision)
-            else decision
-            for decision, before in zip(decisions, riding, strict=True)
-        ]
-
-    def _decide(
-        self, observation: Observation, look: SecondLook | None, rules: Rules | None = None
+    def _confirmed(
+        self, first: Decision, second: Observation | None, reading: DeviceReading, look: Look | None
     ) -> Decision:
+        observation = confirmed_observation(first, second, reading)
+        decision = self.decide(observation, look, is_early=first.is_early)
+        if first.is_early and not (decision.is_write and decision.status is first.status):
+            decision = self.decide(observation, look)
+        if decision.is_write and decision.status is not first.status:
+            why = f"the first look said {(first.status or BgpStatus.UNKNOWN).label}"
+            return withheld(decision, "unconfirmed", why)
+        return decision
+
+    def decide(self, observation: Observation, look: Look | None, *, is_early: bool = False) -> Decision:
+        """Decide about one user, the signers and the ledger's own state considered.
+
+        `is_early`: whether it would be refreshed now if it were due.
+        """
+        rules = self.options.rules
         key = observation.user.pubkey
         decision = decide(
             observation,
             self.clock,
-            rules or self.options.rules,
-            self.recall.users.get(key),
-            in_flight=self.recall.may_still_land(key, self.clock.slot, self.clock.now),
+            replace(rules, refresh_interval_s=0.0) if is_early else rules,
+            self.memory.after(observation, self.clock.now, rules, time.time()),
+            look,
+            in_flight=self.memory.may_still_land(key, self.clock.slot, self.clock.now),
         )
-        if decision.action is not Action.SUBMIT:
+        if not decision.is_write:
             return decision
         if self.fetched.stale:
             why = f"the ledger did not answer, its data is {self.fetched.age_s:.0f} s old"
-            return _not_written(decision, "stale-ledger", why)
-        publisher = observation.device.metrics_publisher_pk
-        if self.options.signers is not None and publisher not in self.options.signers:
-            return _not_written(decision, "no-signer", f"no keypair for publisher {publisher}")
-        if look is not None and decision.status is BgpStatus.UP:
-            return replace(decision, rtt_ns=look.rtt_ns(observation))
+            return withheld(decision, "stale-ledger", why)
+        if self.options.signers is not None and decision.publisher not in self.options.signers:
+            return withheld(decision, "no-signer", f"no keypair for publisher {decision.publisher}")
+        if decision.reason == "first-report" and self._is_new(decision):
+            why = f"it is first seen within {NEW_USER_S:.0f} s, and the session may be its predecessor's"
+            return withheld(decision, "new-user", why)
+        if decision.turns_down and not rules.take_over and self._reported_by_another(decision):
+            detail = f"{decision.detail} Held: somebody else reports on this device (--take-over writes all the same)."
+            return replace(decision, action=Action.HOLD, reason="other-writer", detail=detail)
+        if is_early:
+            detail = f"{decision.detail} Refreshed early: a transaction has room."
+            return replace(decision, is_early=True, detail=detail)
         return decision
+
+    def _is_new(self, decision: Decision) -> bool:
+        memory, now = decision.memory, self.clock.now
+        return (
+            memory is not None
+            and memory.first_seen_at is not None
+            and now - memory.first_seen_at < NEW_USER_S
+            and self.is_memory_old
+        )
+
+    def _reported_by_another(self, decision: Decision) -> bool:
+        return decision.observation.device.pubkey in self.others.since_pass
+
+    def _observations(self, readings: Iterable[DeviceReading]) -> Iterable[Observation]:
+        for reading in readings:
+            yield from resolve(reading, self._users_of(reading), self.data.tenants)
 
     def _users_of(self, reading: DeviceReading) -> Sequence[User]:
         return self.users.get(reading.device.pubkey, ()) if reading.device else ()
-
-
-def _not_written(decision: Decision, reason: str, why: str) -> Decision:
-    return replace(
-        decision, action=Action.SKIP, reason=reason, detail=f"{decision.detail} Not written: {why}."
-    )

@@ -1,32 +1,32 @@
-"""One pass: recall, collect, resolve, decide, look again, guard, submit, report."""
+"""One pass: recall, read, decide, add early refreshes, recheck, guard, submit, remember, report."""
 
 import contextlib
 import gc
-import logging
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import replace
-from datetime import UTC, datetime
+
+from solders.pubkey import Pubkey
 
 from dzbgp.console.progress import Progress
 from dzbgp.decision.guard import guard
-from dzbgp.decision.history import flaps
-from dzbgp.decision.policy import Clock
+from dzbgp.errors import DzbgpError
 from dzbgp.fleet.fleet import Fleet
 from dzbgp.ledger.session import LedgerSession, WriteResult
-from dzbgp.models.decision import Action
+from dzbgp.models.decision import Decision
 from dzbgp.models.report import Report
 from dzbgp.models.session import Look
 from dzbgp.models.summary import summary
 from dzbgp.run.authorize import authorizer
-from dzbgp.run.decider import Judging
-from dzbgp.run.early_refresh import ride_along, without_lone_riders
-from dzbgp.run.plan import Plan, _key_notes, _rpc_notes, _unsigned_notes, write_of
-from dzbgp.run.recheck import look_again
+from dzbgp.run.decider import Decider
+from dzbgp.run.early_refresh import add_early_refreshes, without_lone_refreshes
+from dzbgp.run.plan import Plan, Started, left_alone, plan_of, write_of
+from dzbgp.run.recheck import recheck
 from dzbgp.run.request import PassOptions
-from dzbgp.state.memory import Recall
+from dzbgp.state.memory import Memory
 
-log = logging.getLogger(__name__)
+Submit = Callable[[list[Decision], float], bool]
+"""Called with decisions to be written, as soon as they are certain, and with the seconds that a slot takes. Returns
+whether the pass shall go on."""
 
 
 def run_pass(
@@ -34,31 +34,31 @@ def run_pass(
     ledger: LedgerSession,
     options: PassOptions,
     progress: Progress,
-    recall: Recall | None = None,
+    memory: Memory | None = None,
     sleep: Callable[[float], None] = time.sleep,
 ) -> Report:
-    """Does one pass over the fleet. Raises a DzbgpError when nothing could be done at all.
+    """Do one pass over the fleet. Raises a DzbgpError when nothing could be done at all.
 
-    Without options.dry_run it writes what must be written; everything else is in the report. `recall` None: a
-    pass without memory, which is correct, but has no grace, no damping and no guard over time.
+    Without options.dry_run it writes what must be written; everything else is in the report. Without a memory it is
+    correct, but has no grace, no damping and no guard over time.
     """
-    recall = recall or Recall(None, dry_run=options.dry_run)
-    plan = plan_pass(fleet, ledger, options, progress, recall, sleep)
+    memory = memory or Memory(None, dry_run=options.dry_run)
     written = WriteResult({})
-    if plan.writes and not options.dry_run and options.signers is not None:
-        progress.stage("confirming writes", len(plan.writes))
-        written = ledger.write(
-            plan.writes,
-            options.signers,
-            progress.step,
-            recall.history,
-            authorize=authorizer(options.max_age_s, plan.seconds_per_slot),
-        )
-        recall.keep_written(
-            plan.guarded.decisions, written.submissions, plan.guarded.acknowledged, time.time()
-        )
+
+    def submit(decisions: list[Decision], seconds_per_slot: float) -> bool:
+        if options.signers is None:
+            return True
+        progress.stage("confirming writes", len(decisions))
+        writes = [write_of(decision) for decision in decisions]
+        authorize = authorizer(options.max_age_s, seconds_per_slot)
+        done = ledger.write(writes, options.signers, progress.step, memory.history, authorize=authorize)
+        memory.keep_written(decisions, done.submissions, time.time())
+        written.add(done)
+        return not done.is_interrupted
+
+    plan = plan_pass(fleet, ledger, options, progress, memory, sleep, submit)
     report = plan.report(written, ledger.rpc_requests)
-    recall.end(report, summary(report))
+    memory.end(report, summary(report))
     return report
 
 
@@ -67,86 +67,55 @@ def plan_pass(
     ledger: LedgerSession,
     options: PassOptions,
     progress: Progress,
-    recall: Recall,
+    memory: Memory,
     sleep: Callable[[float], None] = time.sleep,
-) -> "Plan":
-    """Does a pass up to the point where something would be written. Raises a DzbgpError."""
+    submit: Submit = lambda *_: True,
+) -> Plan:
+    """Do a pass but for what `submit` does with its writes; a dry run never calls it. Raises a DzbgpError."""
+    started = Started.now()
     with _patient_collector():
-        return _plan_pass(fleet, ledger, options, progress, recall, sleep)
+        memory.settle_in_flight(ledger, time.time())
+        coming, now = ledger.coming(), time.time()
+        matched = fleet.match(coming.devices)
+        progress.stage("asking devices", sum(device is not None for device in matched.values()))
+        # The users are read meanwhile; a report that is newer than what the devices said is never overwritten.
+        read = fleet.read(matched, lambda _: progress.step(), coming.check, options.max_age_s / 2)
+        decider = Decider.of(coming.fetched(), now, options, memory, fleet.identity_checks())
+        memory.forget_departed(decider.data)
+        readings = decider.assess(read)
+        decisions = decider.decide_all(readings, Look(coming.slot, now))
+        decisions = add_early_refreshes(decisions, decider, ledger.builder)
+        limits, final = fleet.limits(options.rules.limits), dict[Pubkey, Decision]()
+        is_begun, stopped = False, ""
+        try:
+            for group in recheck(decisions, decider, fleet, ledger, options, progress, sleep):
+                decisions |= group
+                guarded = guard(decisions, memory.past(now), decider.clock, options.rules, limits)
+                certain = without_lone_refreshes({user: guarded[user] for user in group}, decider)
+                memory.keep(certain)
+                final |= certain
+                due = [decision for decision in certain.values() if decision.is_write]
+                if due and not options.dry_run:
+                    stopped = "" if submit(due, decider.clock.seconds_per_slot) else "it was interrupted"
+                    is_begun = True
+                if stopped:
+                    break
+        except (KeyboardInterrupt, DzbgpError) as error:
+            if not is_begun:
+                raise
+            # Something is written: what became of it must be reported.
+            stopped = str(error) or "it was interrupted"
+        # In the order of the devices, whichever was asked again first.
+        final = {user: final.get(user) or left_alone(one, stopped) for user, one in decisions.items()}
+        return plan_of(started, ledger.network, readings, final, decider, fleet.notes(), stopped)
 
 
 @contextlib.contextmanager
 def _patient_collector() -> Iterator[None]:
-    """Lets the collector of cycles look less often: nearly all that a pass makes lives until its end."""
+    """Let the collector of cycles look less often: nearly all that a pass makes lives until its end."""
     usual = gc.get_threshold()
     gc.set_threshold(50_000, 20, 20)
     try:
         yield
     finally:
         gc.set_threshold(*usual)
-
-
-def _plan_pass(
-    fleet: Fleet,
-    ledger: LedgerSession,
-    options: PassOptions,
-    progress: Progress,
-    recall: Recall,
-    sleep: Callable[[float], None],
-) -> "Plan":
-    started_at, started = datetime.now(UTC), time.monotonic()
-    recall.settle_flights(ledger, time.time())
-    coming, now = ledger.coming(), time.time()
-    matched = fleet.match(coming.devices)
-    progress.stage("asking devices", sum(device is not None for device in matched.values()))
-    # The users are read meanwhile; decide() writes nothing over a report that is younger than what was seen.
-    read = fleet.read(matched, lambda _: progress.step(), coming.check)
-    fetched = coming.fetched()
-    data = fetched.data
-    recall.forget_departed(data)
-    clock = Clock(data.slot, data.seconds_per_slot, now, asked_slot=coming.slot, read_slot=data.newest_slot)
-    judging = Judging(data, fetched, options, recall, clock)
-    readings = [judging.judged(reading) for reading in read]
-    first = judging.decide_all(judging.observe(readings))
-    riding = ride_along(first, write_of, ledger.builder, judging.clock, options.rules, judging.may_ride)
-    look = look_again(fleet, riding, readings, options.confirm_down_s, progress, sleep)
-    observations = judging.confirmed(first, look)
-    recall.learn(observations, judging.clock.now, options.rules, time.time())
-    due = judging.decide_again(first, observations, look)
-    boarded = judging.boarded(due, riding, look)
-    guarded = guard(boarded, recall.weighed(judging.clock.now), judging.clock, options.rules)
-    guarded = replace(guarded, decisions=without_lone_riders(guarded.decisions, due))
-    decisions = guarded.decisions
-    recall.keep_guarded(guarded, decisions)
-    return Plan(
-        env=ledger.network.name,
-        program_id=ledger.network.program_id,
-        slot=data.slot,
-        started_at=started_at,
-        started=started,
-        dry_run=options.dry_run,
-        readings=tuple(readings),
-        look=Look(coming.slot, now),
-        guarded=guarded,
-        seconds_per_slot=data.seconds_per_slot,
-        transitions={
-            user: count
-            for user, memory in recall.users.items()
-            if (count := flaps(memory, judging.clock.now, options.rules.flap_window_s))
-        },
-        memories={
-            decision.observation.user.pubkey: memory
-            for decision in guarded.decisions
-            if (memory := recall.users.get(decision.observation.user.pubkey)) is not None
-            and (memory.transitions or decision.action is not Action.SKIP)
-        },
-        skipped_accounts=data.skipped,
-        notes=(
-            *data.notes,
-            *_rpc_notes(ledger.network),
-            *_key_notes(data, options),
-            *_unsigned_notes(decisions),
-            *fleet.notes(),
-            *recall.notes(data, decisions, judging.clock, options.rules),
-        ),
-    )

@@ -1,54 +1,64 @@
-"""What a pass has found and would do."""
+"""What a pass has found and decided, and the notes that go with it."""
 
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Self
 
 from solders.pubkey import Pubkey
 
 from dzbgp.console.words import amount
-from dzbgp.decision.guard import Guarded
+from dzbgp.decision.history import flaps
+from dzbgp.decision.policy import withheld
 from dzbgp.ledger.networks import Network, unencrypted
 from dzbgp.ledger.program.instruction import Write, grown_len
 from dzbgp.ledger.session import WriteResult
-from dzbgp.models.decision import Action, Decision, UserMemory
+from dzbgp.models.decision import Decision, Decisions, UserMemory
 from dzbgp.models.ledger import BgpStatus, ProgramData, SkippedAccount
 from dzbgp.models.report import Refusal, Report
-from dzbgp.models.session import DeviceReading, Look
+from dzbgp.models.session import DeviceReading
+from dzbgp.run.decider import Decider
 from dzbgp.run.request import PassOptions
+from dzbgp.state.memory import OtherWriters
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """When a pass began."""
+
+    at: datetime
+    monotonic_s: float
+
+    @classmethod
+    def now(cls) -> Self:
+        """Return the present moment."""
+        return cls(datetime.now(UTC), time.monotonic())
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What a pass has found, and would do."""
+    """What a pass has found and decided."""
 
-    env: str
-    program_id: Pubkey
+    network: Network
     slot: int
-    started_at: datetime
-    started: float
-    """Monotonic seconds."""
+    started: Started
     dry_run: bool
     readings: tuple[DeviceReading, ...]
-    look: Look
-    """When the devices were asked, the first of them at least."""
-    guarded: Guarded
+    decisions: Decisions
     seconds_per_slot: float
     transitions: Mapping[Pubkey, int]
     memories: Mapping[Pubkey, UserMemory]
     notes: tuple[str, ...]
     skipped_accounts: tuple[SkippedAccount, ...] = ()
+    is_interrupted: bool = False
+    """Whether it ended before all was decided."""
 
     @property
-    def writes(self) -> list[Write]:
+    def writes(self) -> list[Decision]:
         """What is to be written, a dry run's too."""
-        return [
-            write_of(decision, self.look)
-            for decision in self.guarded.decisions
-            if decision.action is Action.SUBMIT
-        ]
+        return [one for one in self.decisions.values() if one.is_write]
 
     def report(self, written: WriteResult, rpc_requests: int, *, is_of_earlier_pass: bool = False) -> Report:
         """Return the report of the pass, with the result of its writes.
@@ -59,13 +69,13 @@ class Plan:
         refused = {} if is_of_earlier_pass else written.refused
         return Report(
             dry_run=self.dry_run,
-            env=self.env,
-            program_id=str(self.program_id),
+            env=self.network.name,
+            program_id=str(self.network.program_id),
             slot=self.slot,
-            started_at=self.started_at,
-            duration_s=time.monotonic() - self.started,
+            started_at=self.started.at,
+            duration_s=time.monotonic() - self.started.monotonic_s,
             devices=self.readings,
-            decisions=tuple(not_signed(decision, refused) for decision in self.guarded.decisions),
+            decisions=tuple(not_signed(decision, refused) for decision in self.decisions.values()),
             submissions=written.submissions,
             transactions=written.transactions,
             rpc_requests=rpc_requests,
@@ -77,13 +87,76 @@ class Plan:
         )
 
 
-def _unsigned_notes(decisions: Sequence[Decision]) -> list[str]:
-    """Says whose key is missing: users that are due, and stay as they are for want of it."""
-    missing = Counter(
-        decision.observation.device.metrics_publisher_pk
-        for decision in decisions
-        if decision.reason == "no-signer"
+def plan_of(
+    started: Started,
+    network: Network,
+    readings: Sequence[DeviceReading],
+    decisions: Decisions,
+    decider: Decider,
+    fleet_notes: Sequence[str],
+    stopped: str = "",
+) -> Plan:
+    """Return what a pass has found and decided. `stopped`: why it ended before all was decided."""
+    memory, options, data = decider.memory, decider.options, decider.data
+    window_s, now = options.rules.flap_window_s, decider.clock.now
+    return Plan(
+        network=network,
+        slot=data.slot,
+        started=started,
+        dry_run=options.dry_run,
+        readings=tuple(readings),
+        decisions=decisions,
+        seconds_per_slot=decider.clock.seconds_per_slot,
+        transitions={
+            user: count for user, known in memory.users.items() if (count := flaps(known, now, window_s))
+        },
+        memories={
+            user: known
+            for user, decision in decisions.items()
+            if (known := memory.users.get(user)) is not None
+            and (known.transitions or decision.reason in {"guard", "other-writer"} or decision.is_write)
+        },
+        skipped_accounts=data.skipped,
+        notes=(
+            *data.notes,
+            *_rpc_notes(network),
+            *_key_notes(data, options),
+            *_unsigned_notes(decisions.values()),
+            *_tunnel_notes(decisions.values()),
+            *fleet_notes,
+            *_other_writer_notes(decider.others, data),
+            *decider.notes,
+            *memory.notes(decisions.keys(), decider.clock, options.rules),
+            *([f"The pass ended early, after a part of the writes: {stopped}."] if stopped else []),
+        ),
+        is_interrupted=bool(stopped),
     )
+
+
+def left_alone(decision: Decision, why: str) -> Decision:
+    """Return the decision of a user that was due when a pass ended early."""
+    return withheld(decision, "expired", f"the pass ended before the second look ({why})")
+
+
+def write_of(decision: Decision) -> Write:
+    """Return the write that a decision asks for. Raises ValueError when it decides nothing."""
+    user = decision.observation.user
+    return Write(
+        user=user.pubkey,
+        device=decision.observation.device.pubkey,
+        publisher=decision.publisher,
+        status=decision.status or BgpStatus.UNKNOWN,
+        rtt_ns=decision.rtt_ns,
+        grown_len=grown_len(user),
+        lamports=user.lamports,
+        seen=user,
+        look=decision.look,
+    )
+
+
+def _unsigned_notes(decisions: Iterable[Decision]) -> list[str]:
+    """Return whose key is missing: users that are due, and stay as they are for want of it."""
+    missing = Counter(decision.publisher for decision in decisions if decision.reason == "no-signer")
     return [
         f"{count} users are due, and nobody here can sign for them: no keypair of publisher {publisher} (--keypair)."
         for publisher, count in missing.items()
@@ -91,7 +164,7 @@ def _unsigned_notes(decisions: Sequence[Decision]) -> list[str]:
 
 
 def _rpc_notes(network: Network) -> list[str]:
-    """Say which RPCs are asked without TLS across a network."""
+    """Return which RPCs are asked without TLS across a network."""
     return [
         f"RPC {where} is not encrypted: anyone on the network path can read its URL and change its answers. Use https://."
         for where in unencrypted(network.rpc_urls)
@@ -100,22 +173,21 @@ def _rpc_notes(network: Network) -> list[str]:
 
 def not_signed(decision: Decision, refused: Mapping[Pubkey, Refusal]) -> Decision:
     """Return the decision as it stands after the writes: what was refused before its signature is skipped."""
-    refusal = refused.get(decision.observation.user.pubkey)
+    refusal = refused.get(decision.user)
     if refusal is None:
         return decision
-    detail = f"{decision.detail} Not written: {refusal.detail}."
-    return replace(decision, action=Action.SKIP, reason=refusal.reason, detail=detail)
+    return withheld(decision, refusal.reason, refusal.detail)
 
 
 def _refused_notes(refused: Mapping[Pubkey, Refusal]) -> list[str]:
-    """Say how many writes were decided and not signed."""
+    """Return how many writes were decided and not signed."""
     counts = Counter(refusal.reason for refusal in refused.values())
     reasons = ", ".join(f"{reason} {count}" for reason, count in counts.most_common())
     return [f"Decided but not signed: {amount(len(refused), 'user')} ({reasons})."] if refused else []
 
 
 def _key_notes(data: ProgramData, options: PassOptions) -> list[str]:
-    """Says which keypairs are of no use, and that a dry run had none."""
+    """Return which keypairs are of no use, and that a dry run had none."""
     if options.signers is None:
         return ["No keypair was given: what is shown could not be signed here (--keypair)."]
     publishers = {device.metrics_publisher_pk for device in data.devices.values()}
@@ -126,17 +198,20 @@ def _key_notes(data: ProgramData, options: PassOptions) -> list[str]:
     ]
 
 
-def write_of(decision: Decision, look: Look | None = None) -> Write:
-    """Gives the write that a decision asks for. Raises ValueError when it decides nothing."""
-    observation = decision.observation
-    return Write(
-        user=observation.user.pubkey,
-        device=observation.device.pubkey,
-        publisher=observation.device.metrics_publisher_pk,
-        status=decision.status or BgpStatus.UNKNOWN,
-        rtt_ns=decision.rtt_ns,
-        grown_len=grown_len(observation.user),
-        lamports=observation.user.lamports,
-        seen=observation.user,
-        look=look,
-    )
+def _tunnel_notes(decisions: Iterable[Decision]) -> list[str]:
+    """Return how many users have a neighbor on the device's own side of the tunnel."""
+    count = sum(decision.reason == "wrong-side" for decision in decisions)
+    if not count:
+        return []
+    return [
+        f"{count} users are left alone: their neighbor has the even address of the tunnel, the device's own."
+    ]
+
+
+def _other_writer_notes(others: OtherWriters, data: ProgramData) -> list[str]:
+    return [
+        f"Another writer reports on {data.devices[device].code}: {count} users were reported by somebody else since "
+        f"our last write or pass, with the key of {data.devices[device].metrics_publisher_pk} "
+        "(an agent on the device?)."
+        for device, count in others.since_write.items()
+    ]

@@ -1,48 +1,62 @@
-"""The second look at devices with a change about to be written: is a Down a Down still, and the RTTs."""
+"""The second look at the devices of all users that are to be written: whether it agrees, and the RTTs."""
 
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from solders.pubkey import Pubkey
 
 from dzbgp.console.progress import Progress
-from dzbgp.decision.confirm import SecondLook, turns_down
 from dzbgp.fleet.fleet import Fleet
-from dzbgp.models.decision import Action, Decision
+from dzbgp.ledger.errors import LedgerError
+from dzbgp.ledger.session import LedgerSession
+from dzbgp.models.decision import Decision, Decisions
 from dzbgp.models.ledger import BgpStatus
-from dzbgp.models.session import DeviceReading
+from dzbgp.models.session import Look
+from dzbgp.run.decider import Decider
+from dzbgp.run.request import PassOptions
 
 
-def look_again(
+def recheck(
+    decisions: Decisions,
+    decider: Decider,
     fleet: Fleet,
-    decisions: Sequence[Decision],
-    readings: Iterable[DeviceReading],
-    confirm_down_s: float,
+    ledger: LedgerSession,
+    options: PassOptions,
     progress: Progress,
     sleep: Callable[[float], None] = time.sleep,
-) -> SecondLook:
-    """Asks again, after `confirm_down_s`, the devices with an Up about to turn Down; 0 takes the first look's word.
+) -> Iterator[dict[Pubkey, Decision]]:
+    """Ask the devices of all writes again; yield the decisions that stand, in groups that are no older than a look.
 
-    In the same go it asks for the RTTs of the sessions about to be written Up, and of those that may turn out to be.
+    A Down waits `confirm_down_s` for its second look. The first group has all that needs none. A group ends when its
+    time is over: devices that were not asked by then are those of the next one, so that no decision waits for them.
     """
-    downs = {d.observation.host for d in decisions if confirm_down_s > 0 and turns_down(d)}
-    addresses: dict[str, set[str]] = defaultdict(set)
-    for decision in decisions:
-        observation = decision.observation
-        if observation.peer_ip and (
-            _is_up_write(decision) or (turns_down(decision) and observation.host in downs)
-        ):
-            addresses[observation.host].add(observation.peer_ip)
-    hosts = downs | addresses.keys()
-    if not hosts:
-        return SecondLook({}, {})
-    if downs:
-        progress.stage(f"waiting {confirm_down_s:g} s before the second look", len(hosts))
-        sleep(confirm_down_s)
-    progress.stage("looking again", len(hosts))
-    again = {reading.host: reading.device for reading in readings if reading.host in downs}
-    seen, rtts = fleet.look_again(again, addresses, lambda _: progress.step())
-    return SecondLook({reading.host: reading for reading in seen}, rtts)
+    due = {one.observation.host: one.observation.device for one in decisions.values() if one.is_write}
+    settled = {user: one for user, one in decisions.items() if not one.is_write}
+    has_down = any(one.is_write and one.status is BgpStatus.DOWN for one in decisions.values())
+    if has_down and options.confirm_down_s > 0:
+        progress.stage(f"waiting {options.confirm_down_s:g} s before the second look", len(due))
+        sleep(options.confirm_down_s)
+    while due:
+        progress.stage("second look", len(due))
+        look = _look(ledger, next(iter(decisions.values())).look)
+        readings = fleet.look_again(due, lambda _: progress.step(), options.max_age_s / 2)
+        group = decider.confirm(
+            [one for one in decisions.values() if one.is_write and one.observation.host in readings],
+            readings,
+            look,
+        )
+        yield settled | group
+        settled = {}
+        due = {host: device for host, device in due.items() if host not in readings}
+    if settled:
+        yield settled
 
 
-def _is_up_write(decision: Decision) -> bool:
-    return decision.action is Action.SUBMIT and decision.status is BgpStatus.UP
+def _look(ledger: LedgerSession, first: Look | None) -> Look | None:
+    """Return the look that begins now; without an answer of the ledger the slot of the first one, which is older."""
+    at = time.time()
+    try:
+        return ledger.look()
+    except LedgerError:
+        return replace(first, at=at) if first else None

@@ -14,7 +14,7 @@ from dzbgp.run.once import measure_balances, measure_requests
 from dzbgp.run.request import WatchRequest
 from dzbgp.run.setup import Setup, load_setup, network_of_run, open_history, open_ledger
 from dzbgp.run.watch import Observer, Watch, WatchOptions
-from dzbgp.state.memory import Recall
+from dzbgp.state.memory import Memory
 
 log = logging.getLogger(__name__)
 
@@ -59,7 +59,7 @@ def watch_fleet(request: WatchRequest) -> None:
         ledger = stack.enter_context(
             open_ledger(request, net, lambda: watch.fleet, metrics.observe_fetch, is_fixed=False)
         )
-        recall = Recall(open_history(request, net, stack, dry_run=request.dry_run), dry_run=request.dry_run)
+        memory = Memory(open_history(request, net, stack, dry_run=request.dry_run), dry_run=request.dry_run)
         measure = _Measure(metrics, ledger)
         first = [setup]
 
@@ -68,7 +68,7 @@ def watch_fleet(request: WatchRequest) -> None:
             measure.signers = fresh.options.signers
             return fresh
 
-        watch = Watch(ledger, recall, load, WatchOptions(interval_s=request.interval_s), measure)
+        watch = Watch(ledger, memory, load, WatchOptions(interval_s=request.interval_s), measure)
         _heed_signals(watch)
         if asked.is_set():
             watch.reload()

@@ -18,7 +18,7 @@ from dzbgp.fleet.fleet import Fleet
 from dzbgp.ledger.session import LedgerSession, WriteResult
 from dzbgp.ledger.submit.reread import Authorize
 from dzbgp.ledger.submit.signers import Signers
-from dzbgp.models.decision import Action
+from dzbgp.models.decision import Decision
 from dzbgp.models.ledger import NOMINAL_SECONDS_PER_SLOT
 from dzbgp.models.report import Report
 from dzbgp.models.session import DeviceResult
@@ -26,10 +26,11 @@ from dzbgp.models.summary import exit_code_of, summary
 from dzbgp.run.authorize import authorizer
 from dzbgp.run.job import plan_pass
 from dzbgp.run.plan import Plan, write_of
+from dzbgp.run.request import PassOptions
 from dzbgp.run.setup import Setup
 from dzbgp.run.submit_queue import Job, SubmitWorker
 from dzbgp.run.systemd import Notifier
-from dzbgp.state.memory import Recall
+from dzbgp.state.memory import Memory
 
 log = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class Watch:
     def __init__(
         self,
         ledger: LedgerSession,
-        recall: Recall,
+        memory: Memory,
         load: Callable[[], Setup],
         options: WatchOptions,
         observer: Observer | None = None,
@@ -86,7 +87,7 @@ class Watch:
     ) -> None:
         """Loads the first setup; `load` is called again for every reload. Raises a DzbgpError."""
         self._ledger = ledger
-        self._recall = recall
+        self._memory = memory
         self._load = load
         self._setup = load()
         self._options = options
@@ -102,7 +103,7 @@ class Watch:
         self._finished = WriteResult({})
         self._noted: frozenset[str] = frozenset()
         self._seconds_per_slot = NOMINAL_SECONDS_PER_SLOT
-        self._worker = SubmitWorker(ledger, self._signers, self._authorize, recall.history)
+        self._worker = SubmitWorker(ledger, self._signers, self._authorize, memory.history)
 
     @property
     def fleet(self) -> Fleet:
@@ -185,7 +186,7 @@ class Watch:
         try:
             self._take_in_results()
             plan = self._planned()
-            self._hand_over(plan)
+            self._keep_only(plan)
             self._tell(plan)
         except DzbgpError as error:
             log.error("pass failed: %s", error)  # noqa: TRY400 - one line
@@ -201,14 +202,15 @@ class Watch:
     def _planned(self) -> Plan:
         self._interruptible = True
         try:
-            self._recall.submitting |= self._worker.in_flight.unsettled(self._ledger, self._recall.submitting)
+            self._memory.submitting |= self._worker.in_flight.unsettled(self._ledger, self._memory.submitting)
             plan = plan_pass(
                 self.fleet,
                 self._ledger,
-                self._setup.options,
+                self._options_of_pass(),
                 _Beat(self._notifier),
-                self._recall,
+                self._memory,
                 self._pause,
+                self._hand_over,
             )
         finally:
             self._interruptible = False
@@ -233,39 +235,39 @@ class Watch:
                 raise KeyboardInterrupt
             self._rest(until)
 
-    def _hand_over(self, plan: Plan) -> None:
-        if plan.dry_run:
-            return
-        self._seconds_per_slot = plan.seconds_per_slot
-        due = [decision for decision in plan.guarded.decisions if decision.action is Action.SUBMIT]
-        jobs = [
-            Job(
-                write_of(decision, plan.look),
-                decision,
-                decision.observation.user.pubkey in plan.guarded.acknowledged,
-            )
-            for decision in due
-        ]
-        # What waits and is no longer wanted (the session came back, the user or the host is gone) must not be
-        # written later.
-        self._worker.keep_only(
-            {
-                decision.observation.user.pubkey: decision.status
-                for decision in plan.guarded.decisions
-                if decision.status is not None
-                and (decision.action is Action.SUBMIT or decision.reason == "in-flight")
-            }
-        )
-        dropped = self._worker.offer(jobs)
+    def _options_of_pass(self) -> PassOptions:
+        """Return the options of a pass; other writers stop no watch, which corrects itself within its interval."""
+        options = self._setup.options
+        return replace(options, rules=replace(options.rules, take_over=True))
+
+    def _hand_over(self, decisions: list[Decision], seconds_per_slot: float) -> bool:
+        # The queue's lock is no place for a KeyboardInterrupt.
+        self._interruptible = False
+        self._seconds_per_slot = seconds_per_slot
+        dropped = self._worker.offer([Job(write_of(one), one, one.is_acknowledged) for one in decisions])
+        self._interruptible = True
         if dropped:
             log.warning("%d writes did not fit the queue; they are due again in the next pass", dropped)
+        return True
+
+    def _keep_only(self, plan: Plan) -> None:
+        """Take back what waits and is no longer wanted: the session came back, the user or the host is gone."""
+        if plan.dry_run:
+            return
+        self._worker.keep_only(
+            {
+                user: decision.status
+                for user, decision in plan.decisions.items()
+                if decision.status is not None and (decision.is_write or decision.reason == "in-flight")
+            }
+        )
 
     def _tell(self, plan: Plan) -> None:
         finished, self._finished = self._finished, WriteResult({})
         requests = self._ledger.rpc_requests
         report = plan.report(finished, requests - self._rpc_requests, is_of_earlier_pass=True)
         self._rpc_requests = requests
-        self._recall.end(report, summary(report))
+        self._memory.end(report, summary(report))
         result = exit_code_of(report)
         line = " ".join(f"{name}={number}" for name, number in summary(report).items())
         log.info("pass result=%s seconds=%.2f %s", result.name.lower(), report.duration_s, line)
@@ -291,22 +293,12 @@ class Watch:
     def _take_in_results(self) -> None:
         """Remembers what the worker has written since the last pass, and which users it is about."""
         standing = self._worker.begin_pass()
-        self._recall.submitting = standing.busy
+        self._memory.submitting = standing.busy
         for finished in standing.finished:
-            acknowledged = {job.write.user for job in finished.jobs if job.acknowledged}
-            self._recall.keep_written(
-                [job.decision for job in finished.jobs],
-                finished.result.submissions,
-                acknowledged,
-                time.time(),
+            self._memory.keep_written(
+                [job.decision for job in finished.jobs], finished.result.submissions, time.time()
             )
-            self._finished = replace(
-                self._finished,
-                submissions=self._finished.submissions | finished.result.submissions,
-                refused=self._finished.refused | finished.result.refused,
-                transactions=self._finished.transactions + finished.result.transactions,
-                notes=[*self._finished.notes, *finished.result.notes],
-            )
+            self._finished.add(finished.result)
 
     def _load_anew(self) -> None:
         self._notifier.reloading()

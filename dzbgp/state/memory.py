@@ -1,19 +1,19 @@
-"""What a pass recalls when it begins, and what it leaves behind for the next one."""
+"""What is known of users when a pass begins, and what it leaves behind for the next one."""
 
-from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import replace
+from collections import Counter
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 from solders.pubkey import Pubkey
 
-from dzbgp.decision.guard import Guarded
+from dzbgp.decision.guard import Past
 from dzbgp.decision.history import flaps, remember
 from dzbgp.decision.policy import Clock
 from dzbgp.decision.rules import Rules
 from dzbgp.ledger.session import LedgerSession
-from dzbgp.models.decision import Action, Decision, UserMemory
+from dzbgp.models.decision import Decision, Decisions, UserMemory
 from dzbgp.models.in_flight import Fate, InFlight, Settled
-from dzbgp.models.ledger import BgpStatus, ProgramData, UserStatus
+from dzbgp.models.ledger import BgpStatus, ProgramData, User, UserStatus
 from dzbgp.models.report import Outcome, Report, Submission
 from dzbgp.models.session import Observation
 from dzbgp.state.store import History
@@ -21,43 +21,57 @@ from dzbgp.state.store import History
 _OWN_WRITE_UNSEEN_S = 300.0
 KEEP_TRANSITIONS_S = 48 * 3600.0
 """At least: long enough for a day's picture of a user, whatever the flap window."""
+NEW_USER_S = 60.0
+"""A tunnel is given out again at once: for so long the session of a new user may be its predecessor's."""
 
 
-class Recall:
-    """What is known from earlier passes: of this process, and with a history of earlier ones.
+@dataclass(frozen=True, slots=True)
+class OtherWriters:
+    """Who else reports, by device."""
 
-    `dry_run`: nothing is changed in the history. Used by one thread at a time.
+    since_write: Mapping[Pubkey, int] = field(default_factory=dict)
+    """How many users were reported since our own last write, or since the last pass."""
+    since_pass: frozenset[Pubkey] = frozenset()
+    """The devices with a user that was reported since the last pass."""
+
+
+class Memory:
+    """What is known from earlier passes: of this process, and with a store of earlier ones.
+
+    `dry_run`: nothing is changed in the store. Used by one thread at a time.
     """
 
     def __init__(self, history: History | None, *, dry_run: bool) -> None:
         self.history = history
         self.users = history.users() if history else {}
+        self.is_kept = history is not None
+        """Whether it outlives the process."""
         self.in_flight: frozenset[Pubkey] = frozenset()
         """Users with a write of an earlier run that may still land."""
-        self._flying: dict[Pubkey, BgpStatus] = {}
         self.submitting: frozenset[Pubkey] = frozenset()
         """Users whose write is under way in this process."""
+        self._sent: dict[Pubkey, BgpStatus] = {}
         self._dry_run = dry_run
 
-    def settle_flights(self, ledger: LedgerSession, now: float) -> None:
-        """Asks the ledger what became of writes that were left in flight. Raises a LedgerError.
+    def settle_in_flight(self, ledger: LedgerSession, now: float) -> None:
+        """Ask the ledger what became of writes that were left in flight. Raises a LedgerError.
 
         To be called before the program data is fetched: what has landed by now must be in it.
         """
         sent = self.history.in_flight() if self.history else []
-        flying: dict[Pubkey, BgpStatus] = {}
+        pending: dict[Pubkey, BgpStatus] = {}
         for one, settled in zip(sent, ledger.fates(sent), strict=True):
             if settled.fate is Fate.PENDING:
-                flying.update(one.users)
+                pending.update(one.users)
                 continue
             self.users.update(_landed(self.users, one, settled, now))
             if self.history is not None and not self._dry_run:
                 self.history.ended(one.signature, settled.fate)
                 self.history.keep_users({key: self.users[key] for key in one.users if key in self.users})
-        self._flying, self.in_flight = flying, frozenset(flying)
+        self._sent, self.in_flight = pending, frozenset(pending)
 
     def may_still_land(self, user: Pubkey, slot: int, now: float) -> bool:
-        """Says whether a write of ours may not be in the ledger as it was read in `slot`."""
+        """Return whether a write of ours may not be in the ledger as it was read in `slot`."""
         memory = self.users.get(user)
         if user in self.in_flight or user in self.submitting:
             return True
@@ -71,19 +85,35 @@ class Recall:
             and now - memory.written_at < _OWN_WRITE_UNSEEN_S
         )
 
-    def weighed(self, now: float) -> Mapping[Pubkey, UserMemory]:
-        """Gives the memories for the guard: a Down that may still land weighs as if it had."""
+    def after(self, observation: Observation, now: float, rules: Rules, seen_at: float) -> UserMemory | None:
+        """Return what is remembered of a user after an observation of a pass that began at `now`."""
+        keep_s = max(KEEP_TRANSITIONS_S, rules.flap_window_s)
+        return remember(self.users.get(observation.user.pubkey), observation, now, keep_s, seen_at)
+
+    def is_older_than(self, age_s: float, now: float) -> bool:
+        """Return whether the first user was seen that long ago."""
+        return any(
+            memory.first_seen_at is None or now - memory.first_seen_at >= age_s
+            for memory in self.users.values()
+        )
+
+    def past(self, now: float) -> Past:
+        """Return what the guard has to know: a Down that may still land weighs as if it had."""
         landing = {
             key: replace(
-                memory, written_at=now, written_status=BgpStatus.DOWN, written_acknowledged=_is_down(memory)
+                memory,
+                written_at=now,
+                written_slot=None,
+                written_status=BgpStatus.DOWN,
+                written_acknowledged=_is_down(memory),
             )
-            for key, status in self._flying.items()
+            for key, status in self._sent.items()
             if status is BgpStatus.DOWN and (memory := self.users.get(key)) is not None
         }
-        return self.users | landing if landing else self.users
+        return Past(self.users | landing if landing else self.users, self.is_kept)
 
     def forget_departed(self, data: ProgramData) -> None:
-        """Forgets users who left the ledger or are no longer activated, and that they are in flight.
+        """Forget users who left the ledger or are no longer activated, and that they are in flight.
 
         Of devices whose users were not asked for nothing is known.
         """
@@ -100,88 +130,68 @@ class Recall:
             return user.status is not UserStatus.ACTIVATED
         return data.scope is None or (memory is not None and memory.device in data.scope)
 
-    def learn(
-        self, observations: Iterable[Observation], now: float, rules: Rules, seen_at: float | None = None
-    ) -> None:
-        """Takes in what a pass, begun at `now`, has seen until `seen_at` (default: the same)."""
-        keep_s = max(KEEP_TRANSITIONS_S, rules.flap_window_s)
-        for observation in observations:
-            key = observation.user.pubkey
-            memory = remember(self.users.get(key), observation, now, keep_s, seen_at)
-            if memory is not None:
-                self.users[key] = memory
+    def other_writers(self, users: Iterable[User]) -> OtherWriters:
+        """Return where somebody else reported: another holder of the key of the device's publisher.
 
-    def keep_guarded(self, guarded: Guarded, decisions: Sequence[Decision]) -> None:
-        """Counts the passes in which the guard held each Down, and saves all that was learned so far.
+        To be asked before this pass is remembered and before it writes.
+        """
+        counts: Counter[Pubkey] = Counter()
+        fresh = set()
+        for user in users:
+            memory = self.users.get(user.pubkey)
+            if memory is None or user.pubkey in self.in_flight or user.pubkey in self.submitting:
+                continue
+            if memory.written_at is not None and memory.written_slot is None:
+                continue  # our own, of a slot that a killed run did not note
+            reported, written = user.last_bgp_reported_at, memory.written_slot
+            is_fresh = memory.reported_slot is not None and reported > max(memory.reported_slot, written or 0)
+            if is_fresh:
+                fresh.add(user.device_pk)
+            if is_fresh or (written is not None and reported > written):
+                counts[user.device_pk] += 1
+        return OtherWriters(counts, frozenset(fresh))
+
+    def keep(self, decisions: Decisions) -> None:
+        """Remember what these decisions rest on.
 
         Saved before anything is sent: a run that is killed while it sends has not forgotten what it saw.
         """
-        saved = self.history is not None and not self._dry_run
-        seen = {}
-        for decision in decisions:
-            key = decision.observation.user.pubkey
-            memory = self.users.get(key)
-            if memory is not None:
-                passes = _held_passes(decision, memory, guarded)
-                if passes != memory.held_passes:
-                    memory = replace(memory, held_passes=passes)
-                self.users[key] = memory
-                if saved:
-                    seen[key] = memory
-        if self.history is not None and saved:
+        seen = {user: one.memory for user, one in decisions.items() if one.memory is not None}
+        self.users.update(seen)
+        if self.history is not None and not self._dry_run:
             self.history.keep_users(seen)
 
     def keep_written(
-        self,
-        decisions: Iterable[Decision],
-        submissions: Mapping[Pubkey, Submission],
-        acknowledged: Collection[Pubkey],
-        now: float,
+        self, decisions: Iterable[Decision], submissions: Mapping[Pubkey, Submission], now: float
     ) -> None:
-        """Notes what was written, when and in which slot."""
+        """Note what was written, when and in which slot."""
         changed = {}
         for decision in decisions:
-            key = decision.observation.user.pubkey
-            submission, memory = submissions.get(key), self.users.get(key)
+            submission, memory = submissions.get(decision.user), self.users.get(decision.user)
             if submission is None or memory is None or submission.slot is None:
                 continue
             if submission.outcome not in {Outcome.CONFIRMED, Outcome.FINALIZED}:
                 continue
-            changed[key] = self.users[key] = replace(
+            changed[decision.user] = self.users[decision.user] = replace(
                 memory,
                 written_at=now,
                 written_slot=submission.slot,
                 written_status=decision.status,
-                written_acknowledged=key in acknowledged,
+                written_acknowledged=decision.is_acknowledged,
+                reported_slot=submission.slot,
             )
         if self.history is not None and not self._dry_run:
             self.history.keep_users(changed)
 
     def end(self, report: Report, totals: Mapping[str, int]) -> None:
-        """Notes the run."""
+        """Note the run."""
         if self.history is not None and not self._dry_run:
             self.history.end_run(report.started_at.timestamp(), report.duration_s, totals)
 
-    def notes(
-        self, data: ProgramData, decisions: Sequence[Decision], clock: Clock, rules: Rules
-    ) -> list[str]:
-        """Says which users flap, and which somebody else reports on, and what is wrong with the history."""
+    def notes(self, users: Collection[Pubkey], clock: Clock, rules: Rules) -> list[str]:
+        """Return which of the users flap, and what is wrong with the store."""
         problems = self.history.problems if self.history else []
-        return [
-            *_flap_notes(self.users, decisions, clock, rules),
-            *_foreign_notes(self.users, self.in_flight | self.submitting, data, decisions),
-            *problems,
-        ]
-
-
-def _held_passes(decision: Decision, memory: UserMemory, guarded: Guarded) -> int:
-    """What was held long enough stays so until it is Down onchain: its write may fail, or be killed."""
-    key, onchain = decision.observation.user.pubkey, decision.observation.user.bgp_status
-    if key in guarded.held:
-        return memory.held_passes + 1
-    if onchain is not BgpStatus.UP or (decision.action is Action.SUBMIT and key not in guarded.acknowledged):
-        return 0
-    return memory.held_passes
+        return [*_flap_notes(self.users, users, clock, rules), *problems]
 
 
 def _is_down(memory: UserMemory) -> bool:
@@ -192,12 +202,13 @@ def _is_down(memory: UserMemory) -> bool:
 def _landed(
     users: Mapping[Pubkey, UserMemory], sent: InFlight, settled: Settled, now: float
 ) -> dict[Pubkey, UserMemory]:
-    """A write that landed after its run had ended is our own, not another writer's."""
+    """Return the memories of users whose write landed after its run had ended: it is our own, not another writer's."""
     return {
         key: replace(
             memory,
             written_at=now,
             written_slot=slot,
+            reported_slot=slot,
             written_status=sent.users[key],
             written_acknowledged=sent.users[key] is BgpStatus.DOWN and _is_down(memory),
         )
@@ -207,12 +218,12 @@ def _landed(
 
 
 def _flap_notes(
-    users: Mapping[Pubkey, UserMemory], decisions: Sequence[Decision], clock: Clock, rules: Rules
+    memories: Mapping[Pubkey, UserMemory], users: Collection[Pubkey], clock: Clock, rules: Rules
 ) -> list[str]:
     counts = {
-        decision.observation.user.pubkey: count
-        for decision in decisions
-        if (count := flaps(users.get(decision.observation.user.pubkey), clock.now, rules.flap_window_s)) > 1
+        user: count
+        for user in users
+        if (count := flaps(memories.get(user), clock.now, rules.flap_window_s)) > 1
     }
     worst = sorted(((count, str(key)) for key, count in counts.items()), reverse=True)
     if not worst:
@@ -220,25 +231,3 @@ def _flap_notes(
     named = ", ".join(f"{key} ({count})" for count, key in worst[:5])
     more = f" and {len(worst) - 5} more" if len(worst) > 5 else ""  # noqa: PLR2004 - as many as are named
     return [f"Flapping, with the transitions of the last {rules.flap_window_s / 60:.0f} min: {named}{more}."]
-
-
-def _foreign_notes(
-    users: Mapping[Pubkey, UserMemory],
-    flying: Collection[Pubkey],
-    data: ProgramData,
-    decisions: Sequence[Decision],
-) -> list[str]:
-    """Only the device's publisher can write, so another writer is another holder of that key."""
-    found: dict[Pubkey, int] = defaultdict(int)
-    for decision in decisions:
-        user = decision.observation.user
-        memory = users.get(user.pubkey)
-        if user.pubkey in flying or memory is None or memory.written_slot is None:
-            continue
-        if user.last_bgp_reported_at > memory.written_slot:
-            found[user.device_pk] += 1
-    return [
-        f"Another writer reports on {data.devices[device].code}: {count} users were reported since our last write "
-        f"there, with the key of {data.devices[device].metrics_publisher_pk} (an agent on the device?)."
-        for device, count in found.items()
-    ]

@@ -54,12 +54,18 @@ MIGRATIONS = (
     );
     """,
     "ALTER TABLE flights ADD COLUMN since_slot INTEGER NOT NULL DEFAULT 0;",
+    """
+    ALTER TABLE users ADD COLUMN held_since REAL;
+    ALTER TABLE users ADD COLUMN held_at REAL;
+    ALTER TABLE users ADD COLUMN first_seen_at REAL;
+    ALTER TABLE users ADD COLUMN reported_slot INTEGER;
+    """,
 )
 """The schema, one step a version: PRAGMA user_version says how many of them a file has."""
 
 USER_COLUMNS = (
     "user, device, seen_at, up, last_up_at, down_since, transitions, held_passes, written_at, written_slot, "
-    "written_status, written_acknowledged"
+    "written_status, written_acknowledged, held_since, held_at, first_seen_at, reported_slot"
 )
 READ_USERS = f"SELECT {USER_COLUMNS} FROM users"  # noqa: S608 - a constant
 READ_FLIGHTS = (
@@ -140,6 +146,10 @@ def memory_of(row: tuple[Any, ...]) -> UserMemory:
         written_slot=_optional(int, row[9]),
         written_status=None if row[10] is None else BgpStatus(row[10]),
         written_acknowledged=bool(row[11]),
+        held_since=_optional(float, row[12]),
+        held_at=_optional(float, row[13]),
+        first_seen_at=_optional(float, row[14]),
+        reported_slot=_optional(int, row[15]),
     )
 
 
@@ -162,4 +172,8 @@ def row_of(user: Pubkey, memory: UserMemory) -> tuple[Any, ...]:
         memory.written_slot,
         None if memory.written_status is None else int(memory.written_status),
         int(memory.written_acknowledged),
+        memory.held_since,
+        memory.held_at,
+        memory.first_seen_at,
+        memory.reported_slot,
     )

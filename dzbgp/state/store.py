@@ -111,7 +111,7 @@ class History:
     def keep_users(self, memories: Mapping[Pubkey, UserMemory]) -> None:
         """Writes what is remembered of these users."""
         rows = [row_of(user, memory) for user, memory in memories.items()]
-        marks = ", ".join("?" * 12)
+        marks = ", ".join("?" * len(USER_COLUMNS.split(",")))
         self._write(
             lambda database: database.executemany(
                 f"INSERT OR REPLACE INTO users ({USER_COLUMNS}) VALUES ({marks})",  # noqa: S608 - constants

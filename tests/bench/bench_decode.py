@@ -10,7 +10,7 @@ from goals import Row, Table
 from solders.pubkey import Pubkey
 
 from dzbgp.decision.policy import Clock, decide
-from dzbgp.decision.resolver import judge, resolve
+from dzbgp.decision.resolver import assess_credibility, resolve
 from dzbgp.decision.rules import Rules
 from dzbgp.lab.world.big import big_world
 from dzbgp.lab.world.world import World
@@ -44,7 +44,7 @@ def bench() -> Table:
         rules = Rules()
         count = 0
         for reading, of_device in readings:
-            for observation in resolve(judge(reading, of_device), of_device, {}):
+            for observation in resolve(assess_credibility(reading, of_device), of_device, {}):
                 decide(observation, clock, rules)
                 count += 1
         assert count == len(users)

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_world import DOWN, FAIL, LAND, LOSE, NEVER, PROGRAM, UP, Passes, SmallWorld, shuffled
 
+from dzbgp.decision.rules import Limits
 from dzbgp.models.decision import Action
 from dzbgp.state.store import History
 
@@ -17,7 +18,8 @@ def fleet(devices: int = 1, users: int = 40) -> SmallWorld:
 
 
 def guarded(world: SmallWorld, history: History | None = None, **rules: Any) -> Passes:
-    return Passes(world, history, **({"max_down_min": 10} | rules))
+    """Passes that count in the guard however soon they follow each other, unless a test says otherwise."""
+    return Passes(world, history, **({"max_down_min": 10, "guard_spacing_s": 0.0} | rules))
 
 
 def falls(world: SmallWorld, count: int, device: int = 0) -> None:
@@ -41,7 +43,10 @@ def counts(passes: Passes, **world: Any) -> tuple[int, int]:
         (40, 12, {}, 12, 0),  # 30 %, not more
         (40, 13, {}, 0, 13),
         (40, 40, {}, 0, 40),
-        (9, 9, {}, 9, 0),  # fewer than ten
+        (10, 9, {}, 9, 0),  # fewer than ten
+        (9, 9, {}, 0, 9),  # but all of a device's
+        (3, 3, {}, 0, 3),
+        (2, 2, {}, 2, 0),
         (10, 10, {}, 0, 10),
         (20, 9, {}, 9, 0),
         (40, 13, {"max_down": 0.5}, 13, 0),
@@ -102,6 +107,118 @@ def test_a_mass_passes_when_it_was_seen_in_so_many_passes_in_a_row() -> None:
     falls(world, 20)
     passes = guarded(world)
     assert [counts(passes) for _ in range(4)] == [(0, 20), (0, 20), (20, 0), (0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("waits", "held"),
+    [
+        ([30] * 5, 4),  # at 0, 60 and 120 s
+        ([60] * 5, 2),
+        ([59] * 5, 4),  # at 0, 118 and 236 s
+        ([20, 20, 300], 3),  # two that are 5 min apart
+        ([299, 1], 2),
+    ],
+)
+def test_passes_count_when_they_are_far_enough_apart(waits: list[int], held: int) -> None:
+    world = fleet()
+    falls(world, 20)
+    passes = guarded(world, guard_spacing_s=60.0)
+    found = []
+    for wait_s in [*waits, 0]:
+        found.append(counts(passes))
+        world.wait(wait_s)
+    assert found[: held + 1] == [(0, 20)] * held + [(20, 0)]
+
+
+def test_a_row_of_passes_begins_anew_when_the_clock_was_set_back() -> None:
+    world = fleet()
+    falls(world, 20)
+    passes = guarded(world, guard_spacing_s=60.0)
+    counts(passes)
+    world.wait(61)
+    counts(passes)
+    world.now -= 7200
+    assert counts(passes) == (0, 20)
+    world.wait(61)
+    assert counts(passes) == (0, 20)
+    world.wait(61)
+    assert counts(passes) == (20, 0)
+
+
+def test_without_a_state_file_only_force_releases_and_the_report_says_so() -> None:
+    world = fleet()
+    falls(world, 20)
+    passes = guarded(world, kept=False)
+    assert [counts(passes) for _ in range(5)] == [(0, 20)] * 5
+    held = next(one for one in passes.run().decisions if one.action is Action.HOLD)
+    assert held.detail.endswith("(--force writes now, and without a state file nothing else does).")
+    passes.rules(force=True)
+    assert counts(passes) == (20, 0)
+
+
+def test_old_downs_do_not_become_recent_when_the_clock_is_set_back() -> None:
+    world = fleet()
+    passes = guarded(world, guard_window_s=3600)
+    falls(world, 9)
+    counts(passes)
+    world.wait(4000)
+    world.now -= 7200
+    falls(world, 9)
+    assert counts(passes) == (9, 0)
+
+
+def test_recent_downs_stay_recent_when_the_clock_is_set_forward() -> None:
+    world = fleet()
+    passes = guarded(world, guard_window_s=3600)
+    falls(world, 9)
+    counts(passes)
+    world.wait(60)
+    world.now += 7200
+    falls(world, 9)
+    assert counts(passes) == (0, 9)
+
+
+def test_all_users_of_a_small_device_are_a_mass_though_they_are_few() -> None:
+    world = fleet(4, 3)
+    falls(world, 3)
+    passes = guarded(world)
+    (detail,) = {one.detail for one in passes.run().decisions if one.action is Action.HOLD}
+    assert "Held: 3 of ams-dz-001's 3 Up users would be Down (pass 1 of 3; --force writes now)." in detail
+    assert counts(guarded(world, max_down=1.0)) == (3, 0)
+
+
+def test_the_rest_of_a_small_device_is_a_mass_when_the_others_went_a_short_while_ago() -> None:
+    world = fleet(4, 3)
+    falls(world, 2)
+    passes = guarded(world)
+    assert counts(passes) == (2, 0)
+    falls(world, 1)
+    assert counts(passes) == (0, 1)
+
+
+def test_a_device_that_lost_all_of_vrf1_and_has_its_other_peers_is_held() -> None:
+    world = fleet(1, 9)
+    passes = guarded(world)
+    assert counts(passes, empty_vrfs={"vrf1"}) == (0, 9)
+
+
+def test_a_down_in_a_vrf_that_shows_no_peer_is_held_though_it_is_one() -> None:
+    world = fleet(1, 1)
+    passes = guarded(world)
+    (decision,) = passes.run(empty_vrfs={"vrf1"}).decisions
+    assert decision.action is Action.HOLD
+    assert "vrf1 of ams-dz-001 shows no peer at all, as if the answer were incomplete" in decision.detail
+
+
+def test_a_host_may_have_limits_of_its_own() -> None:
+    world = fleet(2, 40)
+    falls(world, 13)
+    falls(world, 5, device=1)
+    world.host_limits = {
+        world.device(0).code: Limits(0.5, 10),
+        world.device(1).code: Limits(0.1, 2),
+    }
+    assert counts(guarded(world)) == (13, 5)
 
 
 def test_the_passes_in_a_row_outlive_a_process(tmp_path: Path) -> None:
@@ -342,6 +459,7 @@ def test_the_guard_is_not_passed_by_splitting_a_mass_over_time_or_hosts(
     file = tmp_path_factory.mktemp("guard") / "state"
     with History.open(file, PROGRAM, clock=lambda: world.now) as history:
         passes = Passes(world, history, max_down_min=least, max_down=share, guard_passes=1000)
+        left_s = 290.0  # what is held for five minutes passes
         for count, seconds, device, mode, lands, restarts in parts:
             world.goes_down(*falling[:count])
             del falling[:count]
@@ -353,4 +471,5 @@ def test_the_guard_is_not_passed_by_splitting_a_mass_over_time_or_hosts(
                 passes.restart()
             assert sum(by_device(world)) <= max(least - 1, share * 30)
             assert max(by_device(world)) <= max(least - 1, share * 10)
-            world.wait(seconds)
+            world.wait(min(seconds, left_s))
+            left_s -= min(seconds, left_s)

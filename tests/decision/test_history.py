@@ -31,6 +31,7 @@ def memory(**changes: Any) -> UserMemory:
         "seen_at": 1000.0,
         "up": True,
         "last_up_at": 1000.0,
+        "reported_slot": 0,
     }
     return UserMemory(**(values | changes))
 
@@ -38,16 +39,20 @@ def memory(**changes: Any) -> UserMemory:
 DOWN_BEFORE = memory(up=False, last_up_at=900.0, down_since=950.0)
 Row = tuple[UserMemory | None, Observation, UserMemory | None]
 TABLE: dict[str, Row] = {
-    "first seen up": (None, seen(ESTABLISHED), memory(seen_at=1060.0, last_up_at=1060.0)),
+    "first seen up": (
+        None,
+        seen(ESTABLISHED),
+        memory(seen_at=1060.0, last_up_at=1060.0, first_seen_at=1060.0),
+    ),
     "first seen down": (
         None,
         seen(NOT_ESTABLISHED),
-        memory(seen_at=1060.0, up=False, last_up_at=None, down_since=1060.0),
+        memory(seen_at=1060.0, up=False, last_up_at=None, down_since=1060.0, first_seen_at=1060.0),
     ),
     "first seen absent": (
         None,
         seen(ABSENT),
-        memory(seen_at=1060.0, up=False, last_up_at=None, down_since=1060.0),
+        memory(seen_at=1060.0, up=False, last_up_at=None, down_since=1060.0, first_seen_at=1060.0),
     ),
     "first seen unknown": (None, seen(UNKNOWN), None),
     "up, still up": (memory(), seen(ESTABLISHED), memory(seen_at=1060.0, last_up_at=1060.0)),
@@ -79,9 +84,13 @@ TABLE: dict[str, Row] = {
     ),
     "up, uptime not told": (memory(), seen(ESTABLISHED, -1), memory(seen_at=1060.0, last_up_at=1060.0)),
     "unknown teaches nothing": (memory(), seen(UNKNOWN), memory()),
-    "unknown ends a row of held passes": (memory(held_passes=2), seen(UNKNOWN), memory()),
+    "unknown ends a row of held passes": (
+        memory(held_passes=2, held_since=1.0, held_at=2.0),
+        seen(UNKNOWN),
+        memory(),
+    ),
     "up ends a row of held passes": (
-        replace(DOWN_BEFORE, held_passes=2),
+        replace(DOWN_BEFORE, held_passes=2, held_since=1.0, held_at=2.0),
         seen(ESTABLISHED),
         memory(seen_at=1060.0, last_up_at=1060.0, transitions=(1060.0,)),
     ),
@@ -93,7 +102,12 @@ TABLE: dict[str, Row] = {
     "another device, seen down": (
         memory(device=key(99), transitions=(1.0,), written_slot=5),
         seen(NOT_ESTABLISHED),
-        memory(seen_at=1060.0, up=False, last_up_at=None, down_since=1060.0),
+        memory(seen_at=1060.0, up=False, last_up_at=None, down_since=1060.0, first_seen_at=1060.0),
+    ),
+    "the account was made anew": (
+        memory(reported_slot=7, transitions=(1.0,), written_slot=5, first_seen_at=1.0),
+        seen(ESTABLISHED),
+        memory(seen_at=1060.0, last_up_at=1060.0, first_seen_at=1060.0),
     ),
     "old transitions are forgotten": (
         memory(transitions=(1060.0 - KEEP_S, 1061.0 - KEEP_S)),

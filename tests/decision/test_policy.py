@@ -12,7 +12,7 @@ from dzbgp.decision.policy import Clock, decide
 from dzbgp.decision.rules import Rules
 from dzbgp.models.decision import Action, Decision
 from dzbgp.models.ledger import BgpStatus
-from dzbgp.models.session import Observation, Observed
+from dzbgp.models.session import Look, Observation, Observed
 
 SIX_HOURS = 6 * 3600
 SLOT = 10_000_000
@@ -201,11 +201,11 @@ def test_a_node_that_is_behind_the_report_never_refreshes(
     assert decide(seen, clock, rule).reason != "refresh"
 
 
-@pytest.mark.parametrize("asked_slot", [None, SLOT - 100, SLOT - 101])
-def test_over_a_report_that_is_younger_than_what_was_seen_nothing_is_written(asked_slot: int | None) -> None:
+@pytest.mark.parametrize("look", [None, Look(SLOT - 100, 0.0), Look(SLOT - 101, 0.0)])
+def test_over_a_report_that_is_younger_than_what_was_seen_nothing_is_written(look: Look | None) -> None:
     seen = observation(ESTABLISHED, DOWN, FRESH)
-    decision = decide(seen, replace(CLOCK, asked_slot=asked_slot), Rules())
-    if asked_slot == SLOT - 101:
+    decision = decide(seen, CLOCK, Rules(), look=look)
+    if look == Look(SLOT - 101, 0.0):
         assert (decision.action, decision.reason) == (SKIP, "newer-report")
         assert decision.detail.endswith("Not written: it was reported by another after the device was asked.")
     else:
@@ -213,8 +213,8 @@ def test_over_a_report_that_is_younger_than_what_was_seen_nothing_is_written(ask
 
 
 def test_a_report_from_beyond_all_that_was_read_is_of_another_ledger_and_blocks_nothing() -> None:
-    clock = replace(CLOCK, asked_slot=SLOT - 5)
-    assert decide(observation(ESTABLISHED, DOWN, AHEAD), clock, Rules()).reason == "changed"
-    assert decide(observation(ESTABLISHED, DOWN, SLOT), clock, Rules()).reason == "newer-report"
-    late = replace(clock, read_slot=AHEAD)
-    assert decide(observation(ESTABLISHED, DOWN, AHEAD), late, Rules()).reason == "newer-report"
+    look = Look(SLOT - 5, 0.0)
+    assert decide(observation(ESTABLISHED, DOWN, AHEAD), CLOCK, Rules(), look=look).reason == "changed"
+    assert decide(observation(ESTABLISHED, DOWN, SLOT), CLOCK, Rules(), look=look).reason == "newer-report"
+    late = replace(CLOCK, read_slot=AHEAD)
+    assert decide(observation(ESTABLISHED, DOWN, AHEAD), late, Rules(), look=look).reason == "newer-report"

@@ -254,7 +254,7 @@ def test_worker_when_all_retries_failed_the_known_status_stays_as_it_was() -> No
     passes = Passes(world)
     for _ in range(5):
         assert passes.reason(write_mode=FAIL) == "changed"
-    memory = passes.recall.users[world.user().pubkey]
+    memory = passes.memory.users[world.user().pubkey]
     assert (memory.written_status, memory.written_slot, world.user().bgp_status) == (None, None, UP)
 
 
@@ -277,7 +277,7 @@ def test_prune_a_user_that_left_is_forgotten() -> None:
     gone = world.user(0)
     world.users.pop(gone.pubkey)
     passes.run()
-    assert set(passes.recall.users) == set(world.users)
+    assert set(passes.memory.users) == set(world.users)
 
 
 def test_prune_takes_the_in_flight_mark_so_that_a_user_activated_again_is_not_blocked(tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ def test_prune_takes_the_in_flight_mark_so_that_a_user_activated_again_is_not_bl
         user = world.user(0)
         world.change(user.pubkey, **activated(user, is_active=False))
         passes.run()
-        assert user.pubkey not in passes.recall.users
+        assert user.pubkey not in passes.memory.users
         world.change(user.pubkey, **activated(user, is_active=True))
         passes.restart()
         assert [one.reason for one in passes.run().decisions] == ["changed", "in-flight"]

@@ -26,7 +26,7 @@ from dzbgp.models.decision import Action
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.report import Report
 from dzbgp.run.watch import Observer, Watch, WatchOptions
-from dzbgp.state.memory import Recall
+from dzbgp.state.memory import Memory
 
 SOAK_S = float(os.environ.get("DZBGP_SOAK_SECONDS", "70"))
 SEED = int(os.environ.get("DZBGP_SOAK_SEED", "20"))
@@ -157,7 +157,7 @@ def test_after_thousands_of_stormy_passes_the_ledger_is_right_and_nothing_has_gr
     with watch_lab(tmp_path, devices=2, users=4, timeout_s=0.3, rules=NO_GUARD) as lab:
         counted = Counted()
         options = WatchOptions(INTERVAL_S, stop_wait_s=10)
-        watch = Watch(lab.session, Recall(lab.history, dry_run=False), lab.load, options, counted)
+        watch = Watch(lab.session, Memory(lab.history, dry_run=False), lab.load, options, counted)
         thread = threading.Thread(target=watch.run, name="watch", daemon=True)
         lab.watches.append((watch, thread))
         weather = Weather(lab, random.Random(SEED))

@@ -12,7 +12,7 @@ from core_builders import key, make_device, make_user
 from nornir import InitNornir
 from nornir_napalm.plugins.tasks import napalm_get
 
-from dzbgp.decision.resolver import judge, resolve
+from dzbgp.decision.resolver import assess_credibility, resolve
 from dzbgp.eos.connection import CONNECTION
 from dzbgp.errors import ExitCode, InventoryError
 from dzbgp.fleet.fleet import Fleet
@@ -252,9 +252,6 @@ ANSWERS: dict[str, EosFault | FaultKind | None] = {
 }
 
 
-AGAIN = ("healthy", "no-answer", "hangup")
-
-
 class Answers:
     """One reading of a device with every fault there is, and what else was noticed."""
 
@@ -294,17 +291,12 @@ class Answers:
                 matched = under_test.match({one.pubkey: one for one in self.devices.values()})
                 readings = under_test.read(matched, self.progress.append)
                 self.progress_again: list[str] = []
-                peers = {"169.254.0.1", "169.254.0.3", "169.254.0.5", "169.254.0.7"}
-                again, self.rtts = under_test.look_again(
-                    {name: matched[name] for name in AGAIN},
-                    dict.fromkeys([*FAULTS, *ANSWERS], peers),
-                    self.progress_again.append,
-                )
+                due = {name: device for name, device in matched.items() if device is not None}
+                self.again = under_test.look_again(due, self.progress_again.append)
                 self.open = [name for name, host in nornir.inventory.hosts.items() if host.connections]
             self.left_open = [name for name, host in nornir.inventory.hosts.items() if host.connections]
             self.requests = {name: fleet.requests(name) for name in hosts}
         self.readings = {reading.host: reading for reading in readings}
-        self.again = {reading.host: reading for reading in again}
         self.order = [reading.host for reading in readings]
 
 
@@ -330,7 +322,7 @@ def test_a_device_that_fails_is_told_in_one_line_of_plain_words(answers: Answers
 def seen(answers: Answers, name: str, tunnel: str = "169.254.0.0/31", **user: Any) -> Observed:
     device = answers.devices[name]
     users = [make_user(1, tunnel, device_pk=device.pubkey, **user)]
-    (observation,) = resolve(judge(answers.readings[name], users), users, {})
+    (observation,) = resolve(assess_credibility(answers.readings[name], users), users, {})
     return observation.observed
 
 
@@ -387,21 +379,18 @@ def test_leaving_the_fleet_closes_what_was_open(answers: Answers) -> None:
 
 
 @pytest.mark.parametrize("name", ["healthy", "late"])
-def test_an_rtt_comes_in_nanoseconds_and_only_where_there_is_a_sample_of_an_established_session(
+def test_a_second_look_brings_rtts_where_an_established_session_has_a_sample(
     answers: Answers, name: str
 ) -> None:
     number = int(answers.devices[name].public_ip.rpartition(".")[2])
-    assert answers.rtts[name] == {"169.254.0.1": (4_287 + number) * 1_000}
+    assert {one.address: one.rtt_ns for one in answers.again[name].neighbors if one.rtt_ns} == {
+        "169.254.0.1": (4_287 + number) * 1_000,
+        "10.0.0.2": 12_000_000,
+    }
 
 
-def test_a_host_that_fails_has_no_rtts_and_costs_nobody_elses(answers: Answers) -> None:
-    assert "no-answer" not in answers.rtts
-    assert "refused-command" not in answers.rtts
-    assert answers.rtts["empty"] == {}
-
-
-def test_a_second_look_reads_the_devices_asked_for_and_tells_each_host_once(answers: Answers) -> None:
-    assert tuple(answers.again) == AGAIN
+def test_a_second_look_reads_every_device_asked_for_and_tells_each_host_once(answers: Answers) -> None:
+    assert set(answers.again) == {*FAULTS, *ANSWERS}
     assert answers.again["healthy"].result is DeviceResult.OK
     assert {(one.address, one.is_up) for one in answers.again["healthy"].neighbors} == {
         (one.address, one.is_up) for one in answers.readings["healthy"].neighbors
@@ -460,13 +449,17 @@ def test_the_next_reading_shows_what_has_changed(
     assert {peer.is_up for peer in read().neighbors if peer.address == "169.254.0.1"} == {True}
     devices.set_state("ams-dz-001", "169.254.0.1", "Idle")
     assert {peer.is_up for peer in read().neighbors if peer.address == "169.254.0.1"} == {False}
-    assert fleet.look_again({}, {"ams-dz-001": {"169.254.0.1"}}) == ([], {"ams-dz-001": {}})
+    assert {
+        (one.is_up, one.rtt_ns)
+        for one in fleet.look_again({"ams-dz-001": AMS})["ams-dz-001"].neighbors
+        if one.address == "169.254.0.1"
+    } == {(False, 0)}
 
 
 def test_nobody_to_ask_is_no_error(one: tuple[EosFleet, Callable[[], DeviceReading], Fleet]) -> None:
     devices, _, fleet = one
     assert fleet.read({"ams-dz-001": None})[0].result is DeviceResult.UNMATCHED
-    assert fleet.look_again({}, {}) == ([], {})
+    assert fleet.look_again({}) == {}
     assert devices.requests("ams-dz-001") == 0
 
 

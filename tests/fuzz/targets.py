@@ -20,7 +20,7 @@ from mutation import Source, mutated
 from nornir.core.inventory import ConnectionOptions
 
 from dzbgp.decision.policy import Clock, decide
-from dzbgp.decision.resolver import judge, resolve, users_by_device
+from dzbgp.decision.resolver import assess_credibility, resolve, users_by_device
 from dzbgp.decision.rules import Rules
 from dzbgp.eos.bgp import NEIGHBORS, SUMMARY, seen_of
 from dzbgp.eos.connection import OddAnswerError
@@ -131,7 +131,7 @@ def eapi_answers(data: bytes) -> None:
         _is_explained(error)
         return
     assert all(0 <= neighbor.rtt_ns < U64 for neighbor in seen.neighbors)
-    reading = judge(_reading(seen), USERS)
+    reading = assess_credibility(_reading(seen), USERS)
     for observation in resolve(reading, USERS, {}):
         decision = decide(observation, Clock(2_000), Rules())
         if decision.action is not Action.SUBMIT:
@@ -162,7 +162,7 @@ def eapi_bodies(data: bytes) -> None:
     except (OddAnswerError, CommandRefusedError, NotEapiError) as error:
         _is_explained(error)
         return
-    for observation in resolve(judge(_reading(seen), USERS), USERS, {}):
+    for observation in resolve(assess_credibility(_reading(seen), USERS), USERS, {}):
         decide(observation, Clock(2_000), Rules())
 
 
@@ -303,7 +303,7 @@ def _usable(data: Any) -> None:
     for device, users in users_by_device(data).items():
         if device not in data.devices:
             continue
-        reading = judge(_reading(seen, data.devices[device]), users)
+        reading = assess_credibility(_reading(seen, data.devices[device]), users)
         for observation in resolve(reading, users, data.tenants):
             decision = decide(observation, clock, Rules())
             if decision.action is Action.SUBMIT and decision.status is BgpStatus.UP:

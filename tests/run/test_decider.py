@@ -228,7 +228,7 @@ def test_users_that_were_reported_together_come_due_at_different_times() -> None
     world.wait(0.75 * 21_600 - 120)
     refreshed = []
     for _ in range(100):
-        refreshed += [len(passes.run(asked_rtts={}).submissions)]
+        refreshed += [len(passes.run().submissions)]
         world.wait(60)
     assert sum(refreshed) == 100
     assert max(refreshed) <= 20  # a transaction's worth: who is nearly due rides along
@@ -374,11 +374,11 @@ class Story:
 
     def again(self, held: set[Pubkey], how: dict[str, Any]) -> None:
         """A second pass at once may only let through what the guard has held."""
-        kept = self.passes.recall.users.copy()
+        kept = self.passes.memory.users.copy()
         before, now, slot = dict(self.world.users), self.world.now, self.world.slot
         self.passes.run(**how)
         assert {write.user for write in self.world.writes} <= held
-        self.passes.recall.users = kept
+        self.passes.memory.users = kept
         self.world.users, self.world.now, self.world.slot = before, now, slot
 
 

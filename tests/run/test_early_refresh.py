@@ -34,7 +34,7 @@ def test_a_rider_brings_its_rtt_and_says_why_it_rides() -> None:
     decision = Passes(world).decision(1)
     assert decision.rtt_ns == world.rtts[world.user(1).pubkey]
     assert world.user(1).bgp_rtt_ns == decision.rtt_ns
-    assert decision.detail.endswith("Refreshed early: last reported 5.4 h ago, and a transaction has room.")
+    assert decision.detail.endswith("last reported 5.4 h ago. Refreshed early: a transaction has room.")
 
 
 def test_a_rider_that_is_down_has_no_rtt() -> None:
@@ -107,7 +107,7 @@ def test_who_may_not_ride_takes_nobodys_seat() -> None:
     oldest = world.add_user(world.device(), UP, age_s=21_500)
     world.add_user(world.device(), UP, age_s=NEARLY_S)
     passes = Passes(world)
-    passes.recall.submitting = frozenset([oldest.pubkey])
+    passes.memory.submitting = frozenset([oldest.pubkey])
     assert [one.reason for one in passes.run().decisions][-2:] == ["unchanged", "refresh"]
     assert len(world.writes) == ROOM
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
-from small_world import DOWN, PUBLISHER, SIGNERS, UP, SmallWorld
+from small_world import DOWN, NEVER, PUBLISHER, SIGNERS, UP, Passes, SmallWorld
 
 from dzbgp.console.progress import NoProgress
 from dzbgp.decision.rules import Rules
@@ -17,11 +17,12 @@ from dzbgp.lab.world.inventory import write_inventory
 from dzbgp.lab.world.scenario import DeviceRow, UserRow
 from dzbgp.lab.world.world import UserSpec, World
 from dzbgp.models.decision import Decision
+from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.report import Report
 from dzbgp.models.session import Observed
 from dzbgp.run.job import run_pass
 from dzbgp.run.request import PassOptions
-from dzbgp.state.memory import Recall
+from dzbgp.state.memory import Memory
 
 ONE, TWO, THREE = "one-dz-001", "two-dz-001", "tri-dz-001"
 CONTRIBUTOR = scenario.PUBLISHERS[0]
@@ -68,7 +69,7 @@ class Scene:
 
     def run(self, confirm_down_s: float = 5.0) -> Report:
         options = PassOptions(
-            dry_run=False, confirm_down_s=confirm_down_s, rules=Rules(max_down_min=99), signers=SIGNERS
+            dry_run=False, confirm_down_s=confirm_down_s, rules=Rules(max_down=1.0), signers=SIGNERS
         )
         self.chain.writes = []
         return run_pass(
@@ -76,7 +77,7 @@ class Scene:
             cast("Any", self.chain.ledger),
             options,
             NoProgress(),
-            Recall(None, dry_run=False),
+            Memory(None, dry_run=False),
             self._sleep,
         )
 
@@ -234,37 +235,105 @@ def test_without_a_down_nobody_waits_for_rtts(scene: Scene) -> None:
     assert [(write.status, write.rtt_ns) for write in scene.chain.writes] == [(UP, 3_000_000)]
 
 
-def test_who_is_up_again_at_the_second_look_and_due_is_written_up_with_its_rtt(scene: Scene) -> None:
+def test_a_refresh_is_not_written_when_the_looks_disagree(scene: Scene) -> None:
     spec = scene.user(ONE, 1)
     scene.chain.change(spec.user.pubkey, last_bgp_reported_at=0)
     scene.goes(spec, "Active")
     scene.between = lambda: scene.goes(spec, "Established")
-    scene.run()
-    assert [(write.status, write.rtt_ns) for write in scene.chain.writes] == [(UP, 2_000_000)]
+    decision = scene.decision(spec, scene.run())
+    assert decision.reason == "unconfirmed"
+    assert decision.detail.endswith("Not written: the first look said down.")
+    assert scene.chain.writes == []
 
 
-def test_an_up_is_written_without_rtt_when_the_device_falls_silent_in_between(scene: Scene) -> None:
+def test_an_up_is_not_written_when_the_session_is_down_at_the_second_look(scene: Scene) -> None:
     spec = scene.user(ONE, 2)
     scene.chain.change(spec.user.pubkey, bgp_status=DOWN)
-    scene.goes(scene.user(ONE, 0), "Idle")
+    scene.goes(scene.user(TWO, 0), "Idle")
+    scene.between = lambda: scene.goes(spec, "Idle")
+    assert scene.decision(spec, scene.run()).reason == "unchanged"
+    assert [write.status for write in scene.chain.writes] == [DOWN]
+
+
+def test_an_up_is_not_written_when_the_device_falls_silent_in_between(scene: Scene) -> None:
+    spec = scene.user(ONE, 2)
+    scene.chain.change(spec.user.pubkey, bgp_status=DOWN)
+    scene.goes(scene.user(TWO, 0), "Idle")
     scene.between = lambda: scene.eos.set_fault(ONE, FaultKind.HANGUP)
-    scene.run()
-    assert [(write.status, write.rtt_ns) for write in scene.chain.writes] == [(UP, 0)]
+    decision = scene.decision(spec, scene.run())
+    assert decision.reason == "unconfirmed"
+    assert "the session was Established at the first look" in decision.detail
+    assert [write.status for write in scene.chain.writes] == [DOWN]
 
 
-def test_confirm_down_of_zero_takes_the_first_looks_word(scene: Scene) -> None:
+def test_confirm_down_of_zero_looks_again_at_once(scene: Scene) -> None:
     spec = scene.user(ONE, 0)
     scene.goes(spec, "Active")
-    scene.between = lambda: scene.goes(spec, "Established")
+    before = scene.requests()
     scene.run(confirm_down_s=0)
     assert scene.slept == []
+    assert scene.requests()[ONE] - before[ONE] > 1
     assert [write.status for write in scene.chain.writes] == [DOWN]
 
 
-def test_a_down_that_is_refreshed_or_first_reported_needs_no_second_look(scene: Scene) -> None:
+@pytest.mark.parametrize("onchain", [DOWN, NEVER])
+def test_a_down_that_is_refreshed_or_first_reported_takes_a_second_look_too(
+    scene: Scene, onchain: BgpStatus
+) -> None:
     spec = scene.user(ONE, 0)
-    scene.chain.change(spec.user.pubkey, bgp_status=DOWN, last_bgp_reported_at=0)
+    scene.chain.change(spec.user.pubkey, bgp_status=onchain, last_bgp_reported_at=0)
     scene.goes(spec, "Active")
     scene.run()
-    assert scene.slept == []
+    assert scene.slept == [5.0]
     assert [write.status for write in scene.chain.writes] == [DOWN]
+    scene.chain.change(spec.user.pubkey, bgp_status=onchain, last_bgp_reported_at=0)
+    scene.between = lambda: scene.goes(spec, "Established")
+    scene.run()
+    assert scene.chain.writes == []
+
+
+# Devices that are slow, and fleets that take long
+
+
+def test_each_decision_rests_on_the_second_look_and_on_the_slot_before_it() -> None:
+    world = SmallWorld(2, 2)
+    world.goes_down(world.user(0).pubkey)
+    passes = Passes(world, confirm_down_s=5)
+    first, second = world.slot, world.slot + 13  # 5 s at 0.4 s a slot, rounded up
+    looks = [one.look for one in passes.run().decisions]
+    assert [look.slot if look else None for look in looks] == [pytest.approx(second, abs=1), *[first] * 3]
+
+
+@pytest.mark.parametrize("look", ["read", "look_again"])
+def test_a_device_that_is_slow_in_either_look_loses_only_its_own_users(look: str) -> None:
+    world = SmallWorld(75, 1, DOWN)
+    world.goes_up()
+    slow = world.device(7).code
+    report = Passes(world).run(late={look: {slow}})
+    assert len(world.writes) == 74
+    (left,) = [one for one in report.decisions if one.reason != "changed"]
+    assert left.observation.host == slow
+    assert left.reason == ("no-answer" if look == "read" else "expired")
+
+
+def test_a_fleet_that_takes_longer_than_a_look_is_written_in_groups() -> None:
+    world = SmallWorld(7, 2, DOWN)
+    world.goes_up()
+    report = Passes(world).run(per_look=3)
+    assert [len(hosts) for hosts in world.looked_again] == [3, 3, 1]
+    assert world.transactions == 3
+    assert {one.reason for one in report.decisions} == {"changed"}
+    assert [one.observation.host for one in report.decisions] == sorted(
+        one.observation.host for one in report.decisions
+    )
+    assert all(user.bgp_status is UP for user in world.users.values())
+
+
+def test_the_guard_weighs_the_whole_fleet_whatever_the_groups() -> None:
+    world = SmallWorld(8, 10)
+    world.goes_down(*(one for number, one in enumerate(world.users) if number % 10 < 3))
+    world.goes_down(world.user(9).pubkey)
+    passes = Passes(world, max_down=0.3, max_down_min=10)
+    report = passes.run(per_look=3)
+    assert [one.reason for one in report.decisions if one.reason != "unchanged"] == ["guard"] * 25
+    assert world.transactions == 0

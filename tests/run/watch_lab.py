@@ -35,7 +35,7 @@ from dzbgp.run.request import PassOptions
 from dzbgp.run.setup import Setup
 from dzbgp.run.systemd import Notifier
 from dzbgp.run.watch import Observer, Watch, WatchOptions
-from dzbgp.state.memory import Recall
+from dzbgp.state.memory import Memory
 from dzbgp.state.store import History
 
 DEADLINE_S = 30
@@ -105,8 +105,8 @@ class WatchLab:
         passes: int | None = None,
     ) -> Watch:
         options = WatchOptions(interval_s, stop_wait_s=stop_wait_s, passes=passes)
-        recall = Recall(self.history, dry_run=False)
-        return Watch(self.session, recall, self.load, options, self.told, notifier or Notifier({}))
+        memory = Memory(self.history, dry_run=False)
+        return Watch(self.session, memory, self.load, options, self.told, notifier or Notifier({}))
 
     def start(self, interval_s: float = 0.05, **more: float) -> Watch:
         """Starts a watch in a thread, to be stopped at the end of the lab."""

@@ -105,8 +105,8 @@ def test_another_writer_is_noticed_and_named() -> None:
     (note,) = foreign(passes.run())
     publisher = world.device().metrics_publisher_pk
     assert note == (
-        f"Another writer reports on {world.device().code}: 2 users were reported since our last write there, "
-        f"with the key of {publisher} (an agent on the device?)."
+        f"Another writer reports on {world.device().code}: 2 users were reported by somebody else since our last write "
+        f"or pass, with the key of {publisher} (an agent on the device?)."
     )
 
 
@@ -149,18 +149,19 @@ def test_a_write_that_was_confirmed_as_its_run_was_killed_is_our_own(tmp_path: P
         world.wait(30)
         world.goes_down()
         # Killed after the confirmation was noted, before the pass took it in.
-        passes.recall.keep_written = lambda *_: None  # type: ignore[method-assign]
+        passes.memory.keep_written = lambda *_: None  # type: ignore[method-assign]
         passes.run()
     with opened(tmp_path, world) as history:
         assert foreign(Passes(world, history).run()) == []
 
 
-def test_who_never_wrote_a_user_says_nothing_of_other_writers() -> None:
+def test_another_writer_is_noticed_by_who_never_wrote_once_it_reports_between_two_passes() -> None:
     world = SmallWorld(1, 1)
     passes = Passes(world)
-    passes.run()
+    assert foreign(passes.run()) == []
     world.wait(30)
     world.reported_by_another(world.user().pubkey, UP)
+    assert len(foreign(passes.run())) == 1
     assert foreign(passes.run()) == []
 
 
@@ -171,7 +172,7 @@ def test_a_user_whose_write_is_under_way_in_this_process_is_nobody_elses() -> No
     passes.run()
     world.wait(30)
     world.reported_by_another(world.user().pubkey, UP)
-    passes.recall.submitting = frozenset(world.users)
+    passes.memory.submitting = frozenset(world.users)
     assert foreign(passes.run()) == []
 
 
@@ -260,7 +261,7 @@ def test_users_of_devices_that_were_not_asked_for_are_not_forgotten() -> None:
     passes = Passes(world)
     passes.run()
     passes.run(hosts=[world.device(1).pubkey])
-    assert set(passes.recall.users) == set(world.users)
+    assert set(passes.memory.users) == set(world.users)
 
 
 def test_what_was_seen_is_kept_before_anything_is_sent(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import errno
 import json
 import os
 import random
+import re
 import sqlite3
 import subprocess
 import sys
@@ -42,6 +43,10 @@ memories = st.builds(
     written_slot=st.none() | st.integers(0, 2**63 - 1),
     written_status=st.none() | st.integers(0, 255).map(BgpStatus),
     written_acknowledged=st.booleans(),
+    held_since=st.none() | times,
+    held_at=st.none() | times,
+    first_seen_at=st.none() | times,
+    reported_slot=st.none() | st.integers(0, 2**63 - 1),
 )
 FULL = UserMemory(
     key(1),
@@ -55,6 +60,10 @@ FULL = UserMemory(
     written_slot=7,
     written_status=DOWN,
     written_acknowledged=True,
+    held_since=4.5,
+    held_at=5.5,
+    first_seen_at=0.25,
+    reported_slot=9,
 )
 
 
@@ -110,7 +119,7 @@ def test_the_file_is_in_wal_mode_and_says_its_version(tmp_path: Path) -> None:
     filled(tmp_path / "state")
     database = sqlite3.connect(tmp_path / "state")
     assert database.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-    assert database.execute("PRAGMA user_version").fetchone() == (2,)
+    assert database.execute("PRAGMA user_version").fetchone() == (len(module_migrations()),)
     database.close()
 
 
@@ -125,7 +134,7 @@ def test_a_file_of_an_older_version_is_brought_up_to_date_and_keeps_what_it_has(
         assert history.users() == kept
         assert history.problems == []
     database = sqlite3.connect(tmp_path / "state")
-    assert database.execute("PRAGMA user_version").fetchone() == (3,)
+    assert database.execute("PRAGMA user_version").fetchone() == (len(module_migrations()),)
     assert "extra" in {row[1] for row in database.execute("PRAGMA table_info(runs)")}
     database.close()
 
@@ -158,7 +167,7 @@ def test_a_file_of_a_future_version_is_left_alone_and_told(tmp_path: Path) -> No
     with opened(tmp_path / "state") as history:
         history.keep_users({key(1): FULL})
         assert history.users() == {}
-        assert "its schema is version 99, this dzbgp knows 2: a newer one wrote it" in history.problems[0]
+        assert re.search("its schema is version 99, this dzbgp knows [0-9]: a newer", history.problems[0])
     assert (tmp_path / "state").read_bytes() == before
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dzbgp.console.progress import Progress
-from dzbgp.decision.resolver import judge, users_by_device
+from dzbgp.decision.resolver import assess_credibility, users_by_device
 from dzbgp.diagnostics.audit.devices import audit
 from dzbgp.diagnostics.audit.findings import Audit, AuditInput, AuditRules
 from dzbgp.diagnostics.audit.request import AuditRequest
@@ -55,7 +55,7 @@ def _ask_fleet(
         progress.stage("asking devices", sum(device is not None for device in matched.values()))
         readings = fleet.read(matched, lambda _: progress.step())
     return [
-        judge(
+        assess_credibility(
             reading,
             users.get(reading.device.pubkey, ()) if reading.device else (),
             identity_check=request.identity_check,

@@ -7,8 +7,8 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Network
 from solders.pubkey import Pubkey
 
 from dzbgp.console.words import amount
-from dzbgp.decision.resolver import bounds
 from dzbgp.diagnostics.audit.findings import Audit, AuditInput, Finding, FindingKind, ordered
+from dzbgp.diagnostics.audit.tunnels import bounds
 from dzbgp.diagnostics.audit.users import active_users, audit_users
 from dzbgp.listing.devices import has_publisher
 from dzbgp.listing.model import source_of

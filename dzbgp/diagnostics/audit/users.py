@@ -6,8 +6,8 @@ from ipaddress import IPv4Address, IPv4Network
 
 from dzbgp.console.words import abbreviated, duration
 from dzbgp.decision.policy import Clock
-from dzbgp.decision.resolver import overlapping
 from dzbgp.diagnostics.audit.findings import AuditInput, AuditRules, Finding, FindingKind
+from dzbgp.diagnostics.audit.tunnels import overlapping
 from dzbgp.models.ledger import BgpStatus, User, UserStatus
 
 _UNSET = "0.0.0.0"

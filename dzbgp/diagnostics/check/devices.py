@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from nornir.core.inventory import ConnectionOptions
 from solders.pubkey import Pubkey
 
-from dzbgp.decision.resolver import judge, vrf_of
+from dzbgp.decision.resolver import assess_credibility, vrf_of
 from dzbgp.diagnostics.check.results import CheckResults, CheckSection
 from dzbgp.eos.probe import Probe, Step
 from dzbgp.eos.tls import is_verified, transport_of, unverified
@@ -111,7 +111,7 @@ def _check_answer(
     identity_check: bool,
 ) -> None:
     reading = DeviceReading(host, DeviceResult.OK, device, vrfs=probe.vrfs, neighbors=probe.neighbors)
-    judged = judge(reading, users, identity_check=identity_check)
+    judged = assess_credibility(reading, users, identity_check=identity_check)
     if judged.result is DeviceResult.SUSPECT:
         check = "identity" if probe.vrfs and probe.neighbors else "bgp"
         found.fail(host, check, str(judged.error), HINTS[check], ExitCode.PARTIAL)

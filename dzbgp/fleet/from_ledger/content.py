@@ -11,6 +11,7 @@ from dzbgp.errors import InventoryError
 from dzbgp.fleet.from_ledger.facts import Facts
 from dzbgp.fleet.from_ledger.selection import Selection, hostname_of
 from dzbgp.fleet.inventory.schema import check_elements, check_parents, load_yaml
+from dzbgp.fleet.matching import Matcher
 
 log = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ def content_of(chosen: Iterable[Facts], selection: Selection) -> Content:
 def merge_extra(content: Content, extra: Path, everything: Iterable[Facts]) -> None:
     """Merges settings over `content`: a file of hosts, or a directory with hosts.yaml, groups.yaml, defaults.yaml.
 
-    A host's entry goes to the device that it is, by the rule of Fleet.match. Lists of groups are joined, the
+    A host's entry goes to the device that it is, by the rule of fleet/matching.py. Lists of groups are joined, the
     person's first, because Nornir takes a setting from the first group that has it; mappings are merged; what
     is anything else is replaced. Raises InventoryError.
     """
@@ -102,21 +103,16 @@ def _overlaid(below: Mapping[str, Any], above: Mapping[str, Any]) -> Entry:
 
 
 class Finder:
-    """Finds the device that an entry of a hosts file is."""
+    """Finds the device that an entry of a hosts file is, by the rule that runs have."""
 
     def __init__(self, everything: Iterable[Facts]) -> None:
-        rows = list(everything)
-        self._by_key = {facts.data["dz_device"]: facts for facts in rows}
-        self._by_name = {facts.name: facts for facts in rows}
-        self._by_address = {facts.data["public_ip"]: facts for facts in rows}
+        self._by_key = {facts.device.pubkey: facts for facts in everything}
+        self._matcher = Matcher(facts.device for facts in self._by_key.values())
 
     def find(self, name: str, entry: Mapping[str, Any]) -> Facts | None:
-        """Gives the device of its data `dz_device`, else of its name (code or key), else of its hostname."""
-        named = (entry.get("data") or {}).get("dz_device")
-        if named is not None:
-            return self._by_key.get(str(named)) or self._by_name.get(str(named))
-        return (
-            self._by_name.get(name)
-            or self._by_key.get(name)
-            or self._by_address.get(str(entry.get("hostname") or ""))
+        """Return what is known of the device, None where there is none."""
+        hostname = entry.get("hostname")
+        match = self._matcher.find(
+            name, (entry.get("data") or {}).get("dz_device"), None if hostname is None else str(hostname)
         )
+        return self._by_key[match.device.pubkey] if match.device else None
