@@ -129,7 +129,7 @@ def _init(path: Path, request: FleetRequest, net: Network | None) -> Nornir:
         )
     if settings["inventory"].get("plugin") == PLUGIN:
         _ready_plugin(settings["inventory"]["options"], net)
-    settings["runner"] = runner_of(settings.get("runner"), request.runner, request.workers, request.scheduler)
+    settings["runner"] = runner_of(settings.get("runner"), request)
     if is_on_cluster(settings["runner"]):
         ready_cluster()
     _check_workers(path, settings["runner"])

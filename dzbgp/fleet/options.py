@@ -105,8 +105,15 @@ class FleetRequest(NetworkRequest):
         None,
         FLEET,
         "Address of the Dask scheduler for --runner dask, tls://HOST:PORT or tcp://HOST:PORT (default: from Dask's "
-        "own configuration).",
+        "own configuration, else --processes).",
         metavar="ADDRESS",
+    )
+    processes: int | None = number(
+        None,
+        FLEET,
+        "Ask the devices from this many processes of this machine, which --runner dask starts for the command "
+        "(default with --runner dask and no scheduler: one for each core).",
+        least=1,
     )
     device_timeout_s: float = duration(
         25, FLEET, "Stop waiting for a device after this. It counts as failed; the others go on."

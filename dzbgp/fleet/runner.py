@@ -8,35 +8,48 @@ from nornir.core.plugins.runners import RunnersPluginRegister
 from dzbgp.errors import UsageError
 from dzbgp.fleet.dask.client import EXTRA
 from dzbgp.fleet.dask.runner import DaskRunner
+from dzbgp.fleet.options import FleetRequest
 
 _DASK, _THREADED = "dask", "threaded"
 _WORKERS = 20
 
 
-def runner_of(configured: Any, plugin: str | None, workers: int | None, scheduler: str | None) -> Any:
+def runner_of(configured: Any, request: FleetRequest) -> Any:
     """Return the `runner` of a Nornir configuration: the `configured` one, overridden by the options.
 
-    Raises UsageError for a scheduler with a runner that takes none.
+    Raises UsageError for options that do not go together.
     """
     if configured is not None and not isinstance(configured, dict):
         return configured  # Nornir's to refuse
     found = configured or {}
-    named = plugin or found.get("plugin") or _THREADED
+    asked = request.runner or (_DASK if request.processes else None)
+    named = str(asked or found.get("plugin") or _THREADED)
     options = dict(found.get("options") or {}) if named == found.get("plugin", _THREADED) else {}
-    if workers is not None:
-        if plugin is None and named != _DASK:
+    if request.workers is not None:
+        if asked is None and named != _DASK:
             # Another runner that a configuration names may take no number.
             named, options = _THREADED, {}
-        options["num_workers"] = workers
+        options["num_workers"] = request.workers
     if named == _THREADED:
         options.setdefault("num_workers", _WORKERS)
     if named == "serial":
         options.pop("num_workers", None)
-    if scheduler is not None:
-        if named != _DASK:
-            raise UsageError(f"--scheduler: needs --runner {_DASK}, but the runner is {named!r}")
-        options["scheduler"] = scheduler
-    return {"plugin": named, "options": options}
+    return {"plugin": named, "options": _with_cluster(named, options, request)}
+
+
+def _with_cluster(named: str, options: dict[str, Any], request: FleetRequest) -> dict[str, Any]:
+    """Add which cluster the Dask runner uses: one that runs, or processes of its own."""
+    wanted = {"scheduler": request.scheduler, "processes": request.processes}
+    wanted = {name: value for name, value in wanted.items() if value is not None}
+    if not wanted:
+        return options
+    if named != _DASK:
+        raise UsageError(f"--{next(iter(wanted))}: needs --runner {_DASK}, but the runner is {named!r}")
+    if len(wanted) > 1:
+        raise UsageError(
+            "--processes: starts a cluster, but --scheduler names one that runs; give one of the two"
+        )
+    return {name: value for name, value in options.items() if name not in {"scheduler", "processes"}} | wanted
 
 
 def is_on_cluster(runner: Any) -> bool:

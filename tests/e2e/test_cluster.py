@@ -336,9 +336,20 @@ def test_nobody_at_the_address_is_told_in_one_line(tmp_path: Path) -> None:
         assert "\n" not in str(raised.value)
 
 
-def test_without_an_address_none_is_invented(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="no address was given"):
-        nornir(tmp_path).with_runner(DaskRunner()).run(task=tasks.where)
+def test_without_an_address_the_runner_starts_processes_of_its_own_and_replaces_those_that_end(
+    tmp_path: Path,
+) -> None:
+    runner = DaskRunner(num_workers=4, processes=2)
+    try:
+        where = nornir(tmp_path).with_runner(runner)
+        results = where.run(task=tasks.deadly, host="h05")
+        assert list(results.failed_hosts) == ["h05"]
+        processes = {of_host[0].result[0] for of_host in where.run(task=tasks.where).values()}
+        assert os.getpid() not in processes
+        assert runner.joined is not None
+        assert runner.joined.startswith("tls://127.0.0.1:")
+    finally:
+        runner.close()
 
 
 def test_a_scheduler_that_hangs_is_not_waited_for_without_end(tmp_path: Path) -> None:

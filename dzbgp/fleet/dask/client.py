@@ -102,19 +102,21 @@ class Cluster:
         return asyncio.run_coroutine_threadsafe(asking, loop.asyncio_loop)
 
 
-def connect(scheduler: str | None, patience_s: float) -> "Client":
-    """Join a cluster. Raises UsageError without the extra or an address, ClusterError when nobody answers there."""
+def connect(scheduler: str | None, processes: int | None, patience_s: float) -> "Client":
+    """Join the cluster at `scheduler`, or the one of Dask's configuration; without either start `processes` for one.
+
+    Raises UsageError without the extra or for a malformed address, ClusterError when nobody answers there.
+    """
     try:
         import dask  # noqa: PLC0415 - an extra, and slow
         from distributed import Client  # noqa: PLC0415
     except ImportError:
         raise UsageError(EXTRA) from None
-    address = scheduler or dask.config.get("scheduler-address", None)
+    address = scheduler or (None if processes else dask.config.get("scheduler-address", None))
     if not address:
-        raise UsageError(
-            "--scheduler: no address was given, and Dask's configuration has no scheduler-address; expected "
-            "tls://HOST:PORT or tcp://HOST:PORT"
-        )
+        from dzbgp.fleet.dask import local  # noqa: PLC0415 - it needs the extra
+
+        return Client(local.start(processes), set_as_default=False, name="dzbgp", direct_to_workers=True)
     try:
         return Client(address, timeout=patience_s, set_as_default=False, name="dzbgp")
     except OSError as error:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_SHARES = 16
+_SHARES = 8
 """Into how many calls a worker's part of the hosts is cut: fewer cost less, more are spread more evenly."""
 
 

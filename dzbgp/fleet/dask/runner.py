@@ -23,8 +23,9 @@ class DaskRunner:
     Each worker runs at most `num_workers` hosts at once, each in a thread. The hosts of a lost worker are run again by
     another one, as often as the scheduler allows (`distributed.scheduler.allowed-failures`, 3), so a task must be safe
     to repeat. `scheduler` None: Dask's own configuration names it (`scheduler-address`). TLS is set in Dask's
-    configuration too (`distributed.comm.tls`). `patience_s`: how long to wait for a scheduler that does not answer, and
-    for a worker where there is none.
+    configuration too (`distributed.comm.tls`). With `processes`, or where there is no scheduler, the runner starts a
+    cluster of its own: so many processes of this machine, by default one for each core. `patience_s`: how long to wait
+    for a scheduler that does not answer, and for a worker where there is none.
 
     A worker builds a Nornir of its own, as `recipe` says. Without a recipe it uses the configuration of the Nornir that
     runs the task, whose plugins and files it must have. Functions are pickled by reference, those of `__main__` by
@@ -35,12 +36,14 @@ class DaskRunner:
         self,
         scheduler: str | None = None,
         num_workers: int = 20,
+        processes: int | None = None,
         patience_s: float = PATIENCE_S,
         recipe: Recipe | None = None,
     ) -> None:
         self.recipe = recipe
         self._scheduler = scheduler
         self._num_workers = num_workers
+        self._processes = processes
         self._patience_s = patience_s
         self._key = uuid.uuid4().hex
         self._client: Client | None = None
@@ -62,13 +65,15 @@ class DaskRunner:
         return result
 
     def close(self) -> None:
-        """Leave the cluster. The next run joins it again."""
+        """Leave the cluster, and end the runner's own processes. The next run joins or starts one again."""
         client, self._client = self._client, None
         if client is not None:
             client.close()
+            if client.cluster is not None:
+                client.cluster.close()
 
     def _cluster(self) -> Cluster:
         if self._client is None or self._client.status != "running":
             self.close()
-            self._client = connect(self._scheduler, self._patience_s)
+            self._client = connect(self._scheduler, self._processes, self._patience_s)
         return Cluster(self._client, self._patience_s)

@@ -22,7 +22,7 @@ from dzbgp.fleet.dask.pickling import pack
 
 log = logging.getLogger(__name__)
 
-SLOW_S = 1.0
+SLOW_S = 3.0
 """Hosts that take longer do not hold up the answer of the others that were sent with them."""
 _HELD_S = 30.0
 """For how long a Nornir that could not be built is not built again."""
