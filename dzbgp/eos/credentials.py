@@ -26,27 +26,26 @@ class Login:
 
 
 def here() -> Login:
-    """Gives the login of this process's environment. Raises UsageError."""
+    """Return the login of this process's environment. Raises UsageError."""
     return Login(username(), password())
 
 
 def forget() -> None:
-    """Lets the next `password` run the command again: a process that lives long sees a new one."""
+    """Make the next `password` run the command again, so that a service sees a new one."""
     _of_command.cache_clear()
 
 
 def username() -> str | None:
-    """Gives DZBGP_EOS_USERNAME."""
+    """Return DZBGP_EOS_USERNAME."""
     return os.environ.get(USERNAME) or None
 
 
 def password() -> str | None:
-    """Gives DZBGP_EOS_PASSWORD, else what the file DZBGP_EOS_PASSWORD_FILE holds, else what
-    DZBGP_EOS_PASSWORD_COMMAND prints; None without any.
+    """Return DZBGP_EOS_PASSWORD, else the file DZBGP_EOS_PASSWORD_FILE, else the command's output, else None.
 
-    One line end at the end is not part of the password. The command is run once, without a shell, and has 30 s.
-    Raises UsageError, without a word of what was read.
-    """  # noqa: D205
+    DZBGP_EOS_PASSWORD_COMMAND names the command. One line end at the end is not part of the password. The command
+    is run once, without a shell, and has 30 s. Raises UsageError, without a word of what was read.
+    """
     if given := os.environ.get(PASSWORD):
         return given
     if named := os.environ.get(PASSWORD_FILE):
@@ -68,7 +67,7 @@ def _of_file(named: str) -> bytes:
 # Every host asks, and a vault may ask a person for each.
 @functools.cache
 def _of_command(command: str) -> str:
-    """Runs the command. Neither its words, which may hold a token, nor its output are ever shown."""
+    """Run the command. Neither its words, which may hold a token, nor its output are ever shown."""
     try:
         words = shlex.split(command)
     except ValueError:
@@ -83,7 +82,7 @@ def _of_command(command: str) -> str:
     except subprocess.TimeoutExpired:
         raise UsageError(f"{name}: it did not end in {_PATIENCE_S} s; expected the password") from None
     except (OSError, ValueError) as error:
-        why = getattr(error, "strerror", None) or "it can not be run"
+        why = getattr(error, "strerror", None) or "it cannot be run"
         raise UsageError(f"{name}: {why}; expected a command that prints the password") from None
     if done.returncode:
         raise UsageError(f"{name}: it ended with {done.returncode}; expected 0 and the password")

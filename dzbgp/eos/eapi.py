@@ -110,7 +110,7 @@ class Eapi(eapilib.EapiConnection):  # type: ignore[misc] # pyeapi has no types
         transport = self._line.transport
         port = int(port or PORTS[transport])
         if transport.startswith("https"):
-            if key_file or cert_file or ca_file:
+            if transport == "https_certs":
                 context = _context_of_files(key_file, cert_file, ca_file)
             elif context is None and not enforce_verification:
                 context = ssl._create_unverified_context()  # noqa: S323, SLF001 - as pyeapi and its operators mean it

@@ -1,4 +1,4 @@
-"""What came of asking one device, step by step."""
+"""The result of testing one device, step by step."""
 
 from dataclasses import dataclass
 from enum import IntEnum
@@ -7,7 +7,7 @@ from dzbgp.models.session import Neighbor, Vrf
 
 
 class Step(IntEnum):
-    """How far one came, in the order of the steps."""
+    """How far the test got, in the order of the steps."""
 
     CONNECT = 1
     """A TCP connection."""
@@ -21,7 +21,7 @@ class Step(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """The step that was begun last, and why it ended there; DONE without."""
+    """The last step that was begun, and why the test ended there; DONE without a failure."""
 
     step: Step
     failed_check: str = ""

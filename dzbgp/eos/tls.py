@@ -1,4 +1,4 @@
-"""Which devices must prove who they are before they are told the password, and by which CA.
+"""Decide which devices must prove their identity before they are told the password, and by which CA.
 
 What NAPALM 5.2 and pyeapi 1.0 make of it: over https a certificate is only looked at with `enforce_verification`, or
 with an ssl context of one's own; http proves nothing; over ssh a host key is only looked at with `ssh_strict`.
@@ -14,6 +14,8 @@ from typing import Any
 from nornir.core.inventory import ConnectionOptions, Host
 
 from dzbgp.errors import InventoryError, UsageError
+
+_HTTPS = frozenset({"https", "https_session"})
 
 VERIFY, CA_FILE = "dz_tls_verify", "dz_tls_ca_file"
 """The data of a host, a group or the defaults that say the same as the options do for all."""
@@ -32,7 +34,7 @@ class Verification:
 
 
 class Verifier:
-    """Lets connections verify their devices. A CA's file is read once for all hosts."""
+    """Make connections verify their devices. A CA's file is read once for all hosts."""
 
     def __init__(self, asked: Verification) -> None:
         self._asked = asked
@@ -44,17 +46,19 @@ class Verifier:
             self._context(asked.ca_file, "--tls-ca-file")
 
     def apply(self, host: Host, where: str, options: dict[str, Any], beside: Path) -> None:
-        """Puts into `options`, NAPALM's optional_args of `host`, what its transport needs for what was asked.
+        """Put into `options`, NAPALM's optional_args of `host`, what its transport needs for what was asked.
 
         `where` names the host in errors; the CA's file that an inventory names is also looked for `beside` it.
-        Raises InventoryError when the host is to be verified and its transport can not be, or its CA can't be read.
+        Raises InventoryError when the host is to be verified and its transport cannot be, or its CA cannot be read.
         """
+        if transport_of_options(options) == "https_certs":
+            _check_files(where, options)
         required, ca_file, named = self._wanted(host, where, options, beside)
         if required is None:
             self._share_context(options)
             return
         match transport_of_options(options):
-            case "https":
+            case "https" | "https_session":
                 options.pop("ca_file", None)
                 options["enforce_verification"] = required
                 options.pop("context", None)
@@ -68,14 +72,14 @@ class Verifier:
                     options["system_host_keys"] = True
             case transport if required:
                 raise InventoryError(
-                    f"{where} has transport {transport!r}, which can not be verified; expected https or ssh "
+                    f"{where} has transport {transport!r}, which cannot be verified; expected https or ssh "
                     f"(--tls-verify, {VERIFY})"
                 )
 
     def _wanted(
         self, host: Host, where: str, options: Mapping[str, Any], beside: Path
     ) -> tuple[bool | None, Path | None, str]:
-        """Gives whether `host` must be verified (None: as NAPALM's options say), by whose CA, and who named that."""
+        """Return whether `host` must be verified (None: as NAPALM's options say), by whose CA, and who named that."""
         if self._asked.required is False:
             return False, None, ""
         if self._asked.ca_file is not None:
@@ -83,7 +87,7 @@ class Verifier:
         said, ca_file = host.get(VERIFY), host.get(CA_FILE)
         if said is not None and not isinstance(said, bool):
             raise InventoryError(f"{where} has {VERIFY} {said!r}; expected true or false")
-        if ca_file is None and transport_of_options(options) == "https":
+        if ca_file is None and transport_of_options(options) in _HTTPS:
             ca_file = options.get("ca_file")
         if ca_file is not None and not isinstance(ca_file, str):
             raise InventoryError(f"{where} has {CA_FILE} {ca_file!r}; expected a file's name")
@@ -93,9 +97,9 @@ class Verifier:
         return True, _beside(beside, ca_file), f"{where}: {CA_FILE}"
 
     def _share_context(self, options: dict[str, Any]) -> None:
-        """Spares each connection the making of a context where pyeapi would make one that verifies nothing."""
+        """Share one context where each connection would make one of its own that verifies nothing."""
         own = options.get("context") is not None or options.get("enforce_verification")
-        if transport_of_options(options) == "https" and not own:
+        if transport_of_options(options) in _HTTPS and not own:
             options["context"] = self._trusting
 
     def _context(self, ca_file: Path | None, named: str) -> ssl.SSLContext:
@@ -117,6 +121,16 @@ class Verifier:
         return context
 
 
+def _check_files(where: str, options: Mapping[str, Any]) -> None:
+    """Raise InventoryError unless there is what a client proves itself with."""
+    for name in ("key_file", "cert_file"):
+        file = options.get(name)
+        if not isinstance(file, str) or not Path(file).is_file():
+            raise InventoryError(
+                f"{where} has transport 'https_certs' and {name} {file!r}; expected a file (optional_args)"
+            )
+
+
 def _beside(inventory: Path, named: str) -> Path:
     file = Path(named).expanduser()
     folder = inventory if inventory.is_dir() else inventory.parent
@@ -124,31 +138,32 @@ def _beside(inventory: Path, named: str) -> Path:
 
 
 def transport_of_options(options: Mapping[str, Any]) -> str:
-    """Gives the name of the transport, as NAPALM chooses it from optional_args."""
+    """Return the name of the transport, as NAPALM chooses it from optional_args."""
     return str(options.get("transport", options.get("eos_transport", "https")))
 
 
 def transport_of(connection: ConnectionOptions) -> str:
-    """Gives the name of the connection's transport."""
+    """Return the name of the connection's transport."""
     return transport_of_options((connection.extras or {}).get("optional_args") or {})
 
 
 def is_verified(connection: ConnectionOptions) -> bool:
-    """Says whether the device must prove who it is before it is told the password."""
+    """Tell whether the device must prove its identity before it is told the password."""
     options = (connection.extras or {}).get("optional_args") or {}
     transport = transport_of(connection)
     if transport == "ssh":
         return bool(options.get("ssh_strict"))
     context = options.get("context")
     if isinstance(context, ssl.SSLContext):
-        return transport == "https" and context.verify_mode is ssl.CERT_REQUIRED
+        return transport in _HTTPS and context.verify_mode is ssl.CERT_REQUIRED
     if transport == "https_certs":
         return bool(options.get("ca_file"))
-    return transport == "https" and bool(options.get("enforce_verification"))
+    return transport in _HTTPS and bool(options.get("enforce_verification"))
 
 
 _WORDS = {
     "http": ("nothing is encrypted", "use transport: https"),
+    "http_session": ("nothing is encrypted", "use transport: https_session"),
     "ssh": (
         "host keys are not verified",
         "--tls-verify, or optional_args: ssh_strict: true, system_host_keys: true",
@@ -161,12 +176,14 @@ _OF_HTTPS = (
 
 
 def unverified(connections: Iterable[ConnectionOptions]) -> list[tuple[str, str]]:
-    """Says, in a sentence and a remedy for each transport, how many devices need not prove who they are."""
+    """Return, as a sentence and a remedy for each transport, how many devices are not verified."""
     asked = list(connections)
     found = Counter(transport_of(connection) for connection in asked if not is_verified(connection))
     told = []
     for transport, count in found.items():
         what, remedy = _WORDS.get(transport, _OF_HTTPS)
-        sentence = f"{what} ({transport}, {count} of {len(asked)}): who is on the way can read the password"
+        sentence = (
+            f"{what} ({transport}, {count} of {len(asked)}): anyone on the network path can read the password"
+        )
         told.append((sentence, remedy))
     return told

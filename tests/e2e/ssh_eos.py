@@ -1,5 +1,6 @@
 """A real SSH server that answers as EOS's command line does, for a device of the lab."""
 
+import re
 import socket
 import threading
 from collections.abc import Iterator
@@ -10,6 +11,9 @@ import paramiko
 from dzbgp.lab.eos.fleet import EosFleet
 
 GARBLED = "% BGP is restarting"
+DENIED = "% Authorization denied for command"
+READ_ONLY = r"show version|show ip bgp .*|terminal (width|length) .*"
+"""The role of the README: what a user of it may run."""
 
 
 class _Login(paramiko.ServerInterface):  # type: ignore[misc] # paramiko has no types
@@ -31,7 +35,10 @@ class _Login(paramiko.ServerInterface):  # type: ignore[misc] # paramiko has no 
 
 
 class SshEos:
-    """One device's command line. `garble` names a command that is answered with what is no JSON."""
+    """One device's command line. `garble` names a command that is answered with what is not JSON.
+
+    `role` is what the user may run, as in a rule of EOS's `role`; nothing else is.
+    """
 
     def __init__(self, fleet: EosFleet, code: str) -> None:
         self._fleet = fleet
@@ -39,6 +46,7 @@ class SshEos:
         self._code = code
         self.key = paramiko.RSAKey.generate(2048)
         self.garble = ""
+        self.role = ".*"
         self.commands: list[str] = []
         self._listening = socket.create_server((self._device.address, 0))
         self.port: int = self._listening.getsockname()[1]
@@ -74,7 +82,8 @@ class SshEos:
                 self._shell(channel)
 
     def _shell(self, channel: paramiko.Channel) -> None:
-        prompt = f"{self._code}#"
+        # A user of privilege 1 stays in EXEC mode.
+        prompt = f"{self._code}{'#' if self.role == '.*' else '>'}"
         channel.sendall(prompt.encode())
         line = ""
         while read := channel.recv(4096):
@@ -89,6 +98,8 @@ class SshEos:
 
     def _answer(self, command: str) -> str:
         self.commands.append(command)
+        if command and not re.fullmatch(self.role, command.partition(" | ")[0]):
+            return f"{DENIED} '{command}'\n"
         if command.startswith("terminal width"):
             return "Width set to 511 columns.\n"
         if command.startswith("terminal length"):

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import ruamel.yaml
 from e2e_lab import Done, E2eLab, dzbgp, started_lab
-from ssh_eos import GARBLED, SshEos, ssh_servers
+from ssh_eos import GARBLED, READ_ONLY, SshEos, ssh_servers
 
 from dzbgp.lab.eos.fleet import EosFleet
 
@@ -90,7 +90,7 @@ def test_over_https_http_and_ssh_a_run_sees_and_decides_the_same(
     for transport, where in ports.items():
         done = run(lab, tmp_path, inventory(lab, tmp_path / transport, transport, where))
         assert done.code == 0, done.err
-        assert done.err.count(f"({transport}, 2 of 2): who is on the way can read the password") == 1
+        assert done.err.count(f"({transport}, 2 of 2): anyone on the network path can read the password") == 1
         reports[transport] = done.report
     wanted = reports["https"]
     assert [device["result"] for device in wanted["devices"]] == ["ok", "ok"]
@@ -151,5 +151,55 @@ def test_with_tls_verify_a_host_over_http_is_refused_before_anything_is_asked(
     before = [plain.requests(code) for code in CODES]
     done = run(lab, tmp_path, inventory(lab, tmp_path / "http", "http", ports), "--tls-verify")
     assert done.code == 2
-    assert "has transport 'http', which can not be verified; expected https or ssh" in done.error
+    assert "has transport 'http', which cannot be verified; expected https or ssh" in done.error
     assert [plain.requests(code) for code in CODES] == before
+
+
+def test_over_ssh_the_read_only_role_of_the_readme_is_enough_and_enable_is_never_sent(
+    lab: E2eLab, ssh: dict[str, SshEos], tmp_path: Path
+) -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+    assert f"permit mode exec command {READ_ONLY}\n" in readme
+    for server in ssh.values():
+        server.role = READ_ONLY
+    where = inventory(lab, tmp_path / "ssh", "ssh", ports_of(ssh), force_no_enable=True)
+    done = run(lab, tmp_path, where)
+    assert done.code == 0, done.err
+    assert {device["result"] for device in done.report["devices"]} == {"ok"}
+    assert all("enable" not in server.commands for server in ssh.values())
+
+
+def test_over_ssh_a_command_that_the_role_lacks_fails_the_device_by_name(
+    lab: E2eLab, ssh: dict[str, SshEos], tmp_path: Path
+) -> None:
+    for server in ssh.values():
+        server.role = READ_ONLY.replace("show ip bgp .*", "show ip route")
+    where = inventory(lab, tmp_path / "ssh", "ssh", ports_of(ssh), force_no_enable=True)
+    done = run(lab, tmp_path, where)
+    assert done.code == 3
+    assert all(
+        "`show ip bgp summary vrf all` is not JSON: it was refused" in device["error"]
+        for device in done.report["devices"]
+    )
+
+
+def test_sessions_of_eapi_are_read_and_verified_as_https_is(
+    lab: E2eLab, plain: EosFleet, tmp_path: Path
+) -> None:
+    plain_ports = {code: plain.addresses[code][1] for code in CODES}
+    done = run(lab, tmp_path, inventory(lab, tmp_path / "s", "http_session", plain_ports))
+    assert done.code == 0, done.err
+    assert "Nothing is encrypted (http_session, 2 of 2)" in done.err
+    ports = {code: lab.fleet.addresses[code][1] for code in CODES}
+    (tmp_path / "ca.pem").write_text(lab.fleet.ca_pem, encoding="ascii")
+    where = inventory(lab, tmp_path / "t", "https_session", ports)
+    done = run(lab, tmp_path, where, "--tls-ca-file", str(tmp_path / "ca.pem"))
+    assert done.code == 0, done.err
+    assert "network path" not in done.err
+
+
+def test_client_certificates_without_files_are_a_slip_in_the_inventory(lab: E2eLab, tmp_path: Path) -> None:
+    ports = {code: lab.fleet.addresses[code][1] for code in CODES}
+    done = run(lab, tmp_path, inventory(lab, tmp_path / "c", "https_certs", ports))
+    assert done.code == 2
+    assert "has transport 'https_certs' and key_file None; expected a file" in done.error

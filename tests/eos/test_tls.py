@@ -131,7 +131,7 @@ def test_a_ca_that_can_not_be_read_is_told_by_its_name(
     [
         ({"dz_tls_verify": "yes"}, {}, "has dz_tls_verify 'yes'; expected true or false"),
         ({"dz_tls_ca_file": 3}, {}, "has dz_tls_ca_file 3; expected a file's name"),
-        ({"dz_tls_verify": True}, {"transport": "http"}, "has transport 'http', which can not be verified"),
+        ({"dz_tls_verify": True}, {"transport": "http"}, "has transport 'http', which cannot be verified"),
         (
             {"dz_tls_verify": True},
             {"transport": "https_certs"},

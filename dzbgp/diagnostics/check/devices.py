@@ -19,13 +19,19 @@ _SLOW_SHARE = 0.5
 
 READ_ONLY_USER = (
     "a read-only user is enough; in EOS: `aaa authorization commands all default local`, `role dzbgp`, "
-    "`10 permit mode exec command show version|show ip bgp .*|show ipv6 bgp .*`, "
+    "`10 permit mode exec command show version|show ip bgp .*|terminal (width|length) .*`, "
     "`username dzbgp privilege 1 role dzbgp secret ...`, and here optional_args: force_no_enable: true"
 )
 _NAMED = (
     "correct the inventory's username and password, or DZBGP_EOS_USERNAME and DZBGP_EOS_PASSWORD (or "
     "DZBGP_EOS_PASSWORD_FILE, DZBGP_EOS_PASSWORD_COMMAND)"
 )
+_SSH_HINTS = {
+    "reachable": "check hostname and port, the network path, and on the device `management ssh` (`no shutdown`, and "
+    "`vrf MGMT` if management has its own VRF)",
+    "api": "on the device check `show management ssh`; a slow device needs a longer timeout in extras",
+    "tls": "add the device's host key to the known_hosts file (ssh-keyscan), after you have compared it",
+}
 HINTS = {
     "cluster": "check the Dask cluster: its workers need dzbgp[dask], the inventory and a network path to the devices",
     "settings": "correct platform and extras of the host's connection_options: napalm",
@@ -61,7 +67,8 @@ def check_device(
     found = CheckResults(CheckSection.DEVICES)
     if probe.failed_check:
         _passed(found, host, connection, probe, probe.failed_check)
-        found.fail(host, probe.failed_check, probe.error, HINTS[probe.failed_check], ExitCode.PARTIAL)
+        hints = HINTS | (_SSH_HINTS if transport_of(connection) == "ssh" else {})
+        found.fail(host, probe.failed_check, probe.error, hints[probe.failed_check], ExitCode.PARTIAL)
         return found
     _passed(found, host, connection, probe, "")
     timeout = (connection.extras or {}).get("timeout")

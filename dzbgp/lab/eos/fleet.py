@@ -8,6 +8,7 @@ import asyncio
 import base64
 import hmac
 import json
+import secrets
 import time
 from collections.abc import Callable, Iterable
 from types import TracebackType
@@ -198,6 +199,7 @@ class _Served:
         self._writers: set[asyncio.StreamWriter] = set()
         login = f"{device.username}:{device.password}".encode()
         self._login = f"Basic {base64.b64encode(login).decode('ascii')}"
+        self._session = f"Session={secrets.token_hex(16)}"
         self._answers: dict[str, list[str]] = {}
         self._established: list[EosPeer] = []
 
@@ -237,7 +239,11 @@ class _Served:
         refusal = await self._fault_before()
         if refusal is not None:
             return refusal
-        if not hmac.compare_digest(request.headers.get("authorization", "").encode(), self._login.encode()):
+        if request.target == "/login":
+            return self._log_in(request.body)
+        known = self._session if "cookie" in request.headers else self._login
+        given = request.headers.get("cookie") or request.headers.get("authorization", "")
+        if not hmac.compare_digest(given.encode(), known.encode()):
             return _unauthorized()
         if request.target != "/command-api":
             return Response(404, b"Not Found", _TEXT)
@@ -248,6 +254,16 @@ class _Served:
             head = f"HTTP/1.1 200 OK\r\ncontent-length: {len(body)}\r\n\r\n".encode("ascii")
             raise Hangup(head + body[: len(body) // 2])
         return Response(200, body, _JSON)
+
+    def _log_in(self, body: bytes) -> Response:
+        """Answer eAPI's login for a session."""
+        try:
+            given = json.loads(body)
+        except ValueError:
+            given = None
+        if given != {"username": self.device.username, "password": self.device.password}:
+            return _unauthorized()
+        return Response(200, b"{}", {**_JSON, "set-cookie": f"{self._session}; Path=/; HttpOnly"})
 
     async def _fault_before(self) -> Response | None:
         """Does what a fault does before a request is even understood."""
