@@ -25,7 +25,7 @@ from dzbgp.errors import ClusterError, InventoryError
 from dzbgp.fleet.dask.recipe import is_encrypted
 from dzbgp.fleet.dask.runner import DaskRunner
 from dzbgp.fleet.matching import Match, Matcher
-from dzbgp.fleet.options import TIMEOUT, FleetRequest
+from dzbgp.fleet.options import TIMEOUT, UNSUPPORTED, FleetRequest
 from dzbgp.fleet.shard import Shard
 from dzbgp.models.ledger import Device
 from dzbgp.models.session import DeviceReading, DeviceResult
@@ -228,7 +228,17 @@ class Fleet:
         while waiting:
             found |= self._round(waiting, progress, check, within_s)
             waiting = {name: device for name, device in waiting.items() if name not in found}
-        return [found.get(name) or self._unmatched_reading(name) for name in matched]
+        read = [found.get(name) or self._unmatched_reading(name) for name in matched]
+        return [*read, *self._unsupported()]
+
+    def _unsupported(self) -> list[DeviceReading]:
+        """Return what is reported of the chosen hosts of other platforms."""
+        unsupported: Mapping[str, str] = self._nornir.config.user_defined.get(UNSUPPORTED, {})
+        return [
+            DeviceReading(name, DeviceResult.UNSUPPORTED, error=why)
+            for name, why in unsupported.items()
+            if self._takes(name, None)
+        ]
 
     def look_again(
         self,

@@ -64,6 +64,8 @@ class DeviceResult(StrEnum):
     FAILED = "failed"
     UNMATCHED = "unmatched"
     SUSPECT = "suspect"
+    UNSUPPORTED = "unsupported"
+    """A host of another platform, which was not asked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,11 +24,13 @@ class Totals:
     """
 
     devices: int
-    """All hosts of the pass."""
+    """All hosts of the pass but those of other platforms."""
     devices_failed: int
     """Devices without an answer, or without a credible one (suspect)."""
     devices_unmatched: int
     """Hosts that match no device of the ledger; they are not in `devices_failed`."""
+    devices_unsupported: int
+    """Hosts of other platforms."""
     users: int
     up: int
     down: int
@@ -69,9 +71,10 @@ def totals(report: Report) -> Totals:
     unknown = sum(decision.observation.observed is Observed.UNKNOWN for decision in report.decisions)
     refreshes = sum(map(is_refresh, report.decisions))
     return Totals(
-        devices=len(report.devices),
+        devices=len(report.devices) - results[DeviceResult.UNSUPPORTED],
         devices_failed=sum(results[result] for result in NOT_CREDIBLE),
         devices_unmatched=results[DeviceResult.UNMATCHED],
+        devices_unsupported=results[DeviceResult.UNSUPPORTED],
         users=users,
         up=verdicts[BgpStatus.UP],
         down=verdicts[BgpStatus.DOWN],

@@ -172,6 +172,7 @@ class Digest:
         """Yield the totals, each in a few words."""
         counted = self.totals
         hosts = numbered((counted.devices_failed, "failed"), (counted.devices_unmatched, "unmatched"))
+        hosts += numbered((counted.devices_unsupported, "unsupported"))
         yield amount(counted.devices, "device") + (f" ({', '.join(hosts)})" if hosts else "")
         yield f"{amount(counted.users, 'user')}: {counted.up:,} up, {counted.down:,} down"
         yield (

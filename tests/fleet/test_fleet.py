@@ -1,7 +1,11 @@
 """A fleet of hosts: whose device each is, and what simulated devices answer through NAPALM as installed."""
 
 import random
+import socket
+import threading
 from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
@@ -11,6 +15,7 @@ import ruamel.yaml
 from core_builders import key, make_device, make_user
 from nornir import InitNornir
 from nornir_napalm.plugins.tasks import napalm_get
+from report_builders import mixed
 
 from dzbgp.decision.resolver import assess_credibility, resolve
 from dzbgp.eos.connection import CONNECTION
@@ -22,6 +27,7 @@ from dzbgp.lab.eos.fleet import ADMIN_DOWN, EosDevice, EosFault, EosFleet, EosPe
 from dzbgp.ledger.errors import RpcTransportError
 from dzbgp.models.ledger import Device
 from dzbgp.models.session import DeviceReading, DeviceResult, Observed
+from dzbgp.models.summary import exit_reasons, totals
 
 USERNAME, PASSWORD = "reader", "hunter2-of-the-lab"
 
@@ -490,3 +496,80 @@ def test_a_run_that_was_given_up_begins_no_host_more_and_the_next_one_waits_for_
         assert [reading.result for reading in readings] == [DeviceResult.OK] * 3
         # The first one's two, of the run that was given up, and two of each.
         assert [made.requests(code) for code in made.addresses][1:] == [2, 2]
+
+
+# Hosts of other platforms.
+
+
+def test_a_host_of_another_platform_is_reported_and_not_asked(tmp_path: Path) -> None:
+    address = f"{block()}.1"
+    with EosFleet.start([eos("ams-dz-001", address, 1)]) as it:
+        _, port = it.addresses["ams-dz-001"]
+        hosts = {
+            "ams-dz-001": {"hostname": address, "port": port},
+            "spine-1": {"hostname": "192.0.2.1", "platform": "junos"},
+        }
+        with Fleet(load_inventory(put(tmp_path, hosts))) as fleet:
+            read = fleet.read({"ams-dz-001": make_device(1, code="ams-dz-001")})
+    assert [(one.host, one.result) for one in read] == [
+        ("ams-dz-001", DeviceResult.OK),
+        ("spine-1", DeviceResult.UNSUPPORTED),
+    ]
+    assert read[1].error == "platform 'junos' is not supported, only 'eos' is"
+    told = replace(
+        mixed(dry_run=True), devices=tuple(read), decisions=(), submissions={}, skipped_accounts=()
+    )
+    counted = totals(told)
+    assert (counted.devices, counted.devices_failed, counted.devices_unsupported) == (1, 0, 1)
+    assert exit_reasons(told) == []
+
+
+def test_a_steady_fleet_opens_one_connection_a_device_and_none_in_later_passes(tmp_path: Path) -> None:
+    net = block()
+    codes = [f"r-{number}" for number in range(1, 6)]
+    with EosFleet.start([eos(code, f"{net}.{number}", number) for number, code in enumerate(codes, 1)]) as it:
+        hosts = {code: {"hostname": address, "port": port} for code, (address, port) in it.addresses.items()}
+        devices = {code: make_device(number, code=code) for number, code in enumerate(codes, 1)}
+        with Fleet(load_inventory(put(tmp_path, hosts))) as fleet:
+            for _ in range(3):
+                assert {one.result for one in fleet.read(devices)} == {DeviceResult.OK}
+        assert {code: it.connections(code) for code in codes} == dict.fromkeys(codes, 1)
+
+
+def test_one_device_that_drips_costs_itself_and_the_others_are_read(tmp_path: Path) -> None:
+    """A byte of its head every now and then: a socket's timeout alone would wait for it without end."""
+    stopped = threading.Event()
+
+    def drip(listening: socket.socket) -> None:
+        client, _ = listening.accept()
+        with suppress(OSError):
+            client.sendall(b"HTTP/1.1 200 OK\r\nx: ")
+            while not stopped.wait(0.05):
+                client.sendall(b"x")
+
+    net = block()
+    with (
+        EosFleet.start([eos("ams-dz-001", f"{net}.1", 1)]) as it,
+        socket.create_server((f"{net}.2", 0)) as listening,
+    ):
+        threading.Thread(target=drip, args=(listening,), daemon=True).start()
+        _, port = it.addresses["ams-dz-001"]
+        plain = {"napalm": {"extras": {"timeout": 20, "optional_args": {"transport": "http"}}}}
+        hosts = {
+            "ams-dz-001": {"hostname": f"{net}.1", "port": port},
+            "fra-dz-001": {
+                "hostname": f"{net}.2",
+                "port": listening.getsockname()[1],
+                "connection_options": plain,
+            },
+        }
+        devices = {name: make_device(number, code=name) for number, name in enumerate(hosts, 1)}
+        request = FleetRequest(device_timeout_s=2)
+        with Fleet(load_inventory(put(tmp_path, hosts), request)) as fleet:
+            good, bad = fleet.read(devices)
+        stopped.set()
+    assert good.result is DeviceResult.OK
+    assert (bad.result, (bad.error or "").rpartition(": ")[2]) == (
+        DeviceResult.FAILED,
+        "no complete answer in 2 s",
+    )

@@ -74,6 +74,8 @@ def _audit_fleet(evidence: AuditInput) -> Iterator[Finding]:
     owners = _by_address(evidence.snapshot.data.users)
     for reading in evidence.readings or ():
         device = reading.device
+        if reading.result is DeviceResult.UNSUPPORTED:
+            continue
         if reading.result is DeviceResult.UNMATCHED or device is None:
             if evidence.scope is None:
                 detail = f"It could not be compared: {reading.error or 'it is not a device of the ledger'}."

@@ -31,7 +31,13 @@ Item = TypeVar("Item")
 _TEMPLATES = Path(__file__).with_name("templates")
 _SHOWN_AT_ONCE = 100
 """Rows of a list that are not folded."""
-_RESULT_ORDER = (DeviceResult.FAILED, DeviceResult.SUSPECT, DeviceResult.UNMATCHED, DeviceResult.OK)
+_RESULT_ORDER = (
+    DeviceResult.FAILED,
+    DeviceResult.SUSPECT,
+    DeviceResult.UNMATCHED,
+    DeviceResult.UNSUPPORTED,
+    DeviceResult.OK,
+)
 
 
 def render(report: Report, *, show_all: bool = False) -> str:
