@@ -60,7 +60,8 @@ def decide(
         return Decision(observation, Action.SKIP, None, "absent", detail, look=look, memory=memory)
     here = memory if memory is not None and memory.device == observation.device.pubkey else None
     age_s = clock.age_s(observation.user.last_bgp_reported_at)
-    graced_s = 0.0 if here is None else _grace_left_s(observation, clock, rules, here)
+    # Grace only withholds: it leaves an Up as it is, and never writes one that is not seen.
+    graced_s = _grace_left_s(observation, clock, rules, here) if onchain is BgpStatus.UP else 0.0
     decision = _compare(observation, age_s, rules, graced_s, look, memory)
     count = 0 if here is None else flaps(here, clock.now, rules.flap_window_s)
     if count > 1:
@@ -95,15 +96,16 @@ def _compare(
     seen = "the session is Established" if up else observation.why
     if graced_s > 0:
         seen += f", within the grace period for {duration(graced_s)} more"
-    if onchain is BgpStatus.UNKNOWN and user.last_bgp_reported_at == 0:
+    if graced_s > 0:
+        action, reason, since = Action.SKIP, "grace", f"; reported {duration(age_s)} ago"
+    elif onchain is BgpStatus.UNKNOWN and user.last_bgp_reported_at == 0:
         action, reason, since = Action.SUBMIT, "first-report", "; never reported before"
     elif status is not onchain:
         action, reason, since = Action.SUBMIT, "changed", ""
     elif age_s >= refresh_due_s(observation, rules):
         action, reason, since = Action.SUBMIT, "refresh", f"; last reported {duration(age_s)} ago"
     else:
-        unchanged = "grace" if graced_s > 0 else "unchanged"
-        action, reason, since = Action.SKIP, unchanged, f"; reported {duration(age_s)} ago"
+        action, reason, since = Action.SKIP, "unchanged", f"; reported {duration(age_s)} ago"
     neighbor = observation.neighbor
     return Decision(
         observation,
@@ -136,8 +138,8 @@ def refresh_due_s(observation: Observation, rules: Rules) -> float:
     return rules.refresh_interval_s * (1 - rules.refresh_spread * part)
 
 
-def _grace_left_s(observation: Observation, clock: Clock, rules: Rules, memory: UserMemory) -> float:
-    if observation.observed is Observed.ESTABLISHED or memory.last_up_at is None:
+def _grace_left_s(observation: Observation, clock: Clock, rules: Rules, memory: UserMemory | None) -> float:
+    if memory is None or observation.observed is Observed.ESTABLISHED or memory.last_up_at is None:
         return 0.0
     since_s = clock.now - memory.last_up_at
     # Seen up in the future: the clock was set back, and nothing is known of how long ago it was.

@@ -324,8 +324,7 @@ class Fleet:
         chosen = self._nornir.filter(filter_func=lambda host: host.name in wanted)
         asked = _Round(progress)
         observed = chosen.with_processors([asked])
-        timeout_s = min(self._timeout_s, within_s)
-        self._running = _begun(lambda: observed.run(task=task, name=task.__name__, timeout_s=timeout_s))
+        self._running = _begun(lambda: observed.run(task=task, name=task.__name__, timeout_s=self._timeout_s))
         try:
             is_done = _awaited(self._running, check, ends_at)
         except BaseException:

@@ -104,14 +104,14 @@ def test_rtt_is_cleared_with_down() -> None:
     assert world.user().bgp_rtt_ns == 0
 
 
-def test_rtt_within_the_grace_period_is_not_that_of_a_session_that_is_down() -> None:
+def test_a_refresh_waits_while_the_grace_period_hides_a_session_that_is_down() -> None:
     world = one(UP, up=True)
     passes = Passes(world, down_grace_period_s=GRACE_S, refresh_interval_s=60)
     passes.run()
     world.wait(60)
     world.goes_down()
-    passes.run()
-    assert written(world) == [(UP, 0)]
+    assert passes.reason() == "grace"
+    assert written(world) == []
 
 
 def test_rtt_change_alone_is_no_reason_to_write() -> None:

@@ -18,6 +18,7 @@ from nornir_napalm.plugins.tasks import napalm_get
 from report_builders import mixed
 
 from dzbgp.decision.resolver import assess_credibility, resolve
+from dzbgp.decision.rules import Limits
 from dzbgp.eos.connection import CONNECTION
 from dzbgp.errors import ExitCode, InventoryError
 from dzbgp.fleet.fleet import Fleet
@@ -141,6 +142,44 @@ def test_two_hosts_that_are_one_device_are_refused_by_name(tmp_path: Path, hosts
 def test_an_inventory_that_is_no_device_at_all_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InventoryError, match="no host of 2 is one of the program's 2 devices"):
         fleet_of(tmp_path, r1={}, r2={}).match(DEVICES)
+
+
+def test_a_host_that_two_accounts_fit_is_unmatched_alone_and_the_message_names_both(tmp_path: Path) -> None:
+    twin = make_device(3, code="ams-dz-001", public_ip="203.0.113.3")
+    fleet = fleet_of(tmp_path, ams_dz_001={}, fra_dz_001={})
+    matched = fleet.match({one.pubkey: one for one in (AMS, FRA, twin)})
+    assert matched == {"ams-dz-001": None, "fra-dz-001": FRA}
+    (reading,) = fleet.read({"ams-dz-001": None})
+    assert reading.result is DeviceResult.UNMATCHED
+    assert reading.error is not None
+    assert str(AMS.pubkey) in reading.error
+    assert str(twin.pubkey) in reading.error
+
+
+def test_hosts_may_have_rules_of_their_own(tmp_path: Path) -> None:
+    groups = {"small": {"data": {"dz_max_down_min": 2, "dz_identity_check": False}}}
+    hosts = {"r1": {"groups": ["small"]}, "r2": {"data": {"dz_max_down": 0.5}}, "r3": {}}
+    fleet = Fleet(load_inventory(put(tmp_path, hosts, groups=groups)))
+    assert fleet.limits(Limits(0.3, 10)) == {"r1": Limits(0.3, 2), "r2": Limits(0.5, 10)}
+    assert fleet.identity_checks() == {"r1": False}
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ({"dz_max_down": 30}, "host 'r1': dz_max_down: 30, expected a number from 0 to 1"),
+        ({"dz_max_down": "0.3"}, "host 'r1': dz_max_down: '0.3', expected a number from 0 to 1"),
+        ({"dz_max_down_min": True}, "host 'r1': dz_max_down_min: True, expected a whole number"),
+        ({"dz_identity_check": "no"}, "host 'r1': dz_identity_check: 'no', expected true or false"),
+    ],
+)
+def test_rules_of_a_host_that_make_no_sense_are_refused(
+    tmp_path: Path, data: dict[str, Any], words: str
+) -> None:
+    fleet = fleet_of(tmp_path, r1={"data": data})
+    with pytest.raises(InventoryError) as caught:
+        (fleet.limits(Limits(0.3, 10)), fleet.identity_checks())
+    assert str(caught.value) == words
 
 
 # Three ports behind one address.
@@ -573,3 +612,62 @@ def test_one_device_that_drips_costs_itself_and_the_others_are_read(tmp_path: Pa
         DeviceResult.FAILED,
         "no complete answer in 2 s",
     )
+
+
+# Devices that are slow.
+
+
+@pytest.fixture
+def slow(tmp_path: Path) -> Iterator[tuple[EosFleet, dict[str, Device], Callable[[int], Fleet]]]:
+    net = block()
+    devices = [eos(f"r{number}", f"{net}.{number}", number) for number in (1, 2, 3)]
+    with EosFleet.start(devices) as made:
+        login = {"platform": "eos", "username": USERNAME, "password": PASSWORD}
+        hosts = {
+            code: {"hostname": address, "port": port, **login}
+            for code, (address, port) in made.addresses.items()
+        }
+        matched = {code: make_device(number) for number, code in enumerate(made.addresses, 1)}
+        path = put(tmp_path, hosts)
+        yield made, matched, lambda workers: Fleet(load_inventory(path, FleetRequest(workers=workers)))
+
+
+def test_a_device_that_is_slow_is_late_and_delays_no_other_in_this_round_or_the_next(
+    slow: tuple[EosFleet, dict[str, Device], Callable[[int], Fleet]],
+) -> None:
+    made, matched, fleet_of_workers = slow
+    made.set_fault("r2", EosFault(FaultKind.SLOW, delay_s=4.0))
+    with fleet_of_workers(3) as fleet:
+        for read in (
+            lambda: fleet.read(matched, within_s=2.0),
+            lambda: fleet.look_again(matched, within_s=1.0),
+        ):
+            found = read()
+            readings = list(found.values()) if isinstance(found, dict) else found
+            assert [one.result is DeviceResult.OK for one in readings] == [True, False, True]
+            assert [one.is_late for one in readings] == [False, True, False]
+            assert (readings[1].error or "").startswith("no answer within")
+
+
+def test_hosts_that_a_round_has_no_time_for_are_asked_in_the_next_one(
+    slow: tuple[EosFleet, dict[str, Device], Callable[[int], Fleet]],
+) -> None:
+    made, matched, fleet_of_workers = slow
+    with fleet_of_workers(1) as fleet:
+        assert {one.result for one in fleet.read(matched)} == {DeviceResult.OK}
+        made.set_fault("r1", EosFault(FaultKind.SLOW, delay_s=3.0))
+        first = fleet.look_again(matched, within_s=1.0)
+        assert [(host, one.is_late) for host, one in first.items()] == [("r1", True)]
+        left = {host: device for host, device in matched.items() if host not in first}
+        assert [one.result for one in fleet.look_again(left).values()] == [DeviceResult.OK] * 2
+
+
+def test_a_first_look_goes_on_until_every_host_was_asked(
+    slow: tuple[EosFleet, dict[str, Device], Callable[[int], Fleet]],
+) -> None:
+    made, matched, fleet_of_workers = slow
+    made.set_fault("r1", EosFault(FaultKind.SLOW, delay_s=3.0))
+    with fleet_of_workers(1) as fleet:
+        readings = fleet.read(matched, within_s=1.0)
+    assert [one.is_late for one in readings] == [True, False, False]
+    assert [one.host for one in readings] == ["r1", "r2", "r3"]

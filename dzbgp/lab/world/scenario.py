@@ -101,7 +101,7 @@ class UserRow:
     client_of: int | None = None
     """The tunnel_id, on this device, of another user with the same client_ip."""
     overlaps: int | None = None
-    """The tunnel_id, on this device, of another user whose tunnel_net is part of this one's."""
+    """The tunnel_id, on this device, of another user with the same tunnel_net."""
 
 
 def up(rtt_us: int, established_s: float | None = None) -> Session:
@@ -180,7 +180,7 @@ USERS = (
         layout=Layout.OLDEST,
     ),
     U(AMS, 515, IBRL, UP, SHUT, write_down("changed")),
-    # Tenants in two VRFs, and two users whose tunnels overlap.
+    # Tenants in two VRFs, and two users with one tunnel_net.
     U(FRA, 500, IBRL, UP, up(6_105), leave("unchanged")),
     U(FRA, 501, IBRL, DOWN, up(5_500), write_up("changed", 5_500_000), "solstice"),
     U(FRA, 502, IBRL, UP, OPEN_SENT, write_down("changed"), "meridian"),

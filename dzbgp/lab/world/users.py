@@ -80,10 +80,10 @@ class UserMaker:
         client = next(self._clients)
         if row.client_of is not None:
             client = self._made[row.device, row.client_of].client_ip
-        # A /30 block for each, so that a net that overlaps one user overlaps no other.
+        # Four addresses for each, so that nets of different users never touch.
         net = Net(_TUNNEL_NET + 4 * next(self._blocks), 31)
         if row.overlaps is not None:
-            net = Net(self._made[row.device, row.overlaps].tunnel_net.address, 30)
+            net = self._made[row.device, row.overlaps].tunnel_net
         multicast = row.user_type is UserType.MULTICAST
         groups = (key_of(0, "multicast group"),) if multicast else ()
         odd = bool(row.tunnel_id % 2)  # some have it, some have not

@@ -74,7 +74,7 @@ def test_keys_addresses_and_tunnels_are_unique() -> None:
     assert len({device.loopback for device in WORLD.devices}) == len(WORLD.devices)
     assert len({(device.address, device.port) for device in WORLD.devices}) == len(WORLD.devices)
     assert len({(user.device, user.user.tunnel_id) for user in WORLD.users}) == len(WORLD.users)
-    # One pair overlaps on purpose, and one client has two users.
+    # One pair shares a tunnel on purpose, and one client has two users.
     assert len({user.user.tunnel_net.address for user in WORLD.users}) == len(WORLD.users) - 1
     assert len({user.user.client_ip for user in WORLD.users}) == len(WORLD.users) - 1
 
@@ -85,7 +85,7 @@ def test_a_user_has_the_even_side_and_its_neighbor_the_odd_one() -> None:
         assert net.address >> 16 == (169 << 8) + 254
         assert net.address % 2 == 0
         assert int(user.peer_address.rpartition(".")[2]) % 2 == 1
-        assert net.prefix_len == (30 if (user.device, user.user.tunnel_id) == ("fra-dz-001", 506) else 31)
+        assert net.prefix_len == 31
 
 
 def test_a_users_account_is_found_from_its_seeds() -> None:
