@@ -4,7 +4,7 @@ BIN := .venv/bin
 PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test simulate lint format bench bench-table screenshot docs lock program clean
+.PHONY: help run test simulate planted lint format bench bench-table screenshot docs lock program clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,6 +20,9 @@ SIMULATE = $(if $(SEED),--seed $(SEED),--seconds $$((60 * $(or $(MINUTES),10))))
 
 simulate: .venv/ready ## Simulate fresh seeds for MINUTES, or one SEED
 	PYTHONPATH=tests $(BIN)/python -m simulation $(SIMULATE)
+
+planted: .venv/ready ## Plant bugs in the program, and print how many seeds find each
+	PYTHONPATH=tests $(BIN)/python -m simulation --planted --seconds 120
 
 lint: .venv/ready ## Check style and types
 	$(BIN)/ruff check

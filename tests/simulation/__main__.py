@@ -28,6 +28,9 @@ def main(words: list[str]) -> int:
     parser.add_argument("--first", type=int, help="the first fresh seed (default: by the clock)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--keep-going", action="store_true", help="do not stop at the first seed that fails")
+    parser.add_argument(
+        "--planted", nargs="*", metavar="BUG", help="look for these planted bugs; none: for all"
+    )
     parser.add_argument("--worker", help=argparse.SUPPRESS)
     asked = parser.parse_args(words)
     if os.environ.get("PYTHONHASHSEED") != "0":
@@ -36,6 +39,8 @@ def main(words: list[str]) -> int:
         os.execv(sys.executable, [sys.executable, "-m", "simulation", *words])
     if asked.seed is not None:
         return _show(asked.seed)
+    if asked.planted is not None:
+        return _hunt(asked.planted, asked.seconds, asked.first or 1)
     if asked.worker is not None:
         return _work(json.loads(asked.worker))
     return _run_all(asked)
@@ -98,6 +103,27 @@ def _run_all(asked: argparse.Namespace) -> int:
         )
     _say(f"failed: {', '.join(str(one['seed']) for one in failed)}" if failed else "every invariant held")
     return 1 if failed else 0
+
+
+def _hunt(names: list[str], seconds: float, first: int) -> int:
+    """Look for planted bugs, one after another, each for so long; print how many seeds each took."""
+    from simulation import planted, simulate  # noqa: PLC0415 - not before the hash seed is right
+    from simulation.kernel import real_monotonic  # noqa: PLC0415
+
+    missed = []
+    for name in names or planted.BUGS:
+        bug, seed, found = planted.BUGS[name], first, ""
+        started = real_monotonic()
+        with bug.planted():
+            while not found and real_monotonic() - started < seconds:
+                result = simulate.run_seed(seed)
+                found = next((one.name for one in result.findings if one.name in bug.findings), "")
+                seed += 1
+        took = f"{seed - first} seeds, {real_monotonic() - started:.0f} s"
+        _say(f"{bug.section:25} {name:16} {found or 'NOT FOUND':20} {took:18} {bug.words}")
+        missed += [] if found else [name]
+    sys.stdout.flush()
+    os._exit(1 if missed else 0)
 
 
 def _work(asked: dict[str, Any]) -> int:

@@ -20,21 +20,20 @@ from simulation.kernel import Kernel
 
 TIMEOUT_S = 10
 
-KINDS = (
-    "silent",  # never answers
-    "slow",  # answers `amount` seconds later
-    "failing",  # refuses the connection
-    "no_bgp",  # shows no BGP at all
-    "lost_vrf",  # its answer lacks vrf1
-    "other_device",  # has another device's router-id
-    "empty_vrf",  # shows vrf1 without a neighbor
-)
-LIES = frozenset({"no_bgp", "lost_vrf", "other_device", "empty_vrf"})
-
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is wrong with a device for a while. Times in seconds since the beginning."""
+    """What is wrong with a device for a while. Times in seconds since the beginning.
+
+    kind          what it does
+    silent        never answers
+    slow          answers `amount` seconds later
+    failing       refuses the connection
+    no_bgp        shows no BGP at all
+    lost_vrf      its answer lacks vrf1
+    empty_vrf     shows vrf1 without a neighbor
+    other_device  has another device's router-id
+    """
 
     kind: str
     start: float
@@ -75,6 +74,8 @@ class Look:
     peers: dict[str, tuple[bool, Pubkey]]
     """By address, whether it was said to be Established, and whose session it truly is."""
     is_credible: bool
+    hidden: frozenset[str]
+    """Addresses of neighbors that the answer lacks although the device has them: no evidence of anything."""
 
 
 @dataclass
@@ -139,7 +140,9 @@ class Device:
         seen = {
             address: (peer.is_up, peer.owner) for address, peer in self.peers.items() if id(peer) in shown
         }
-        self.on_look(Look(self.number, self.kernel.now, seen, not LIES & faults.keys()))
+        is_credible = not {"no_bgp", "other_device"} & faults.keys()
+        hidden = frozenset(self.peers.keys() - seen.keys())
+        self.on_look(Look(self.number, self.kernel.now, seen, is_credible, hidden))
         return vrfs
 
 

@@ -128,7 +128,8 @@ class Oracle:
             if self._supports(look, report)
         ):
             self.find("one-look-down", f"{name} is signed after one look")
-        credible = [look for look in looks if look.is_credible]
+        address = self.addresses[report.user]
+        credible = [look for look in looks if look.is_credible and address not in look.hidden]
         if self.mode == "run" and supporting and credible and credible[-1].at > supporting[-1].at:
             self.find(
                 "contradicted",
@@ -161,11 +162,14 @@ class Oracle:
                 )
 
     def _supports(self, look: Look, report: Report) -> bool:
-        is_up, owner = look.peers.get(self.addresses[report.user], (False, report.user))
+        address = self.addresses[report.user]
+        if not look.is_credible or address in look.hidden:
+            return False
+        is_up, owner = look.peers.get(address, (False, report.user))
         if is_up and owner != report.user:
             # Its predecessor's session: evidence of nothing.
             return False
-        return look.is_credible and is_up == (report.status is BgpStatus.UP)
+        return is_up == (report.status is BgpStatus.UP)
 
     def _judge_read(self, process: Process, report: Report, name: str, look: Look | None) -> None:
         reads = self.reads[process, report.user]

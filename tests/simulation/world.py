@@ -59,7 +59,7 @@ TENANT = Tenant(key_of("tenant"), "tenant-a", 2)
 class Disk:
     """The machine's disk."""
 
-    full_until: float = 0.0
+    full_until: float = -1e6
     kill_after: int = 0
     """The process is killed after so many more changes."""
 
@@ -206,6 +206,8 @@ class World:
             ):
                 self.oracle.find("hidden-device", f"{device.code} gave no credible answer; exit code 0")
         for user in self.chain.users():
+            if user.bgp_status is BgpStatus.UNKNOWN and started - self.disk.full_until < NEW_USER_S:
+                continue  # to a store that could not be written it is new
             quiet_s = started - self.stable_since(user.pubkey)
             if quiet_s > max(NEW_USER_S, self.schedule.grace_s) and (words := self.wrong(user)):
                 self.oracle.find(
@@ -432,7 +434,7 @@ class World:
     def calm(self) -> None:
         """End all trouble but what stands; sessions stay as they are."""
         self.pool.faults = [fault for fault in self.pool.faults if fault.end >= FOREVER_S]
-        self.disk.full_until = 0.0
+        self.disk.full_until = min(self.disk.full_until, self.kernel.now)
         self.disk.kill_after = self.pool.kill_after = 0
         self.kernel.wall_offset = 0.0
         for device in self.devices:
