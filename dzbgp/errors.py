@@ -76,7 +76,7 @@ class KeypairError(UsageError):
 
 
 class StateLockedError(DzbgpError):
-    """Another run uses the state file."""
+    """Another run writes for a device of this one."""
 
 
 class JournalError(DzbgpError):

@@ -32,7 +32,7 @@ from dzbgp.run import decider, job, plan, recheck
 from dzbgp.run.job import run_pass
 from dzbgp.run.request import PassOptions
 from dzbgp.state.memory import Memory
-from dzbgp.state.store import History
+from dzbgp.state.store import Store
 
 PROGRAM = key(7)
 PUBLISHER = Keypair.from_seed(bytes(31) + b"\1")
@@ -330,7 +330,7 @@ class Passes:
     def __init__(
         self,
         world: SmallWorld,
-        history: History | None = None,
+        history: Store | None = None,
         *,
         confirm_down_s: float = 0.0,
         dry_run: bool = False,

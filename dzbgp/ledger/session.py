@@ -145,6 +145,14 @@ class LedgerSession:
         self._taken = RpcCounts(transport.requests.copy(), transport.retries.copy())
         return RpcCounts(self._taken.requests - taken.requests, self._taken.retries - taken.retries)
 
+    def genesis_hash(self) -> str:
+        """Return what identifies the ledger: what was given, else what an RPC says. Raises a LedgerError."""
+        return self.network.genesis_hash or self._portal.call(self._client.genesis_hash)
+
+    def expire(self) -> None:
+        """Make the next read ask the ledger, whatever is cached."""
+        self._portal.call(self._fetcher.expire)
+
     def look(self) -> Look:
         """Return the ledger's present slot and time, for a look at devices that begins now. Raises a LedgerError."""
         at = time.time()

@@ -11,8 +11,9 @@ from dzbgp.console.progress import Progress
 from dzbgp.decision.guard import guard
 from dzbgp.errors import DzbgpError
 from dzbgp.fleet.fleet import Fleet
-from dzbgp.ledger.session import LedgerSession, WriteResult
+from dzbgp.ledger.session import ComingData, LedgerSession, WriteResult
 from dzbgp.models.decision import Decision
+from dzbgp.models.ledger import Device
 from dzbgp.models.report import Report
 from dzbgp.models.session import Look
 from dzbgp.models.summary import summary
@@ -74,9 +75,7 @@ def plan_pass(
     """Do a pass but for what `submit` does with its writes; a dry run never calls it. Raises a DzbgpError."""
     started = Started.now()
     with _patient_collector():
-        memory.settle_in_flight(ledger, time.time())
-        coming, now = ledger.coming(), time.time()
-        matched = fleet.match(coming.devices)
+        coming, now, matched = _begun(fleet, ledger, memory)
         progress.stage("asking devices", sum(device is not None for device in matched.values()))
         # The users are read meanwhile; a report that is newer than what the devices said is never overwritten.
         read = fleet.read(matched, lambda _: progress.step(), coming.check, options.max_age_s / 2)
@@ -108,6 +107,19 @@ def plan_pass(
         # In the order of the devices, whichever was asked again first.
         final = {user: final.get(user) or left_alone(one, stopped) for user, one in decisions.items()}
         return plan_of(started, ledger.network, readings, final, decider, fleet.notes(), stopped)
+
+
+def _begun(
+    fleet: Fleet, ledger: LedgerSession, memory: Memory
+) -> tuple[ComingData, float, dict[str, Device | None]]:
+    """Read the devices, and keep other runs away from them: what another one has just done is read again."""
+    while True:
+        memory.settle_in_flight(ledger, time.time())
+        coming, now = ledger.coming(), time.time()
+        matched = fleet.match(coming.devices)
+        if not memory.hold(device for device in matched.values() if device is not None):
+            return coming, now, matched
+        ledger.expire()
 
 
 @contextlib.contextmanager

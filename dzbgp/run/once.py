@@ -12,7 +12,7 @@ from dzbgp.metrics.registry import Metrics
 from dzbgp.models.report import Report
 from dzbgp.run.job import run_pass
 from dzbgp.run.request import RunRequest
-from dzbgp.run.setup import load_setup, network_of_run, open_history, open_ledger
+from dzbgp.run.setup import load_setup, network_of_run, open_ledger, open_store
 from dzbgp.state.memory import Memory
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ def run_once(request: RunRequest, progress: Progress | None = None, metrics: Met
         ledger = stack.enter_context(open_ledger(request, net, lambda: setup.fleet, on_fetch, is_fixed=True))
         if metrics is not None:
             stack.callback(measure_requests, metrics, ledger)
-        memory = Memory(open_history(request, net, stack, dry_run=request.dry_run), dry_run=request.dry_run)
+        memory = Memory(open_store(request, ledger, stack), dry_run=request.dry_run)
         report = run_pass(setup.fleet, ledger, setup.options, progress or NoProgress(), memory)
         if metrics is not None:
             measure_balances(metrics, ledger, report, setup.options.signers)

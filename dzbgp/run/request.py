@@ -41,7 +41,8 @@ class SetupRequest(FleetRequest):
     state: Path | None = option(
         None,
         DECISION,
-        "Where to remember earlier passes; none: nowhere. Default: a file for each network in ~/.local/state/dzbgp.",
+        "File that remembers earlier passes; none does without. Default: one for each program, in $STATE_DIRECTORY, "
+        "/var/lib/dzbgp or ~/.local/state/dzbgp.",
         metavar="PATH",
     )
 

@@ -4,17 +4,20 @@ import contextlib
 import logging
 import signal
 import threading
+import time
 
 from dzbgp.errors import ExitCode, UsageError
+from dzbgp.ledger.errors import LedgerError
 from dzbgp.ledger.session import LedgerSession
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.metrics.registry import Metrics
 from dzbgp.models.report import Report
 from dzbgp.run.once import measure_balances, measure_requests
 from dzbgp.run.request import WatchRequest
-from dzbgp.run.setup import Setup, load_setup, network_of_run, open_history, open_ledger
+from dzbgp.run.setup import Setup, load_setup, network_of_run, open_ledger, open_store
 from dzbgp.run.watch import Observer, Watch, WatchOptions
 from dzbgp.state.memory import Memory
+from dzbgp.state.store import Store
 
 log = logging.getLogger(__name__)
 
@@ -59,8 +62,9 @@ def watch_fleet(request: WatchRequest) -> None:
         ledger = stack.enter_context(
             open_ledger(request, net, lambda: watch.fleet, metrics.observe_fetch, is_fixed=False)
         )
-        memory = Memory(open_history(request, net, stack, dry_run=request.dry_run), dry_run=request.dry_run)
         measure = _Measure(metrics, ledger)
+        store = _opened_store(request, ledger, stack, measure)
+        memory = Memory(store, dry_run=request.dry_run)
         first = [setup]
 
         def load() -> Setup:
@@ -74,6 +78,20 @@ def watch_fleet(request: WatchRequest) -> None:
             watch.reload()
         watch.run()
         raise _Ended
+
+
+def _opened_store(
+    request: WatchRequest, ledger: LedgerSession, stack: contextlib.ExitStack, measure: _Measure
+) -> Store | None:
+    """Open the state file as soon as the ledger says which one it is."""
+    while True:
+        started = time.monotonic()
+        try:
+            return open_store(request, ledger, stack)
+        except LedgerError as error:
+            log.error("pass failed: %s", error)  # noqa: TRY400 - one line
+            measure.failed(error, time.monotonic() - started)
+            time.sleep(request.interval_s)
 
 
 def _heed_signals(watch: Watch) -> None:

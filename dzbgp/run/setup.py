@@ -1,10 +1,10 @@
 """What a run needs before its first pass: network, fleet, keys, ledger session, state file."""
 
 import contextlib
+import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from solders.pubkey import Pubkey
 
@@ -12,7 +12,7 @@ from dzbgp.errors import UsageError
 from dzbgp.fleet.fleet import Fleet
 from dzbgp.fleet.load import load_inventory
 from dzbgp.fleet.network import network_for
-from dzbgp.fleet.shard import Shard
+from dzbgp.ledger.errors import RpcError
 from dzbgp.ledger.events import OnFetch
 from dzbgp.ledger.networks import Network
 from dzbgp.ledger.session import LedgerSession, SessionOptions
@@ -20,8 +20,10 @@ from dzbgp.ledger.submit.signers import Signers, default_paths, load_signers
 from dzbgp.ledger.submit.submitter import SubmitOptions
 from dzbgp.models.ledger import LAMPORTS_PER_SOL, Device
 from dzbgp.run.request import NO_STATE, PassOptions, RunRequest, SetupRequest
-from dzbgp.state.lock import state_lock
-from dzbgp.state.store import History
+from dzbgp.state.place import state_path
+from dzbgp.state.store import Store
+
+log = logging.getLogger(__name__)
 
 SMALL_FLEET = 4
 """Up to this many hosts the users are asked for device by device instead of all at once."""
@@ -70,28 +72,22 @@ def open_ledger(
     return LedgerSession(net, _session_options(request), scope if small else None, scope, on_fetch)
 
 
-def open_history(
-    request: SetupRequest, net: Network, stack: contextlib.ExitStack, *, dry_run: bool
-) -> History | None:
-    """Open the state file, with its lock unless this is a dry run; None for `--state none`."""
+def open_store(request: RunRequest, ledger: LedgerSession, stack: contextlib.ExitStack) -> Store | None:
+    """Open the state file of a ledger; None for `--state none`. Raises a DzbgpError."""
     if request.state == NO_STATE:
         return None
-    path = request.state or default_state(net, request.shard)
+    program_id = ledger.network.program_id
+    path = state_path(request.state, program_id)
     if os.path.isdir(path):  # noqa: PTH112 - Path.is_dir raises where a directory may not be searched
         raise UsageError(f"--state {path}: it is a directory; expected a file")
-    if not dry_run:
-        stack.enter_context(state_lock(path))
-    return stack.enter_context(History.open(path, net.program_id, read_only=dry_run))
-
-
-def default_state(net: Network, shard: Shard | None = None) -> Path:
-    """Give the state file of a network's program in the user's state directory (XDG Base Directory).
-
-    A shard has one of its own: it is locked while a run lasts, and shards run side by side.
-    """
-    part = f"-{shard.number}of{shard.count}" if shard else ""
-    home = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
-    return Path(home).expanduser() / "dzbgp" / f"{net.name}-{str(net.program_id)[:8]}{part}.sqlite"
+    try:
+        genesis_hash = ledger.genesis_hash()
+    except RpcError as error:
+        # It answers, but not this: the file is used as that of whatever ledger it was of before.
+        log.warning("state: the ledger's genesis hash is not known: %s", error)
+        genesis_hash = None
+    store = Store.open(path, program_id, genesis_hash, read_only=request.dry_run)
+    return stack.enter_context(store)
 
 
 def _session_options(request: RunRequest) -> SessionOptions:

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from dzbgp.errors import DzbgpError, ExitCode
+from dzbgp.errors import DzbgpError, ExitCode, StateLockedError
 from dzbgp.fleet.fleet import Fleet
 from dzbgp.ledger.session import LedgerSession, WriteResult
 from dzbgp.ledger.submit.reread import Authorize
@@ -98,6 +98,7 @@ class Watch:
         self._stopping = False
         self._reloading = False
         self._interruptible = False
+        self._has_passed = False
         self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._rpc_requests = 0
         self._finished = WriteResult({})
@@ -188,6 +189,11 @@ class Watch:
             plan = self._planned()
             self._keep_only(plan)
             self._tell(plan)
+        except StateLockedError as error:
+            if not self._has_passed:
+                raise
+            log.error("pass failed: %s", error)  # noqa: TRY400 - one line
+            self._failed(error, started)
         except DzbgpError as error:
             log.error("pass failed: %s", error)  # noqa: TRY400 - one line
             self._failed(error, started)
@@ -214,6 +220,7 @@ class Watch:
             )
         finally:
             self._interruptible = False
+        self._has_passed = True
         self._worker.in_flight.read(plan.slot)
         # Of a device that did not answer nothing is kept: a dead SSH session would fail for ever.
         failed = [reading.host for reading in plan.readings if reading.result is DeviceResult.FAILED]

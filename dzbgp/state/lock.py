@@ -1,77 +1,154 @@
-"""One run at a time on one state file."""
+"""Which devices this run writes for: no two runs on one state file write for the same one.
+
+Each device is one byte of the lock file, locked by the open file itself (open file description locks): the lock goes
+with the process, however it ends, and holds between threads of one process too.
+"""
 
 import contextlib
+import errno
 import fcntl
-import json
+import hashlib
 import logging
 import os
+import struct
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Collection, Iterator
 from pathlib import Path
-
-from dzbgp.errors import StateLockedError
 
 log = logging.getLogger(__name__)
 
 _POLL_S = 0.1
+_FLOCK = struct.Struct("hhqqi4x")
+"""struct flock of fcntl(2) with 64-bit offsets: type, whence, start, length, pid (0 for these locks)."""
+_OPENING = (1 << 63) - 2
+"""The byte of whoever opens or mends the state file."""
 
 
-@contextmanager
-def state_lock(state: Path, wait_s: float = 5.0) -> Iterator[None]:
-    """Holds the lock of the state file `state` while inside.
+def lock_file(state: Path) -> Path:
+    """Return the lock file of a state file."""
+    return state.with_name(state.name + ".lock")
 
-    The lock goes with the process, however it ends. Raises StateLockedError, which names the holder, when it does
-    not become free within `wait_s`. Where no lock file can be made the run goes on without, with a warning.
-    """
-    file = state.with_name(state.name + ".lock")
+
+def is_locked(file: Path) -> bool:
+    """Return whether a run holds anything in this lock file, without locking it. Raises OSError."""
+    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
     try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        log.warning("state: %s can not be locked (%s); going on without", state, error.strerror)
-        yield
-        return
-    try:
-        _acquire(descriptor, state, wait_s)
-        _sign(descriptor)
-        yield
+        asked = _FLOCK.pack(fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+        found, *_ = _FLOCK.unpack(fcntl.fcntl(descriptor, fcntl.F_OFD_GETLK, asked)[: _FLOCK.size])
+        return bool(found != fcntl.F_UNLCK)
     finally:
         os.close(descriptor)
 
 
-def _acquire(descriptor: int, state: Path, wait_s: float) -> None:
-    deadline = time.monotonic() + wait_s
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if time.monotonic() >= deadline:
-                raise StateLockedError(
-                    f"--state {state}: {holder(descriptor)}; nothing was written"
-                ) from None
+class DeviceLocks:
+    """The locks that one run holds. A file system without locks is said once, and the run goes on without."""
+
+    def __init__(self, state: Path, wait_s: float = 5.0) -> None:
+        self._file = lock_file(state)
+        self._wait_s = wait_s
+        self._descriptor: int | None = None
+        self._held: dict[int, bytes] = {}
+        self._is_warned = False
+
+    def hold(self, keys: Collection[bytes], wait_s: float | None = None) -> bytes | None:
+        """Hold these keys and no others. Return one of them that another run still holds after `wait_s`, if any."""
+        wanted = {_offset(key): key for key in keys}
+        deadline = time.monotonic() + (self._wait_s if wait_s is None else wait_s)
+        while True:
+            taken = self._taken(wanted)
+            if taken is None or time.monotonic() >= deadline:
+                return taken
             time.sleep(_POLL_S)
+
+    def is_intact(self) -> bool:
+        """Return whether the lock file is still the one that was locked: it may have been removed or replaced."""
+        if self._descriptor is None:
+            return not self._held
+        try:
+            ours, there = os.fstat(self._descriptor), self._file.lstat()
+        except OSError:
+            return False
+        return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
+
+    def mend(self) -> bytes | None:
+        """Lock anew what a removed lock file held. Return a key that another run has taken meanwhile, if any."""
+        return None if self.is_intact() else self.hold(list(self._held.values()), wait_s=0)
+
+    @contextlib.contextmanager
+    def opening(self) -> Iterator[None]:
+        """Let one process at a time open, mend or replace the state file."""
+        deadline = time.monotonic() + self._wait_s
+        while self._opened() and not self._set(fcntl.F_WRLCK, _OPENING) and time.monotonic() < deadline:
+            time.sleep(_POLL_S)
+        try:
+            yield
+        finally:
+            if self._descriptor is not None:
+                self._set(fcntl.F_UNLCK, _OPENING)
+
+    def close(self) -> None:
+        """Give everything back."""
+        self._held = {}
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _taken(self, wanted: dict[int, bytes]) -> bytes | None:
+        """Lock what is wanted and give back the rest, or change nothing and return what another run holds."""
+        if not self._opened():
+            self._held = wanted
+            return None
+        fresh: list[int] = []
+        for offset in sorted(wanted.keys() - self._held.keys()):
+            if not self._set(fcntl.F_WRLCK, offset):
+                for mine in fresh:
+                    self._set(fcntl.F_UNLCK, mine)
+                return wanted[offset]
+            fresh.append(offset)
+        for offset in self._held.keys() - wanted.keys():
+            self._set(fcntl.F_UNLCK, offset)
+        self._held = wanted
+        return None
+
+    def _opened(self) -> bool:
+        """Open the lock file; one that is not the file of that name any more is left for the new one."""
+        if self._descriptor is not None and not self.is_intact():
+            log.warning("state: the lock file %s was removed or replaced while it was held", self._file)
+            os.close(self._descriptor)
+            self._descriptor, self._held = None, {}
+        while self._descriptor is None:
+            try:
+                self._file.parent.mkdir(parents=True, exist_ok=True)
+                flags = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+                self._descriptor = os.open(self._file, flags, 0o600)
+            except OSError as error:
+                self._warn(error)
+                return False
+            if not self.is_intact():
+                os.close(self._descriptor)
+                self._descriptor = None
+        return True
+
+    def _set(self, kind: int, offset: int) -> bool:
+        """Lock or unlock a byte. Return False if another run holds it."""
+        if self._descriptor is None:
+            return True
+        try:
+            fcntl.fcntl(self._descriptor, fcntl.F_OFD_SETLK, _FLOCK.pack(kind, os.SEEK_SET, offset, 1, 0))
         except OSError as error:
-            # A file system without locks, such as some network mounts.
-            log.warning("state: %s can not be locked (%s); going on without", state, error.strerror)
-            return
-        else:
-            return
+            if error.errno in {errno.EAGAIN, errno.EACCES}:
+                return False
+            self._warn(error)
+        return True
+
+    def _warn(self, error: OSError) -> None:
+        if not self._is_warned:
+            log.warning(
+                "state: %s cannot be locked (%s); going on without a lock", self._file, error.strerror
+            )
+            self._is_warned = True
 
 
-def _sign(descriptor: int) -> None:
-    """Says who holds the lock. A full disk is no reason to hold it namelessly any less."""
-    signature = {"pid": os.getpid(), "since": datetime.now(UTC).isoformat(timespec="seconds")}
-    with contextlib.suppress(OSError):
-        os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, json.dumps(signature).encode(), 0)
-
-
-def holder(descriptor: int) -> str:
-    """Return who holds the lock, as far as its file says."""
-    try:
-        found = json.loads(os.pread(descriptor, 1000, 0))
-        return f"another run has it: pid {int(found['pid'])}, since {str(found['since'])[:40]}"
-    except (ValueError, KeyError, TypeError):
-        return "another run has it"
+def _offset(key: bytes) -> int:
+    """Return the byte that stands for a key: keys are hashed, so two of them never meet in practice."""
+    return int.from_bytes(hashlib.sha256(key).digest()[:8], "big") >> 2

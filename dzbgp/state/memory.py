@@ -13,10 +13,11 @@ from dzbgp.decision.rules import Rules
 from dzbgp.ledger.session import LedgerSession
 from dzbgp.models.decision import Decision, Decisions, UserMemory
 from dzbgp.models.in_flight import Fate, InFlight, Settled
-from dzbgp.models.ledger import BgpStatus, ProgramData, User, UserStatus
+from dzbgp.models.ledger import BgpStatus, Device, ProgramData, User, UserStatus
 from dzbgp.models.report import Outcome, Report, Submission
 from dzbgp.models.session import Observation
-from dzbgp.state.store import History
+from dzbgp.models.summary import exit_code_of
+from dzbgp.state.store import Store
 
 _OWN_WRITE_UNSEEN_S = 300.0
 KEEP_TRANSITIONS_S = 48 * 3600.0
@@ -41,7 +42,7 @@ class Memory:
     `dry_run`: nothing is changed in the store. Used by one thread at a time.
     """
 
-    def __init__(self, history: History | None, *, dry_run: bool) -> None:
+    def __init__(self, history: Store | None, *, dry_run: bool) -> None:
         self.history = history
         self.users = history.users() if history else {}
         self.is_kept = history is not None
@@ -52,6 +53,19 @@ class Memory:
         """Users whose write is under way in this process."""
         self._sent: dict[Pubkey, BgpStatus] = {}
         self._dry_run = dry_run
+
+    def hold(self, devices: Iterable[Device]) -> bool:
+        """Keep other runs away from these devices.
+
+        Return whether what is remembered was out of date, and was read again. Raises StateLockedError if another run
+        writes for one of them.
+        """
+        if self.history is None or self._dry_run:
+            return False
+        is_stale = self.history.hold({device.pubkey: device.code for device in devices})
+        if is_stale:
+            self.users = self.history.users()
+        return is_stale
 
     def settle_in_flight(self, ledger: LedgerSession, now: float) -> None:
         """Ask the ledger what became of writes that were left in flight. Raises a LedgerError.
@@ -186,7 +200,9 @@ class Memory:
     def end(self, report: Report, totals: Mapping[str, int]) -> None:
         """Note the run."""
         if self.history is not None and not self._dry_run:
-            self.history.end_run(report.started_at.timestamp(), report.duration_s, totals)
+            self.history.end_run(
+                report.started_at.timestamp(), report.duration_s, totals, int(exit_code_of(report))
+            )
 
     def notes(self, users: Collection[Pubkey], clock: Clock, rules: Rules) -> list[str]:
         """Return which of the users flap, and what is wrong with the store."""

@@ -1,6 +1,8 @@
 """The state file as SQLite has it: its schema, how it is opened, and its rows."""
 
+import contextlib
 import json
+import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -60,6 +62,17 @@ MIGRATIONS = (
     ALTER TABLE users ADD COLUMN first_seen_at REAL;
     ALTER TABLE users ADD COLUMN reported_slot INTEGER;
     """,
+    """
+    ALTER TABLE runs ADD COLUMN exit_code INTEGER;
+    CREATE TABLE transitions (
+        user TEXT NOT NULL,
+        at REAL NOT NULL,
+        device TEXT NOT NULL,
+        up INTEGER NOT NULL,
+        PRIMARY KEY (user, at)
+    ) WITHOUT ROWID;
+    CREATE TABLE holders (device TEXT PRIMARY KEY, pid INTEGER NOT NULL, since REAL NOT NULL) WITHOUT ROWID;
+    """,
 )
 """The schema, one step a version: PRAGMA user_version says how many of them a file has."""
 
@@ -82,7 +95,11 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
     """
     if not read_only:
         path.parent.mkdir(parents=True, exist_ok=True)
-    is_new = not path.exists()
+        # Nobody else may read it, from its first moment on; SQLite would make it as the umask says.
+        with contextlib.suppress(FileExistsError):
+            os.close(
+                os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+            )
     uri = f"{path.absolute().as_uri()}?mode={'ro' if read_only else 'rwc'}"
     connection = sqlite3.connect(uri, uri=True, timeout=5, isolation_level=None, check_same_thread=False)
     # Bytes that are no text are for the reader of the row to refuse.
@@ -91,8 +108,6 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
         _check(path, connection)
         connection.execute("PRAGMA foreign_keys = ON")
         if not read_only:
-            if is_new:
-                path.chmod(0o600)
             connection.execute("PRAGMA journal_mode = WAL")
             # A power cut may cost the newest transactions, never the file: the chain knows what landed.
             connection.execute("PRAGMA synchronous = NORMAL")
@@ -151,6 +166,15 @@ def memory_of(row: tuple[Any, ...]) -> UserMemory:
         first_seen_at=_optional(float, row[14]),
         reported_slot=_optional(int, row[15]),
     )
+
+
+def transitions_of(user: Pubkey, memory: UserMemory) -> list[tuple[str, float, str, int]]:
+    """Return the rows of the transitions that are remembered: each turns the state before it around."""
+    last = len(memory.transitions) - 1
+    return [
+        (str(user), at, str(memory.device), int(memory.up == ((last - number) % 2 == 0)))
+        for number, at in enumerate(memory.transitions)
+    ]
 
 
 def _optional(kind: Callable[[Any], T], value: Any) -> T | None:

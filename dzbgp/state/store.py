@@ -1,84 +1,108 @@
-"""What must outlive a run, in one SQLite file. The chain stays the memory: a run without history is correct.
+"""What must outlive a run, in one SQLite file for each ledger.
 
-So nothing here may stop a run: a file that is corrupt is moved aside, and what can not be read or written is a
-problem to be reported (`problems`), no exception. Every change is one transaction; killed at any point, a run leaves
-the file as it was before or after it.
+The chain stays the memory: a run that cannot read the file is correct. But no transaction is sent that could not be
+noted before. Every change is one transaction: killed at any point, a run leaves the file as it was before or after it.
 """
 
 import json
 import logging
+import os
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
 from solders.pubkey import Pubkey
 
-from dzbgp.errors import JournalError, UsageError
+from dzbgp.errors import JournalError, StateLockedError, UsageError
 from dzbgp.models.decision import UserMemory
 from dzbgp.models.in_flight import Fate, InFlight
 from dzbgp.models.ledger import BgpStatus
+from dzbgp.state.database import Database
+from dzbgp.state.lock import DeviceLocks
 from dzbgp.state.schema import (
     READ_FLIGHTS,
     READ_USERS,
     USER_COLUMNS,
-    connect,
     flight_user,
     memory_of,
     row_of,
+    transitions_of,
 )
 
 log = logging.getLogger(__name__)
 
-RUNS_KEPT = 1000
-FLIGHTS_KEPT_S = 24 * 3600.0
+PASSES_KEPT = 10_000
+KEPT_S = 30 * 86_400.0
+"""How long writes and transitions are kept."""
 
 
-class History:
-    """The state of one program's users. Made by `open`; may be used from any thread; a context manager."""
+class Store:
+    """The state of one ledger's users. Made by `open`; may be used from any thread; a context manager."""
 
-    def __init__(self, path: Path, connection: sqlite3.Connection | None, clock: Callable[[], float]) -> None:
-        self.path = path
-        self.problems: list[str] = []
-        self._connection = connection
+    def __init__(
+        self, database: Database, clock: Callable[[], float], locks: DeviceLocks | None = None
+    ) -> None:
+        self.database = database
         self._clock = clock
-        self._lock = threading.Lock()
+        self._locks = locks
+        self._devices: frozenset[Pubkey] = frozenset()
+        self._read_version = 0
 
     @classmethod
     def open(
         cls,
         path: Path,
         program_id: Pubkey,
+        genesis_hash: str | None = None,
         *,
         read_only: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> Self:
-        """Opens the state file at `path`, or makes it; `clock` gives Unix seconds.
+        """Open the state file at `path`, or make it. `clock` gives Unix seconds.
 
-        `read_only` (a dry run) changes nothing, and begins anew without a file. Raises UsageError when
-        the file belongs to another program; whatever else goes wrong is in `problems`.
+        A file of another genesis hash is another ledger's: one beside it is used then. `read_only` (a dry run) changes
+        nothing, and begins anew without a file. Raises UsageError for a file of another program or application;
+        whatever else goes wrong is in `problems`.
         """
-        history = cls(path, None, clock)
+        if read_only:
+            return cls._of_ledger(path, program_id, genesis_hash, clock, None)
+        locks = DeviceLocks(path)
         try:
-            if read_only and (not path.exists() or path.stat().st_size == 0):
-                return history
-            history._connection = connect(path, read_only=read_only)
-            history._read_all()
-        except (sqlite3.DatabaseError, ValueError, TypeError) as error:
-            history.close()
-            if isinstance(error, sqlite3.OperationalError) or read_only:
-                history._problem("could not be opened", error)
-                return history
-            aside = path.with_name(f"{path.name}.corrupt-{int(clock())}")
-            log.warning("state: %s is corrupt (%s); moved to %s, starting afresh", path, error, aside.name)
-            history._start_afresh(aside)
-        except OSError as error:
-            history._problem("could not be opened", error)
-        history._claim(program_id, read_only=read_only)
-        return history
+            with locks.opening():
+                return cls._of_ledger(path, program_id, genesis_hash, clock, locks)
+        except BaseException:
+            locks.close()
+            raise
+
+    @classmethod
+    def _of_ledger(
+        cls,
+        path: Path,
+        program_id: Pubkey,
+        genesis_hash: str | None,
+        clock: Callable[[], float],
+        locks: DeviceLocks | None,
+    ) -> Self:
+        read_only = locks is None
+        store = cls(Database(path, clock, read_only=read_only), clock, locks)
+        owner = store._meta("genesis_hash")
+        if owner is not None and genesis_hash is not None and owner != genesis_hash:
+            store.database.close()
+            other = path.with_name(f"{path.name}.{genesis_hash[:8]}")
+            if not other.exists():
+                log.warning(
+                    "state: %s is of the ledger with genesis hash %s; for this one it is %s",
+                    path,
+                    owner,
+                    other,
+                )
+            store = cls(Database(other, clock, read_only=read_only), clock, locks)
+        store._claim(program_id, genesis_hash)
+        return store
 
     def __enter__(self) -> Self:
         return self
@@ -87,51 +111,107 @@ class History:
         self.close()
 
     def close(self) -> None:
-        """Closes the file."""
-        with self._lock:
-            if self._connection is not None:
-                self._connection.close()
-                self._connection = None
+        """Close the file, and give back the devices."""
+        self.database.close()
+        if self._locks is not None:
+            self._locks.close()
+
+    @property
+    def problems(self) -> list[str]:
+        """What went wrong with the file, as sentences for a report."""
+        return self.database.problems
+
+    @property
+    def created_at(self) -> float | None:
+        """When the file was made, in Unix seconds; None where it is not known."""
+        value = self._meta("created_at")
+        return None if value is None else float(value)
+
+    def floor(self) -> tuple[int, float] | None:
+        """Return the highest slot that this ledger was seen in, and when, in Unix seconds."""
+        slot, at = self._meta("floor_slot"), self._meta("floor_at")
+        return None if slot is None or at is None else (int(slot), float(at))
+
+    def raise_floor(self, slot: int, at: float) -> None:
+        """Note that the ledger was seen in `slot` at `at`; a lower one than before changes nothing."""
+        known = self.floor()
+        if known is None or slot > known[0]:
+            self._set_meta(floor_slot=str(slot), floor_at=repr(at))
+
+    def hold(self, devices: Mapping[Pubkey, str]) -> bool:
+        """Keep other runs away from these devices (the codes by their keys), and from no others.
+
+        Return whether what was read of this file may be out of date: another run changed it before it gave one of them
+        back. Raises StateLockedError, which names a device that another run holds, and that run.
+        """
+        if self._locks is None:
+            return False
+        fresh = devices.keys() - self._devices
+        taken = self._locks.hold([bytes(key) for key in devices])
+        if taken is not None:
+            key = Pubkey.from_bytes(taken)
+            raise StateLockedError(
+                f"--state {self.database.path}: another run writes for {devices[key]}{self._holder(key)}"
+            )
+        self._devices = frozenset(devices)
+        is_stale = bool(fresh) and self.database.version() != self._read_version
+        self._name_holder(fresh)
+        return is_stale
 
     def users(self) -> dict[Pubkey, UserMemory]:
-        """Gives what is remembered of every user."""
-        rows = self._read(READ_USERS)
+        """Return what is remembered of every user."""
+        self._read_version = self.database.version()
+        rows = self.database.read(READ_USERS)
         return {Pubkey.from_string(row[0]): memory_of(row) for row in rows}
 
     def in_flight(self) -> list[InFlight]:
         """Return the transactions whose fate is not known for good: a fork can undo what is only confirmed."""
         sent: dict[str, InFlight] = {}
         users: dict[str, dict[Pubkey, BgpStatus]] = {}
-        for row in self._read(READ_FLIGHTS):
+        for row in self.database.read(READ_FLIGHTS):
             one, user, status = flight_user(row)
             sent[one.signature] = one
             users.setdefault(one.signature, {})[user] = status
         return [replace(one, users=users[signature]) for signature, one in sent.items()]
 
     def keep_users(self, memories: Mapping[Pubkey, UserMemory]) -> None:
-        """Writes what is remembered of these users."""
+        """Write what is remembered of these users."""
         rows = [row_of(user, memory) for user, memory in memories.items()]
+        changes = [row for user, memory in memories.items() for row in transitions_of(user, memory)]
         marks = ", ".join("?" * len(USER_COLUMNS.split(",")))
-        self._write(
-            lambda database: database.executemany(
+
+        def keep(database: sqlite3.Connection) -> None:
+            database.executemany(
                 f"INSERT OR REPLACE INTO users ({USER_COLUMNS}) VALUES ({marks})",  # noqa: S608 - constants
                 rows,
             )
-        )
+            database.executemany("INSERT OR IGNORE INTO transitions VALUES (?, ?, ?, ?)", changes)
+
+        self.database.write(keep)
 
     def forget_users(self, users: Iterable[Pubkey]) -> None:
-        """Forgets users that left the ledger or are no longer activated, with their marks of being in flight."""
+        """Forget users that left the ledger or are no longer activated.
+
+        What was sent for them is kept until its fate is known: they may only be missing in what a node behind says.
+        """
         keys = [(str(user),) for user in users]
-
-        def forget(database: sqlite3.Connection) -> None:
-            database.executemany("DELETE FROM users WHERE user = ?", keys)
-            database.executemany("DELETE FROM flight_users WHERE user = ?", keys)
-
         if keys:
-            self._write(forget)
+            self.database.write(
+                lambda database: database.executemany("DELETE FROM users WHERE user = ?", keys)
+            )
 
     def sent(self, in_flight: InFlight) -> None:
-        """Note a transaction that is about to be sent: from here on it may land. Raises JournalError."""
+        """Note a transaction that is about to be sent: from here on it may land.
+
+        Raises JournalError if it must not be sent: it could not be noted, or another run holds a device.
+        """
+        taken = self._locks.mend() if self._locks is not None else None
+        if taken is not None:
+            key = Pubkey.from_bytes(taken)
+            raise JournalError(
+                f"--state {self.database.path}: its lock file was removed, and another run writes for device {key}"
+                f"{self._holder(key)} meanwhile"
+            )
         signature = in_flight.signature
 
         def note(database: sqlite3.Connection) -> None:
@@ -145,10 +225,10 @@ class History:
                 [(signature, str(user), int(status)) for user, status in in_flight.users.items()],
             )
 
-        if not self._write(note):
+        if not self.database.write(note):
             raise JournalError(
-                f"--state {self.path}: the write could not be noted, and what is not noted might be written twice; "
-                "see the notes for the cause, or use --state none"
+                f"--state {self.database.path}: the write could not be noted, and what is not noted might be "
+                "written twice; see the notes for the cause, or use --state none"
             )
 
     def ended(self, signature: str, fate: Fate) -> None:
@@ -174,92 +254,62 @@ class History:
                     [(now, status, user) for status, user in written],
                 )
 
-        self._write(note)
+        self.database.write(note)
 
-    def end_run(self, started_at: float, duration_s: float, totals: Mapping[str, Any]) -> None:
-        """Notes a run's totals, and drops what is too old to matter."""
+    def end_run(
+        self, started_at: float, duration_s: float, totals: Mapping[str, Any], exit_code: int | None = None
+    ) -> None:
+        """Note a pass with its totals and its exit code, and drop what is too old to matter."""
+        before = self._clock() - KEPT_S
 
         def note(database: sqlite3.Connection) -> None:
             database.execute(
-                "INSERT INTO runs (started_at, duration_s, totals) VALUES (?, ?, ?)",
-                (started_at, duration_s, json.dumps(totals)),
+                "INSERT INTO runs (started_at, duration_s, totals, exit_code) VALUES (?, ?, ?, ?)",
+                (started_at, duration_s, json.dumps(totals), exit_code),
             )
-            database.execute("DELETE FROM runs WHERE id <= (SELECT max(id) FROM runs) - ?", (RUNS_KEPT,))
-            # Also one without an outcome: a ledger that began anew (a local one) never tells it.
-            database.execute("DELETE FROM flights WHERE sent_at < ?", (self._clock() - FLIGHTS_KEPT_S,))
+            database.execute("DELETE FROM runs WHERE id <= (SELECT max(id) FROM runs) - ?", (PASSES_KEPT,))
+            # One whose fate is not known is kept: it may still land.
+            database.execute("DELETE FROM flights WHERE ended_at < ?", (before,))
+            database.execute("DELETE FROM transitions WHERE at < ?", (before,))
 
-        self._write(note)
+        self.database.write(note)
 
-    def runs(self) -> list[dict[str, Any]]:
-        """Gives the totals of the runs that are kept, oldest first."""
-        rows = self._read("SELECT started_at, duration_s, totals FROM runs ORDER BY id")
-        return [{"started_at": row[0], "duration_s": row[1], **json.loads(row[2])} for row in rows]
-
-    def _claim(self, program_id: Pubkey, *, read_only: bool) -> None:
-        owner = [value for (value,) in self._read("SELECT value FROM meta WHERE key = 'program_id'")]
-        if not owner and not read_only:
-            self._write(
-                lambda database: database.execute(
-                    "INSERT INTO meta VALUES ('program_id', ?)", (str(program_id),)
-                )
-            )
-        elif owner and owner[0] != str(program_id):
+    def _claim(self, program_id: Pubkey, genesis_hash: str | None) -> None:
+        owner = self._meta("program_id")
+        if owner is not None and owner != str(program_id):
             self.close()
             raise UsageError(
-                f"--state {self.path}: it belongs to program {owner[0]}; expected that of {program_id}"
+                f"--state {self.database.path}: it belongs to program {owner}; expected that of {program_id}"
+            )
+        if not self.database.read_only:
+            facts = {"program_id": str(program_id), "created_at": repr(self._clock())}
+            facts |= {} if genesis_hash is None else {"genesis_hash": genesis_hash}
+            self._set_meta(**{key: value for key, value in facts.items() if self._meta(key) is None})
+
+    def _meta(self, key: str) -> str | None:
+        return next(
+            (str(value) for (value,) in self.database.read("SELECT value FROM meta WHERE key = ?", key)), None
+        )
+
+    def _set_meta(self, **facts: str) -> None:
+        if facts:
+            self.database.write(
+                lambda database: database.executemany(
+                    "INSERT OR REPLACE INTO meta VALUES (?, ?)", list(facts.items())
+                )
             )
 
-    def _start_afresh(self, aside: Path) -> None:
-        try:
-            # The file itself last: killed in between, a stale -wal must not be played into a new file.
-            for suffix in ("-wal", "-shm", ""):
-                file = self.path.with_name(self.path.name + suffix)
-                if file.exists():
-                    file.replace(aside.with_name(aside.name + suffix))
-            self._connection = connect(self.path, read_only=False)
-        except (OSError, sqlite3.DatabaseError) as error:
-            self._problem("is corrupt and could not be replaced", error)
-        else:
-            self.problems.append(
-                f"The state file was corrupt: it was moved to {aside}, and memory begins anew."
+    def _name_holder(self, devices: Iterable[Pubkey]) -> None:
+        rows = [(str(key), os.getpid(), self._clock()) for key in devices]
+        self.database.write(
+            lambda database: database.executemany(
+                "INSERT INTO holders VALUES (?, ?, ?) ON CONFLICT (device) DO UPDATE SET pid = excluded.pid, "
+                "since = excluded.since WHERE pid != excluded.pid",
+                rows,
             )
+        )
 
-    def _read_all(self) -> None:
-        """Reads what later runs rely on. Raises ValueError, TypeError or sqlite3.Error where it is corrupt.
-
-        SQLite's own check knows pages and trees, not what is written in them.
-        """
-        if self._connection is not None:
-            for row in self._connection.execute(READ_USERS):
-                memory_of(row)
-            for row in self._connection.execute(READ_FLIGHTS):
-                flight_user(row)
-
-    def _read(self, query: str) -> list[Any]:
-        with self._lock:
-            if self._connection is None:
-                return []
-            try:
-                return self._connection.execute(query).fetchall()
-            except sqlite3.Error as error:
-                self._problem("could not be read", error)
-                return []
-
-    def _write(self, change: Callable[[sqlite3.Connection], object]) -> bool:
-        with self._lock:
-            if self._connection is None:
-                return False
-            try:
-                with self._connection:
-                    self._connection.execute("BEGIN IMMEDIATE")
-                    change(self._connection)
-            except sqlite3.Error as error:
-                self._problem("could not be written", error)
-                return False
-            return True
-
-    def _problem(self, what: str, error: Exception) -> None:
-        sentence = f"State file {self.path} {what} ({error}): this run goes on, the next one remembers less."
-        if sentence not in self.problems:
-            log.warning("%s", sentence)
-            self.problems.append(sentence)
+    def _holder(self, device: Pubkey) -> str:
+        for pid, since in self.database.read("SELECT pid, since FROM holders WHERE device = ?", str(device)):
+            return f": pid {pid}, since {datetime.fromtimestamp(since, UTC).isoformat(timespec='seconds')}"
+        return ""

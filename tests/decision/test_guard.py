@@ -10,14 +10,14 @@ from small_world import DOWN, FAIL, LAND, LOSE, NEVER, PROGRAM, UP, Passes, Smal
 
 from dzbgp.decision.rules import Limits
 from dzbgp.models.decision import Action
-from dzbgp.state.store import History
+from dzbgp.state.store import Store
 
 
 def fleet(devices: int = 1, users: int = 40) -> SmallWorld:
     return SmallWorld(devices, users)
 
 
-def guarded(world: SmallWorld, history: History | None = None, **rules: Any) -> Passes:
+def guarded(world: SmallWorld, history: Store | None = None, **rules: Any) -> Passes:
     """Passes that count in the guard however soon they follow each other, unless a test says otherwise."""
     return Passes(world, history, **({"max_down_min": 10, "guard_spacing_s": 0.0} | rules))
 
@@ -226,7 +226,7 @@ def test_the_passes_in_a_row_outlive_a_process(tmp_path: Path) -> None:
     falls(world, 20)
     found = []
     for _ in range(3):
-        with History.open(tmp_path / "state", PROGRAM, clock=lambda: world.now) as history:
+        with Store.open(tmp_path / "state", PROGRAM, clock=lambda: world.now) as history:
             found.append(counts(guarded(world, history)))
     assert found == [(0, 20), (0, 20), (20, 0)]
 
@@ -269,7 +269,7 @@ def test_what_was_held_long_enough_is_not_held_again_because_its_write_failed() 
 def test_what_was_held_long_enough_is_not_held_again_because_its_write_expired(tmp_path: Path) -> None:
     world = fleet()
     falls(world, 20)
-    with History.open(tmp_path / "state", PROGRAM, clock=lambda: world.now) as history:
+    with Store.open(tmp_path / "state", PROGRAM, clock=lambda: world.now) as history:
         passes = guarded(world, history)
         counts(passes)
         counts(passes)
@@ -314,7 +314,7 @@ def test_a_mass_host_by_host_is_a_mass(tmp_path: Path) -> None:
         falls(world, 8, device)
     found = []
     for device in range(3):
-        with History.open(tmp_path / "state", PROGRAM, clock=lambda: world.now) as history:
+        with Store.open(tmp_path / "state", PROGRAM, clock=lambda: world.now) as history:
             found.append(counts(guarded(world, history), hosts=[world.device(device).pubkey]))
     assert found == [(8, 0), (0, 8), (0, 8)]
 
@@ -330,7 +330,7 @@ def test_a_device_that_falls_silent_does_not_take_its_downs_out_of_the_count() -
 
 def test_downs_that_may_still_land_count(tmp_path: Path) -> None:
     world = fleet()
-    with History.open(tmp_path / "state", PROGRAM, clock=lambda: world.now) as history:
+    with Store.open(tmp_path / "state", PROGRAM, clock=lambda: world.now) as history:
         passes = guarded(world, history)
         falls(world, 9)
         counts(passes, write_mode=LOSE)
@@ -341,7 +341,7 @@ def test_downs_that_may_still_land_count(tmp_path: Path) -> None:
 def test_downs_that_may_still_land_count_on_hosts_that_are_not_asked_too(tmp_path: Path) -> None:
     world = fleet(2, 20)
     falls(world, 9)
-    with History.open(tmp_path / "state", PROGRAM, clock=lambda: world.now) as history:
+    with Store.open(tmp_path / "state", PROGRAM, clock=lambda: world.now) as history:
         counts(guarded(world, history), write_mode=LOSE)
         falls(world, 9, device=1)
         assert counts(guarded(world, history), hosts=[world.device(1).pubkey]) == (0, 9)
@@ -349,7 +349,7 @@ def test_downs_that_may_still_land_count_on_hosts_that_are_not_asked_too(tmp_pat
 
 def test_downs_that_landed_after_their_run_count(tmp_path: Path) -> None:
     world = fleet()
-    with History.open(tmp_path / "state", PROGRAM, clock=lambda: world.now) as history:
+    with Store.open(tmp_path / "state", PROGRAM, clock=lambda: world.now) as history:
         passes = guarded(world, history)
         falls(world, 9)
         counts(passes, write_mode=LOSE)
@@ -457,7 +457,7 @@ def test_the_guard_is_not_passed_by_splitting_a_mass_over_time_or_hosts(
     least, share = 4, 0.3
     falling = shuffled(world.users, seed)
     file = tmp_path_factory.mktemp("guard") / "state"
-    with History.open(file, PROGRAM, clock=lambda: world.now) as history:
+    with Store.open(file, PROGRAM, clock=lambda: world.now) as history:
         passes = Passes(world, history, max_down_min=least, max_down=share, guard_passes=1000)
         left_s = 290.0  # what is held for five minutes passes
         for count, seconds, device, mode, lands, restarts in parts:

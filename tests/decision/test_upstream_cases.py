@@ -13,7 +13,7 @@ from small_world import DOWN, FAIL, LOSE, NEVER, PROGRAM, UP, Passes, SmallWorld
 
 from dzbgp.models.ledger import BgpStatus, UserStatus, UserType
 from dzbgp.models.session import Observed
-from dzbgp.state.store import History
+from dzbgp.state.store import Store
 
 GRACE_S = 120.0
 TENANT_2 = key(20_002)
@@ -260,7 +260,7 @@ def test_worker_when_all_retries_failed_the_known_status_stays_as_it_was() -> No
 
 def test_worker_a_user_in_flight_is_not_submitted_again(tmp_path: Path) -> None:
     world = one(DOWN, up=True)
-    with History.open(tmp_path / "state", PROGRAM, clock=lambda: world.now) as history:
+    with Store.open(tmp_path / "state", PROGRAM, clock=lambda: world.now) as history:
         passes = Passes(world, history)
         passes.run(write_mode=LOSE)
         assert passes.reason() == "in-flight"
@@ -283,7 +283,7 @@ def test_prune_a_user_that_left_is_forgotten() -> None:
 def test_prune_takes_the_in_flight_mark_so_that_a_user_activated_again_is_not_blocked(tmp_path: Path) -> None:
     world = SmallWorld(1, 2, DOWN)
     world.goes_up()
-    with History.open(tmp_path / "state", PROGRAM, clock=lambda: world.now) as history:
+    with Store.open(tmp_path / "state", PROGRAM, clock=lambda: world.now) as history:
         passes = Passes(world, history)
         passes.run(write_mode=LOSE)
         user = world.user(0)

@@ -21,7 +21,7 @@ from dzbgp.lab.world.inventory import write_inventory
 from dzbgp.lab.world.world import UserSpec, World
 from dzbgp.ledger.program.accounts import decode_user
 from dzbgp.models.ledger import BgpStatus, User
-from dzbgp.state.store import History
+from dzbgp.state.store import Store
 
 KILLS = 100
 PARTS = 4
@@ -161,7 +161,7 @@ def test_a_run_that_is_killed_at_any_point_loses_nothing_that_matters(tmp_path: 
             code = runner.run(*args, kill_after_s=whole_s * (number + rng.random()) / kills)
             assert code in {-signal.SIGKILL, 0}, runner.out.read_text(encoding="utf-8")
             killed += code == -signal.SIGKILL
-            with History.open(state, lab.world.program_id, read_only=True) as history:
+            with Store.open(state, lab.world.program_id, read_only=True) as history:
                 assert history.problems == []
                 assert len(history.users()) == len(lab.world.users)
                 in_flight += bool(history.in_flight())
@@ -178,7 +178,7 @@ def test_a_run_that_is_killed_at_any_point_loses_nothing_that_matters(tmp_path: 
         writes = lab.ledger.stats().instructions_executed
         assert runner.run(*args) == 0
         assert lab.ledger.stats().instructions_executed == writes
-        with History.open(state, lab.world.program_id) as history:
+        with Store.open(state, lab.world.program_id) as history:
             assert (history.in_flight(), history.problems) == ([], [])
     assert [file.name for file in tmp_path.iterdir() if "corrupt" in file.name] == []
 
@@ -192,7 +192,7 @@ def test_a_write_killed_between_sending_and_landing_is_let_be_until_its_fate_is_
         assert code == -signal.SIGKILL
         sent = lab.sent()
         assert sent >= 1
-        with History.open(state, lab.world.program_id, read_only=True) as history:
+        with Store.open(state, lab.world.program_id, read_only=True) as history:
             flying = {user for flight in history.in_flight() for user in flight.users}
         expected = lab.world.expected()
         assert flying >= set(expected)  # and who rode along

@@ -13,8 +13,6 @@ from dzbgp.errors import UsageError
 from dzbgp.fleet.fleet import Fleet
 from dzbgp.fleet.load import load_inventory
 from dzbgp.fleet.shard import Shard
-from dzbgp.ledger.networks import network
-from dzbgp.run.setup import default_state
 
 
 @given(st.binary(max_size=40), st.integers(1, 50))
@@ -58,9 +56,3 @@ def test_a_host_that_is_no_device_is_told_by_one_shard_only(tmp_path: Path) -> N
     assert sorted(name for part in parts for name in part) == sorted(
         [*(one.code for one in devices), "stray-1", "stray-2"]
     )
-
-
-def test_each_shard_has_a_state_file_of_its_own() -> None:
-    net = network("testnet", (), None, None)
-    files = {default_state(net), *(default_state(net, Shard(number, 3)) for number in (1, 2, 3))}
-    assert len(files) == 4

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_world import DOWN, LOSE, NEVER, PROGRAM, UP, Passes, SmallWorld
 
-from dzbgp.state.store import History
+from dzbgp.state.store import Store
 
 NEARLY_S = 0.9 * 21_600
 ROOM = 19
@@ -91,7 +91,7 @@ def test_what_is_unknown_absent_or_within_grace_does_not_ride() -> None:
 
 def test_who_is_in_flight_does_not_ride(tmp_path: Path) -> None:
     world = world_with(0, 1)
-    with History.open(tmp_path / "state", PROGRAM, clock=lambda: world.now) as history:
+    with Store.open(tmp_path / "state", PROGRAM, clock=lambda: world.now) as history:
         passes = Passes(world, history)
         world.goes_down()
         passes.run(write_mode=LOSE)  # a Down that may still land

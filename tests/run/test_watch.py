@@ -22,7 +22,7 @@ from dzbgp.models.session import DeviceResult
 from dzbgp.run import job
 from dzbgp.run.systemd import Notifier
 from dzbgp.run.watch import Watch, WatchOptions
-from dzbgp.state.store import History
+from dzbgp.state.store import Store
 
 UP, DOWN = BgpStatus.UP, BgpStatus.DOWN
 
@@ -613,7 +613,7 @@ def test_the_history_survives_a_watch_and_its_worker_writing_at_once(tmp_path: P
         assert lab.history is not None
         assert lab.history.problems == []
         lab.history.close()
-        again = History.open(tmp_path / "state.sqlite", lab.world.program_id)
+        again = Store.open(tmp_path / "state.sqlite", lab.world.program_id)
         assert again.problems == []
         assert len(again.users()) == 16
         assert lab.all_landed(again)

@@ -36,7 +36,7 @@ from dzbgp.run.setup import Setup
 from dzbgp.run.systemd import Notifier
 from dzbgp.run.watch import Observer, Watch, WatchOptions
 from dzbgp.state.memory import Memory
-from dzbgp.state.store import History
+from dzbgp.state.store import Store
 
 DEADLINE_S = 30
 QUICK = SubmitOptions(poll_s=0.01, resend_s=0.1, deadline_s=10, interrupt_wait_s=1)
@@ -91,7 +91,7 @@ class WatchLab:
     signers: Signers
     options: PassOptions
     told: Told
-    history: History | None
+    history: Store | None
     watches: list[tuple[Watch, threading.Thread]] = field(default_factory=list)
 
     def load(self) -> Setup:
@@ -153,7 +153,7 @@ class WatchLab:
     def writes(self) -> dict[Pubkey, int]:
         return self.ledger.stats().per_user
 
-    def all_landed(self, history: History) -> bool:
+    def all_landed(self, history: Store) -> bool:
         """Whether everything that the state file still follows has landed."""
         return all(settled.fate.has_landed for settled in self.session.fates(history.in_flight()))
 
@@ -203,7 +203,7 @@ def watch_lab(
         network = Network("localnet", world.program_id, (ledger.url,))
         signers = signers_of(keypairs)
         told = Told()
-        kept = History.open(directory / "state.sqlite", world.program_id) if history else None
+        kept = Store.open(directory / "state.sqlite", world.program_id) if history else None
         with LedgerSession(
             network, SessionOptions(submit=submit, budget=BUDGET), on_fetch=told.metrics.observe_fetch
         ) as session:

@@ -1,38 +1,37 @@
-"""One run at a time on one state file: with real processes."""
+"""Which devices a run writes for: with real processes."""
 
+import errno
 import fcntl
-import json
 import os
-import re
-import resource
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from dzbgp.errors import StateLockedError
-from dzbgp.state.lock import state_lock
+from dzbgp.state.lock import DeviceLocks, is_locked, lock_file
 
+A, B, C = b"a" * 32, b"b" * 32, b"c" * 32
 HOLDER = """
 import sys, time
 from pathlib import Path
-from dzbgp.state.lock import state_lock
-with state_lock(Path(sys.argv[1]), wait_s=10):
-    print("held", flush=True)
-    time.sleep(float(sys.argv[2]))
+from dzbgp.state.lock import DeviceLocks
+locks = DeviceLocks(Path(sys.argv[1]), wait_s=10)
+assert locks.hold([sys.argv[3].encode() * 32]) is None
+print("held", flush=True)
+time.sleep(float(sys.argv[2]))
 """
 
 
 @contextmanager
-def held(state: Path, seconds: float = 60) -> Iterator["subprocess.Popen[str]"]:
-    """Another process that has the lock."""
-    command = [sys.executable, "-c", HOLDER, str(state), str(seconds)]
+def held(state: Path, seconds: float = 60, name: str = "a") -> Iterator["subprocess.Popen[str]"]:
+    """Another process that holds a device."""
+    command = [sys.executable, "-c", HOLDER, str(state), str(seconds), name]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "held\n"
@@ -42,91 +41,134 @@ def held(state: Path, seconds: float = 60) -> Iterator["subprocess.Popen[str]"]:
             process.kill()
 
 
-def test_the_second_waits_briefly_then_names_who_holds_the_lock_and_since_when(tmp_path: Path) -> None:
-    with held(tmp_path / "state") as process:
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def locks(state: Path) -> Iterator[DeviceLocks]:
+    with closing(DeviceLocks(state, wait_s=0)) as made:
+        yield made
+
+
+def test_an_overlapping_run_waits_briefly_and_is_told_what_is_held(state: Path) -> None:
+    locks = DeviceLocks(state, wait_s=0.3)
+    with held(state):
         began = time.monotonic()
-        with pytest.raises(StateLockedError) as caught, state_lock(tmp_path / "state", wait_s=0.3):
-            pytest.fail("both have it")
+        assert locks.hold([B, A]) == A
     assert 0.3 <= time.monotonic() - began < 2
-    since = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00"
-    assert re.search(
-        rf"another run has it: pid {process.pid}, since {since}; nothing was written", str(caught.value)
-    )
-    assert caught.value.exit_code == 1
 
 
-def test_the_second_goes_on_when_the_first_ends_meanwhile(tmp_path: Path) -> None:
-    with held(tmp_path / "state", 0.3), state_lock(tmp_path / "state", wait_s=10):
-        holder = json.loads((tmp_path / "state.lock").read_text(encoding="utf-8"))
-    assert holder["pid"] == os.getpid()
+def test_runs_over_disjoint_devices_go_on_side_by_side(state: Path, locks: DeviceLocks) -> None:
+    with held(state, name="a"), held(state, name="b"):
+        assert locks.hold([C]) is None
+        assert locks.hold([C, B]) == B
 
 
-def test_a_killed_process_leaves_no_lock(tmp_path: Path) -> None:
-    with held(tmp_path / "state") as process:
+def test_what_could_not_be_held_as_a_whole_is_not_held_in_part(state: Path, locks: DeviceLocks) -> None:
+    with held(state, name="b"):
+        assert locks.hold([A, B, C]) == B
+        with closing(DeviceLocks(state, wait_s=0)) as third:
+            assert third.hold([A, C]) is None
+
+
+def test_what_is_held_no_longer_is_free_for_others(state: Path, locks: DeviceLocks) -> None:
+    with closing(DeviceLocks(state, wait_s=0)) as other:
+        assert locks.hold([A, B]) is None
+        assert other.hold([A]) == A
+        assert locks.hold([B]) is None
+        assert other.hold([A]) is None
+        locks.close()
+        assert other.hold([A, B]) is None
+
+
+def test_the_second_goes_on_when_the_first_ends_meanwhile(state: Path) -> None:
+    with held(state, 0.3):
+        assert DeviceLocks(state, wait_s=10).hold([A]) is None
+
+
+def test_a_killed_process_leaves_no_lock(state: Path, locks: DeviceLocks) -> None:
+    with held(state) as process:
         process.send_signal(signal.SIGKILL)
         process.wait()
-        with state_lock(tmp_path / "state", wait_s=0):
-            pass
+        assert locks.hold([A]) is None
 
 
-def test_the_lock_is_free_after_an_error_inside(tmp_path: Path) -> None:
-    with pytest.raises(ZeroDivisionError), state_lock(tmp_path / "state"):
-        _ = 1 / 0
-    with state_lock(tmp_path / "state", wait_s=0):
-        pass
+def test_locks_of_two_state_files_do_not_meet(tmp_path: Path, locks: DeviceLocks) -> None:
+    assert locks.hold([A]) is None
+    assert DeviceLocks(tmp_path / "other", wait_s=0).hold([A]) is None
 
 
-def test_locks_of_two_state_files_do_not_meet(tmp_path: Path) -> None:
-    with state_lock(tmp_path / "one", wait_s=0), state_lock(tmp_path / "two", wait_s=0):
-        pass
+def test_a_lock_file_that_was_removed_while_held_is_noticed_and_held_anew(
+    state: Path, locks: DeviceLocks, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert locks.hold([A]) is None
+    assert locks.is_intact()
+    lock_file(state).unlink()
+    assert not locks.is_intact()
+    assert locks.mend() is None
+    assert "was removed or replaced while it was held" in caplog.text
+    with closing(DeviceLocks(state, wait_s=0)) as other:
+        assert other.hold([A]) == A
+
+
+def test_what_another_run_took_after_the_lock_file_was_removed_is_told(
+    state: Path, locks: DeviceLocks
+) -> None:
+    assert locks.hold([A]) is None
+    lock_file(state).unlink()
+    with held(state):
+        assert locks.mend() == A
+
+
+def test_a_planted_link_is_not_followed(
+    tmp_path: Path, state: Path, locks: DeviceLocks, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "victim").write_text("mine", encoding="ascii")
+    lock_file(state).symlink_to(tmp_path / "victim")
+    assert locks.hold([A]) is None
+    assert "cannot be locked" in caplog.text
+    assert (tmp_path / "victim").read_text(encoding="ascii") == "mine"
 
 
 def test_a_missing_directory_is_made(tmp_path: Path) -> None:
-    with state_lock(tmp_path / "a" / "b" / "state"):
-        assert (tmp_path / "a" / "b" / "state.lock").stat().st_mode & 0o777 == 0o600
+    state = tmp_path / "a" / "b" / "state"
+    assert DeviceLocks(state).hold([A]) is None
+    assert lock_file(state).stat().st_mode & 0o777 == 0o600
 
 
-def test_where_no_lock_file_can_be_the_run_goes_on_and_says_so(caplog: pytest.LogCaptureFixture) -> None:
-    with state_lock(Path("/proc/dzbgp/state")):
-        pass
-    assert "can not be locked" in caplog.text
+def test_where_no_lock_file_can_be_the_run_goes_on_and_says_so_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    locks = DeviceLocks(Path("/proc/dzbgp/state"))
+    for _ in range(2):
+        assert locks.hold([A]) is None
+    assert caplog.text.count("cannot be locked") == 1
 
 
 def test_on_a_file_system_without_locks_the_run_goes_on_and_says_so(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    locks: DeviceLocks, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def refuse(*_: Any) -> None:
-        raise OSError(37, "No locks available")
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-    monkeypatch.setattr(fcntl, "flock", refuse)
-    with state_lock(tmp_path / "state"):
-        pass
-    assert "can not be locked (No locks available)" in caplog.text
-
-
-def test_on_a_full_disk_the_lock_holds_all_the_same(tmp_path: Path) -> None:
-    (tmp_path / "state.lock").touch()
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    before = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
-    try:
-        with (
-            state_lock(tmp_path / "state"),
-            pytest.raises(StateLockedError, match="another run has it; nothing"),
-            state_lock(tmp_path / "state", wait_s=0),
-        ):
-            pytest.fail("both have it")
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-        signal.signal(signal.SIGXFSZ, before)
+    monkeypatch.setattr(fcntl, "fcntl", refuse)
+    assert locks.hold([A]) is None
+    assert "cannot be locked (No locks available)" in caplog.text
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"pid": 1}', "null"])
-def test_a_lock_file_that_says_nothing_is_no_fault(tmp_path: Path, content: str) -> None:
-    with held(tmp_path / "state"):
-        (tmp_path / "state.lock").write_text(content, encoding="utf-8")
-        with (
-            pytest.raises(StateLockedError, match="another run has it; nothing was written"),
-            state_lock(tmp_path / "state", wait_s=0),
-        ):
-            pytest.fail("both have it")
+def test_one_at_a_time_opens_the_file(state: Path, locks: DeviceLocks) -> None:
+    other = DeviceLocks(state, wait_s=0)
+    with locks.opening():
+        assert not other._opened() or not other._set(fcntl.F_WRLCK, (1 << 63) - 2)
+    assert other._set(fcntl.F_WRLCK, (1 << 63) - 2)
+
+
+def test_whether_anything_is_held_is_told_without_holding_it(state: Path, locks: DeviceLocks) -> None:
+    assert locks.hold([A]) is None
+    assert is_locked(lock_file(state))
+    locks.close()
+    assert not is_locked(lock_file(state))
+    with pytest.raises(FileNotFoundError):
+        is_locked(state.with_name("none.lock"))

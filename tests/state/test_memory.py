@@ -7,11 +7,11 @@ import pytest
 from small_world import DOWN, LOSE, NEVER, PROGRAM, UP, Passes, SmallWorld
 
 from dzbgp.models.report import Report
-from dzbgp.state.store import History
+from dzbgp.state.store import Store
 
 
-def opened(file: Path, world: SmallWorld) -> History:
-    return History.open(file / "state", PROGRAM, clock=lambda: world.now)
+def opened(file: Path, world: SmallWorld) -> Store:
+    return Store.open(file / "state", PROGRAM, clock=lambda: world.now)
 
 
 def foreign(report: Report) -> list[str]:
@@ -71,7 +71,7 @@ def test_a_dry_run_knows_what_is_in_flight_and_settles_nothing(tmp_path: Path) -
     world.goes_down()
     with opened(tmp_path, world) as history:
         Passes(world, history).run(write_mode=LOSE)
-    with History.open(tmp_path / "state", PROGRAM, read_only=True, clock=lambda: world.now) as history:
+    with Store.open(tmp_path / "state", PROGRAM, read_only=True, clock=lambda: world.now) as history:
         assert Passes(world, history, dry_run=True).reason() == "in-flight"
         world.wait(100)
         assert Passes(world, history, dry_run=True).reason() == "changed"

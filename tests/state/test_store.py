@@ -1,7 +1,6 @@
 """The state file: what it keeps, and what it survives."""
 
 import errno
-import json
 import os
 import random
 import re
@@ -20,13 +19,15 @@ from hypothesis import strategies as st
 from small_world import DOWN, FAIL, LOSE, PROGRAM, UP, Passes, SmallWorld
 from solders.pubkey import Pubkey
 
-from dzbgp.errors import UsageError
+from dzbgp.errors import JournalError, StateLockedError, UsageError
 from dzbgp.models.decision import UserMemory
 from dzbgp.models.in_flight import Fate, InFlight
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.report import Outcome
+from dzbgp.state import database as database_module
 from dzbgp.state import store as module
-from dzbgp.state.store import History
+from dzbgp.state.records import passes, transitions, writes
+from dzbgp.state.store import Store
 
 keys = st.binary(min_size=32, max_size=32).map(Pubkey)
 times = st.floats(0, 4e9)
@@ -67,17 +68,17 @@ FULL = UserMemory(
 )
 
 
-def opened(file: Path, **how: bool) -> History:
-    return History.open(file, PROGRAM, clock=lambda: 1_000_000.0, **how)
+def opened(file: Path, *, read_only: bool = False) -> Store:
+    return Store.open(file, PROGRAM, clock=lambda: 1_000_000.0, read_only=read_only)
 
 
 def filled(file: Path, users: int = 500) -> dict[Pubkey, UserMemory]:
     """Makes a state file of many pages, closed, and gives what is in it."""
     kept = {key(number): replace(FULL, seen_at=float(number)) for number in range(users)}
-    with opened(file) as history:
-        history.keep_users(kept)
-        history.sent(InFlight("flight", 10, {key(1): UP}))
-        history.end_run(1.0, 2.0, {"users": users})
+    with opened(file) as store:
+        store.keep_users(kept)
+        store.sent(InFlight("flight", 10, {key(1): UP}))
+        store.end_run(1.0, 2.0, {"users": users})
     return kept
 
 
@@ -86,13 +87,13 @@ def filled(file: Path, users: int = 500) -> dict[Pubkey, UserMemory]:
 def test_every_field_of_a_memory_comes_back_as_it_was(
     tmp_path_factory: pytest.TempPathFactory, kept: dict[Pubkey, UserMemory]
 ) -> None:
-    file = tmp_path_factory.mktemp("history") / "state"
-    with opened(file) as history:
-        history.keep_users(kept)
-        assert history.users() == kept
-    with opened(file) as history:
-        assert history.users() == kept
-        assert history.problems == []
+    file = tmp_path_factory.mktemp("store") / "state"
+    with opened(file) as store:
+        store.keep_users(kept)
+        assert store.users() == kept
+    with opened(file) as store:
+        assert store.users() == kept
+        assert store.problems == []
 
 
 def test_the_example_has_no_field_left_at_its_default() -> None:
@@ -101,18 +102,18 @@ def test_the_example_has_no_field_left_at_its_default() -> None:
 
 def test_a_missing_file_starts_fresh_in_a_directory_of_its_own(tmp_path: Path) -> None:
     file = tmp_path / "a" / "b" / "state.sqlite"
-    with opened(file) as history:
-        assert (history.users(), history.in_flight(), history.runs(), history.problems) == ({}, [], [], [])
+    with opened(file) as store:
+        assert (store.users(), store.in_flight(), passes(store), store.problems) == ({}, [], [], [])
     assert file.stat().st_mode & 0o777 == 0o600
 
 
 def test_an_empty_file_starts_fresh(tmp_path: Path) -> None:
     (tmp_path / "state").touch()
-    with opened(tmp_path / "state", read_only=True) as history:
-        assert (history.users(), history.problems) == ({}, [])
-    with opened(tmp_path / "state") as history:
-        history.keep_users({key(1): FULL})
-        assert (history.users(), history.problems) == ({key(1): FULL}, [])
+    with opened(tmp_path / "state", read_only=True) as store:
+        assert (store.users(), store.problems) == ({}, [])
+    with opened(tmp_path / "state") as store:
+        store.keep_users({key(1): FULL})
+        assert (store.users(), store.problems) == ({key(1): FULL}, [])
 
 
 def test_the_file_is_in_wal_mode_and_says_its_version(tmp_path: Path) -> None:
@@ -130,9 +131,9 @@ def test_a_file_of_an_older_version_is_brought_up_to_date_and_keeps_what_it_has(
     monkeypatch.setattr(
         "dzbgp.state.schema.MIGRATIONS", (*module_migrations(), "ALTER TABLE runs ADD COLUMN extra TEXT;")
     )
-    with opened(tmp_path / "state") as history:
-        assert history.users() == kept
-        assert history.problems == []
+    with opened(tmp_path / "state") as store:
+        assert store.users() == kept
+        assert store.problems == []
     database = sqlite3.connect(tmp_path / "state")
     assert database.execute("PRAGMA user_version").fetchone() == (len(module_migrations()),)
     assert "extra" in {row[1] for row in database.execute("PRAGMA table_info(runs)")}
@@ -152,10 +153,10 @@ def test_a_migration_that_fails_leaves_the_file_as_it_was(
     with monkeypatch.context() as patch:
         script = "ALTER TABLE runs ADD COLUMN extra TEXT; SELECT nonsense;"
         patch.setattr("dzbgp.state.schema.MIGRATIONS", (*module_migrations(), script))
-        with opened(tmp_path / "state") as history:
-            assert len(history.problems) == 1
-    with opened(tmp_path / "state") as history:
-        assert (history.users(), history.problems) == (kept, [])
+        with opened(tmp_path / "state") as store:
+            assert len(store.problems) == 1
+    with opened(tmp_path / "state") as store:
+        assert (store.users(), store.problems) == (kept, [])
 
 
 def test_a_file_of_a_future_version_is_left_alone_and_told(tmp_path: Path) -> None:
@@ -164,10 +165,10 @@ def test_a_file_of_a_future_version_is_left_alone_and_told(tmp_path: Path) -> No
     database.execute("PRAGMA user_version = 99")
     database.close()
     before = (tmp_path / "state").read_bytes()
-    with opened(tmp_path / "state") as history:
-        history.keep_users({key(1): FULL})
-        assert history.users() == {}
-        assert re.search("its schema is version 99, this dzbgp knows [0-9]: a newer", history.problems[0])
+    with opened(tmp_path / "state") as store:
+        store.keep_users({key(1): FULL})
+        assert store.users() == {}
+        assert re.search("its schema is version 99, this dzbgp knows [0-9]: a newer", store.problems[0])
     assert (tmp_path / "state").read_bytes() == before
 
 
@@ -177,10 +178,10 @@ def test_a_file_of_another_program_is_refused_and_left_as_it_is(tmp_path: Path) 
         with pytest.raises(
             UsageError, match=f"it belongs to program {PROGRAM}; expected that of {key(8)}"
         ) as caught:
-            History.open(tmp_path / "state", key(8), read_only=read_only)
+            Store.open(tmp_path / "state", key(8), read_only=read_only)
         assert caught.value.exit_code == 2
-    with opened(tmp_path / "state") as history:
-        assert len(history.users()) == 500
+    with opened(tmp_path / "state") as store:
+        assert len(store.users()) == 500
 
 
 def test_another_applications_database_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
@@ -199,90 +200,91 @@ def test_another_applications_database_is_refused_and_left_as_it_is(tmp_path: Pa
 
 
 def test_a_flight_is_told_until_its_fate_is_known(tmp_path: Path) -> None:
-    with opened(tmp_path / "state") as history:
-        history.sent(InFlight("one", 10, {key(1): UP, key(2): DOWN}, 7))
-        history.sent(InFlight("two", 11, {key(3): DOWN}, 8))
-    with opened(tmp_path / "state") as history:
-        assert history.in_flight() == [
+    with opened(tmp_path / "state") as store:
+        store.sent(InFlight("one", 10, {key(1): UP, key(2): DOWN}, 7))
+        store.sent(InFlight("two", 11, {key(3): DOWN}, 8))
+    with opened(tmp_path / "state") as store:
+        assert store.in_flight() == [
             InFlight("one", 10, {key(1): UP, key(2): DOWN}, 7, 1_000_000.0),
             InFlight("two", 11, {key(3): DOWN}, 8, 1_000_000.0),
         ]
-        history.ended("one", Fate.CONFIRMED)
-        assert len(history.in_flight()) == 2, "a fork can undo it"
-        history.ended("one", Fate.FINALIZED)
-        assert [one.signature for one in history.in_flight()] == ["two"]
+        store.ended("one", Fate.CONFIRMED)
+        assert len(store.in_flight()) == 2, "a fork can undo it"
+        store.ended("one", Fate.FINALIZED)
+        assert [one.signature for one in store.in_flight()] == ["two"]
 
 
-def test_forgetting_a_user_takes_its_mark_of_being_in_flight(tmp_path: Path) -> None:
-    with opened(tmp_path / "state") as history:
-        history.keep_users({key(1): FULL, key(2): FULL})
-        history.sent(InFlight("one", 10, {key(1): UP, key(2): DOWN}))
-        history.forget_users([key(1), key(9)])
-        assert set(history.users()) == {key(2)}
-        assert [one.users for one in history.in_flight()] == [{key(2): DOWN}]
-        history.forget_users([key(2)])
-        assert history.in_flight() == []
+def test_forgetting_a_user_keeps_what_was_sent_for_it_until_its_fate_is_known(tmp_path: Path) -> None:
+    with opened(tmp_path / "state") as store:
+        store.keep_users({key(1): FULL, key(2): FULL})
+        store.sent(InFlight("one", 10, {key(1): UP, key(2): DOWN}))
+        store.forget_users([key(1), key(9)])
+        assert set(store.users()) == {key(2)}
+        assert [one.users for one in store.in_flight()] == [{key(1): UP, key(2): DOWN}]
+        store.ended("one", Fate.EXPIRED)
+        assert store.in_flight() == []
 
 
 @pytest.mark.parametrize("fate", [Fate.CONFIRMED, Fate.FINALIZED])
 def test_a_write_that_landed_is_ours_even_when_the_run_is_killed_before_it_says_more(
     tmp_path: Path, fate: Fate
 ) -> None:
-    with opened(tmp_path / "state") as history:
-        history.keep_users({key(1): FULL, key(2): FULL})
-        history.sent(InFlight("one", 10, {key(1): UP}))
-        history.ended("one", fate)
+    with opened(tmp_path / "state") as store:
+        store.keep_users({key(1): FULL, key(2): FULL})
+        store.sent(InFlight("one", 10, {key(1): UP}))
+        store.ended("one", fate)
         wanted = replace(
             FULL, written_at=1_000_000.0, written_slot=None, written_status=UP, written_acknowledged=False
         )
-        assert history.users() == {key(1): wanted, key(2): FULL}
+        assert store.users() == {key(1): wanted, key(2): FULL}
 
 
 @pytest.mark.parametrize("fate", [Fate.REJECTED, Fate.EXPIRED, Fate.REFUSED])
 def test_a_write_that_never_landed_changes_nothing_that_is_known_of_its_user(
     tmp_path: Path, fate: Fate
 ) -> None:
-    with opened(tmp_path / "state") as history:
-        history.keep_users({key(1): FULL})
-        history.sent(InFlight("one", 10, {key(1): UP}))
-        history.ended("one", fate)
-        assert history.users() == {key(1): FULL}
+    with opened(tmp_path / "state") as store:
+        store.keep_users({key(1): FULL})
+        store.sent(InFlight("one", 10, {key(1): UP}))
+        store.ended("one", fate)
+        assert store.users() == {key(1): FULL}
 
 
-def test_runs_and_flights_are_kept_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "RUNS_KEPT", 5)
+def test_passes_and_what_has_ended_are_kept_bounded_and_what_is_in_flight_is_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "PASSES_KEPT", 5)
     now = 0.0
-    with History.open(tmp_path / "state", PROGRAM, clock=lambda: now) as history:
+    with Store.open(tmp_path / "state", PROGRAM, clock=lambda: now) as store:
         for number in range(20):
-            now = number * 10_000.0
-            history.sent(InFlight(f"landed-{number}", 1, {key(number): UP}))
-            history.ended(f"landed-{number}", Fate.FINALIZED)
-            history.sent(InFlight(f"never told-{number}", 1, {key(number): UP}))
-            history.sent(InFlight(f"forgotten-{number}", 1, {key(1000): UP}))
-            history.forget_users([key(1000)])
-            history.end_run(now, 1.0, {"number": number})
-        assert [run["number"] for run in history.runs()] == [15, 16, 17, 18, 19]
-        assert len(history.in_flight()) == 9
-    database = sqlite3.connect(tmp_path / "state")
-    assert database.execute("SELECT count(*) FROM flights").fetchone() == (27,)
-    assert database.execute("SELECT count(*) FROM flight_users").fetchone() == (18,)
-    database.close()
+            now = number * 5 * 86_400.0
+            store.keep_users({key(number): replace(FULL, transitions=(now,))})
+            store.sent(InFlight(f"landed-{number}", 1, {key(number): UP}))
+            store.ended(f"landed-{number}", Fate.FINALIZED)
+            store.sent(InFlight(f"never told-{number}", 1, {key(number): UP}))
+            store.end_run(now, 1.0, {"number": number}, 3)
+        assert [(one.totals["number"], one.exit_code) for one in passes(store)] == [
+            (number, 3) for number in range(15, 20)
+        ]
+        assert len(store.in_flight()) == 20
+        assert len(transitions(store)) == 7
+        assert sum(one.fate is Fate.FINALIZED for one in writes(store)) == 7
 
 
 def test_threads_may_share_it(tmp_path: Path) -> None:
-    with opened(tmp_path / "state") as history:
+    with opened(tmp_path / "state") as store:
 
         def work(start: int) -> None:
             for number in range(start, start + 25):
-                history.keep_users({key(number): FULL})
-                history.sent(InFlight(str(number), 1, {key(number): UP}))
+                store.keep_users({key(number): FULL})
+                store.sent(InFlight(str(number), 1, {key(number): UP}))
 
         threads = [threading.Thread(target=work, args=(start,)) for start in (100, 200, 300, 400)]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
-        assert (len(history.users()), len(history.in_flight()), history.problems) == (100, 100, [])
+        assert (len(store.users()), len(store.in_flight()), store.problems) == (100, 100, [])
 
 
 # Corrupt files
@@ -299,7 +301,8 @@ def cut(share: float) -> Callable[[Path], None]:
 def overwrite(start: float, end: float) -> Callable[[Path], None]:
     def damage(file: Path) -> None:
         content = bytearray(file.read_bytes())
-        a, b = int(len(content) * start), int(len(content) * end)
+        # Without its header it would be taken for somebody else's file.
+        a, b = max(16, int(len(content) * start)), int(len(content) * end)
         content[a:b] = random.Random(1).randbytes(b - a)
         file.write_bytes(content)
 
@@ -320,12 +323,7 @@ def misspelt(column: str, value: str) -> Callable[[Path], None]:
     return damage
 
 
-def no_database(file: Path) -> None:
-    file.write_text("not a database, " * 100, encoding="utf-8")
-
-
 DAMAGES: dict[str, Callable[[Path], None]] = {
-    "no database": no_database,
     "cut to half": cut(0.5),
     "cut to its first bytes": cut(0.001),
     "cut by a little": cut(0.98),
@@ -348,15 +346,15 @@ def test_a_corrupt_file_is_moved_aside_with_a_warning_and_the_run_goes_on(
     filled(file)
     damage(file)
     corrupt = file.read_bytes()
-    with opened(file) as history:
-        assert history.users() == {}
-        assert len(history.problems) == 1
-        assert "was corrupt: it was moved to" in history.problems[0]
-        history.keep_users({key(1): FULL})
+    with opened(file) as store:
+        assert store.users() == {}
+        assert len(store.problems) == 1
+        assert "was corrupt: it was moved to" in store.problems[0]
+        store.keep_users({key(1): FULL})
     assert f"{file} is corrupt" in caplog.text
     assert (tmp_path / "state.corrupt-1000000").read_bytes() == corrupt
-    with opened(file) as history:
-        assert (history.users(), history.problems) == ({key(1): FULL}, [])
+    with opened(file) as store:
+        assert (store.users(), store.problems) == ({key(1): FULL}, [])
 
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES.keys())
@@ -367,9 +365,9 @@ def test_a_dry_run_tells_of_a_corrupt_file_and_leaves_it(
     filled(file)
     damage(file)
     corrupt = file.read_bytes()
-    with opened(file, read_only=True) as history:
-        assert history.users() == {}
-        assert len(history.problems) == 1
+    with opened(file, read_only=True) as store:
+        assert store.users() == {}
+        assert len(store.problems) == 1
     assert file.read_bytes() == corrupt
     assert [one.name for one in tmp_path.iterdir() if "corrupt" in one.name] == []
 
@@ -384,10 +382,10 @@ def test_whatever_bytes_are_overwritten_the_run_goes_on(tmp_path: Path, seed: in
         content[at : at + 8] = rng.randbytes(len(content[at : at + 8]))
     file.write_bytes(content)
     try:
-        with opened(file) as history:
-            passes = Passes(SmallWorld(1, 3), history)
+        with opened(file) as store:
+            passes = Passes(SmallWorld(1, 3), store)
             passes.run()
-            assert set(history.users()) <= set(kept) | set(passes.world.users)
+            assert set(store.users()) <= set(kept) | set(passes.world.users)
     except UsageError:
         # It was the name of its program, or of its tables, that was hit.
         assert file.read_bytes()[:16] == bytes(content)[:16]
@@ -398,9 +396,9 @@ import os, sys
 from pathlib import Path
 sys.path[:0] = sys.argv[2].split(os.pathsep)
 from test_store import FULL, key, opened
-history = opened(Path(sys.argv[1]))
+store = opened(Path(sys.argv[1]))
 for number in range(int(sys.argv[3])):
-    history.keep_users({key(number): FULL})
+    store.keep_users({key(number): FULL})
 os._exit(9)
 """
 
@@ -414,8 +412,8 @@ def killed(file: Path, users: int) -> None:
 
 def test_what_a_killed_process_has_written_is_there(tmp_path: Path) -> None:
     killed(tmp_path / "state", 20)
-    with opened(tmp_path / "state") as history:
-        assert (len(history.users()), history.problems) == (20, [])
+    with opened(tmp_path / "state") as store:
+        assert (len(store.users()), store.problems) == (20, [])
 
 
 @pytest.mark.parametrize("suffix", ["-wal", "-shm"])
@@ -423,22 +421,22 @@ def test_a_corrupt_wal_costs_the_newest_at_most(tmp_path: Path, suffix: str) -> 
     filled(tmp_path / "state", 5)
     killed(tmp_path / "state", 20)
     overwrite(0.3, 0.9)(tmp_path / f"state{suffix}")
-    with opened(tmp_path / "state") as history:
-        assert 5 <= len(history.users()) <= 20
-        history.keep_users({key(99): FULL})
-        assert key(99) in history.users()
-        assert history.problems == []
+    with opened(tmp_path / "state") as store:
+        assert 5 <= len(store.users()) <= 20
+        store.keep_users({key(99): FULL})
+        assert key(99) in store.users()
+        assert store.problems == []
 
 
 def test_the_wal_of_a_corrupt_file_is_not_played_into_the_new_one(tmp_path: Path) -> None:
     filled(tmp_path / "state")
     killed(tmp_path / "state", 5)
     overwrite(0, 1)(tmp_path / "state")
-    with opened(tmp_path / "state") as history:
-        assert history.users() == {}
-        assert "was corrupt" in history.problems[0]
-    with opened(tmp_path / "state") as history:
-        assert (history.users(), history.problems) == ({}, [])
+    with opened(tmp_path / "state") as store:
+        assert store.users() == {}
+        assert "was corrupt" in store.problems[0]
+    with opened(tmp_path / "state") as store:
+        assert (store.users(), store.problems) == ({}, [])
 
 
 # Disks
@@ -446,13 +444,13 @@ def test_the_wal_of_a_corrupt_file_is_not_played_into_the_new_one(tmp_path: Path
 
 def test_a_full_disk_is_told_and_nothing_is_sent_that_cannot_be_noted(tmp_path: Path) -> None:
     filled(tmp_path / "state", 50)
-    with opened(tmp_path / "state") as history:
-        assert history._connection is not None
-        (pages,) = history._connection.execute("PRAGMA page_count").fetchone()
-        history._connection.execute(f"PRAGMA max_page_count = {pages}")
+    with opened(tmp_path / "state") as store:
+        assert store.database.connection is not None
+        (pages,) = store.database.connection.execute("PRAGMA page_count").fetchone()
+        store.database.connection.execute(f"PRAGMA max_page_count = {pages}")
         world = SmallWorld(1, 200, DOWN)
         world.goes_up()
-        report = Passes(world, history).run()
+        report = Passes(world, store).run()
         assert len(report.submissions) == 200
         failed = [one for one in report.submissions.values() if one.outcome is Outcome.FAILED]
         assert failed
@@ -460,37 +458,37 @@ def test_a_full_disk_is_told_and_nothing_is_sent_that_cannot_be_noted(tmp_path: 
         assert all(world.users[one.user].bgp_status is DOWN for one in failed)
         told = [note for note in report.notes if "could not be written (database or disk is full)" in note]
         assert len(told) == 1
-        assert history.problems == told
-    with opened(tmp_path / "state") as history:
-        assert history.problems == []
+        assert store.problems == told
+    with opened(tmp_path / "state") as store:
+        assert store.problems == []
 
 
 @pytest.mark.parametrize("path", ["/proc/dzbgp/state", "/dev/null/state", "/proc/version/state"])
-def test_a_file_that_can_not_be_made_is_told_and_stops_nothing(path: str) -> None:
+def test_a_file_that_cannot_be_made_is_told_and_stops_no_reading(path: str) -> None:
     for read_only in (False, True):
-        with opened(Path(path), read_only=read_only) as history:
-            assert Passes(SmallWorld(1, 1), history).run().decisions
-            assert read_only or "could not be opened" in history.problems[0]
+        with opened(Path(path), read_only=read_only) as store:
+            assert Passes(SmallWorld(1, 1), store).run().decisions
+            assert read_only or "could not be opened" in store.problems[0]
 
 
 def test_a_disk_that_fails_is_told_and_stops_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(module, "connect", refuse)
-    with opened(tmp_path / "state") as history:
-        report = Passes(SmallWorld(1, 1), history).run()
+    monkeypatch.setattr(database_module, "connect", refuse)
+    with opened(tmp_path / "state") as store:
+        report = Passes(SmallWorld(1, 1), store).run()
     assert any("could not be opened" in note for note in report.notes)
 
 
 def test_with_a_read_only_file_nothing_is_sent(tmp_path: Path) -> None:
     filled(tmp_path / "state", 5)
-    with opened(tmp_path / "state") as history:
-        assert history._connection is not None
-        history._connection.execute("PRAGMA query_only = ON")
+    with opened(tmp_path / "state") as store:
+        assert store.database.connection is not None
+        store.database.connection.execute("PRAGMA query_only = ON")
         world = SmallWorld(1, 1, DOWN)
         world.goes_up()
-        report = Passes(world, history).run()
+        report = Passes(world, store).run()
         assert world.user().bgp_status is DOWN
         [failed] = report.submissions.values()
         assert "the write could not be noted" in (failed.error or "")
@@ -503,17 +501,17 @@ def test_a_file_that_somebody_else_locks_is_told_and_stops_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     filled(tmp_path / "state", 5)
-    with opened(tmp_path / "state") as history:
-        assert history._connection is not None
-        history._connection.execute("PRAGMA busy_timeout = 10")
+    with opened(tmp_path / "state") as store:
+        assert store.database.connection is not None
+        store.database.connection.execute("PRAGMA busy_timeout = 10")
         other = sqlite3.connect(tmp_path / "state", isolation_level=None)
         other.execute("BEGIN IMMEDIATE")
-        history.keep_users({key(77): FULL})
-        assert "database is locked" in history.problems[0]
+        store.keep_users({key(77): FULL})
+        assert "database is locked" in store.problems[0]
         other.execute("ROLLBACK")
         other.close()
-        history.keep_users({key(77): FULL})
-        assert key(77) in history.users()
+        store.keep_users({key(77): FULL})
+        assert key(77) in store.users()
 
 
 # Dry runs and secrets
@@ -522,38 +520,179 @@ def test_a_file_that_somebody_else_locks_is_told_and_stops_nothing(
 def test_a_dry_run_changes_no_byte_of_the_file(tmp_path: Path) -> None:
     file = tmp_path / "state"
     world = SmallWorld(1, 20)
-    with History.open(file, PROGRAM, clock=lambda: world.now) as history:
-        Passes(world, history).run()
+    with Store.open(file, PROGRAM, clock=lambda: world.now) as store:
+        Passes(world, store).run()
         world.goes_down(world.user(0).pubkey)
-        Passes(world, history).run(write_mode=LOSE)
+        Passes(world, store).run(write_mode=LOSE)
     before = file.read_bytes()
     world.goes_down()
     world.users.pop(world.user(5).pubkey)
-    with History.open(file, PROGRAM, read_only=True, clock=lambda: world.now) as history:
-        report = Passes(world, history, dry_run=True).run()
+    with Store.open(file, PROGRAM, read_only=True, clock=lambda: world.now) as store:
+        report = Passes(world, store, dry_run=True).run()
         assert (report.decisions[0].reason, report.decisions[1].reason) == ("in-flight", "changed")
-        assert history.problems == []
+        assert store.problems == []
     assert file.read_bytes() == before
 
 
 def test_a_dry_run_makes_no_file(tmp_path: Path) -> None:
-    with opened(tmp_path / "a" / "state", read_only=True) as history:
-        Passes(SmallWorld(1, 1), history, dry_run=True).run()
+    with opened(tmp_path / "a" / "state", read_only=True) as store:
+        Passes(SmallWorld(1, 1), store, dry_run=True).run()
     assert list(tmp_path.iterdir()) == []
 
 
 def test_a_dry_run_reads_beside_a_run(tmp_path: Path) -> None:
-    with opened(tmp_path / "state") as history:
-        history.keep_users({key(1): FULL})
+    with opened(tmp_path / "state") as store:
+        store.keep_users({key(1): FULL})
         with opened(tmp_path / "state", read_only=True) as reader:
             assert (reader.users(), reader.problems) == ({key(1): FULL}, [])
 
 
 def test_what_a_run_did_is_in_its_line(tmp_path: Path) -> None:
-    with opened(tmp_path / "state") as history:
+    with opened(tmp_path / "state") as store:
         world = SmallWorld(1, 2, DOWN)
         world.goes_up()
-        Passes(world, history).run(write_mode=FAIL)
-        (run,) = history.runs()
-    assert (run["users"], run["failed"], run["transactions"]) == (2, 2, 1)
-    assert json.dumps(run)
+        Passes(world, store).run(write_mode=FAIL)
+        (run,) = passes(store)
+    assert (run.totals["users"], run.totals["failed"], run.totals["transactions"]) == (2, 2, 1)
+    assert run.exit_code == 3
+
+
+# The ledger that it belongs to
+
+
+def of_ledger(file: Path, genesis_hash: str | None, *, read_only: bool = False) -> Store:
+    return Store.open(file, PROGRAM, genesis_hash, read_only=read_only, clock=lambda: 1_000_000.0)
+
+
+def test_another_genesis_hash_is_another_ledger_with_a_file_of_its_own_which_is_said_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "state"
+    with of_ledger(file, "GenesisA" * 5) as store:
+        store.keep_users({key(1): FULL})
+    for _ in range(2):
+        with of_ledger(file, "GenesisB" * 5) as store:
+            assert store.users().keys() <= {key(2)}
+            store.keep_users({key(2): FULL})
+    assert caplog.text.count("is of the ledger with genesis hash GenesisAGenesisA") == 1
+    with of_ledger(file, "GenesisB" * 5, read_only=True) as store:
+        assert store.users().keys() == {key(2)}
+    with of_ledger(file, "GenesisA" * 5) as store:
+        assert store.users().keys() == {key(1)}
+
+
+def test_a_file_from_before_genesis_hashes_were_noted_belongs_to_the_ledger_that_comes_first(
+    tmp_path: Path,
+) -> None:
+    with of_ledger(tmp_path / "state", None) as store:
+        store.keep_users({key(1): FULL})
+    with of_ledger(tmp_path / "state", "GenesisA") as store:
+        assert store.users().keys() == {key(1)}
+    with of_ledger(tmp_path / "state", "GenesisB") as store:
+        assert store.users() == {}
+    with of_ledger(tmp_path / "state", None) as store:
+        assert store.users().keys() == {key(1)}
+
+
+def test_the_floor_only_rises_and_outlives_the_run(tmp_path: Path) -> None:
+    with opened(tmp_path / "state") as store:
+        assert (store.floor(), store.created_at) == (None, 1_000_000.0)
+        store.raise_floor(100, 5.5)
+        store.raise_floor(99, 6.5)
+    with opened(tmp_path / "state") as store:
+        assert store.floor() == (100, 5.5)
+        store.raise_floor(101, 7.25)
+    with Store.open(tmp_path / "state", PROGRAM, read_only=True) as store:
+        assert (store.floor(), store.created_at) == ((101, 7.25), 1_000_000.0)
+
+
+# Runs side by side
+
+
+def test_an_overlapping_run_is_refused_by_the_name_of_a_device_and_the_pid(tmp_path: Path) -> None:
+    with opened(tmp_path / "state") as first, opened(tmp_path / "state") as second:
+        first.hold({key(1): "ams-1", key(2): "fra-1"})
+        second.hold({key(3): "nyc-1"})
+        assert second._locks is not None
+        second._locks._wait_s = 0
+        since = "1970-01-12T13:46:40+00:00"
+        with pytest.raises(
+            StateLockedError,
+            match=re.escape(f"another run writes for fra-1: pid {os.getpid()}, since {since}"),
+        ) as caught:
+            second.hold({key(2): "fra-1", key(3): "nyc-1"})
+        assert caught.value.exit_code == 1
+        with opened(tmp_path / "state", read_only=True) as dry:
+            assert not dry.hold({key(1): "ams-1"})
+        first.close()
+        second.hold({key(2): "fra-1"})
+
+
+def test_what_another_run_wrote_before_a_device_was_held_makes_what_was_read_stale(tmp_path: Path) -> None:
+    with opened(tmp_path / "state") as first, opened(tmp_path / "state") as second:
+        second.users()
+        assert not second.hold({key(1): "ams-1"})
+        first.keep_users({key(5): FULL})
+        # Of devices that are held anyway nobody else has written.
+        assert not second.hold({key(1): "ams-1"})
+        assert second.hold({key(1): "ams-1", key(2): "fra-1"})
+        assert second.users().keys() == {key(5)}
+        assert not second.hold({key(1): "ams-1", key(3): "nyc-1"})
+
+
+def test_nothing_is_noted_for_sending_after_another_run_took_a_device_whose_lock_file_was_removed(
+    tmp_path: Path,
+) -> None:
+    with opened(tmp_path / "state") as first:
+        first.hold({key(1): "ams-1"})
+        (tmp_path / "state.lock").unlink()
+        first.sent(InFlight("held anew", 10, {key(1): UP}))
+        (tmp_path / "state.lock").unlink()
+        with opened(tmp_path / "state") as second:
+            second.hold({key(1): "ams-1"})
+            with pytest.raises(JournalError, match="its lock file was removed, and another run writes"):
+                first.sent(InFlight("refused", 10, {key(1): UP}))
+            assert [one.signature for one in second.in_flight()] == ["held anew"]
+
+
+# Files that are somebody else's
+
+
+@pytest.mark.parametrize("content", [b"[1, 2, 3]", b"not a database" * 500, b"SQLite format 3"])
+@pytest.mark.parametrize("read_only", [False, True])
+def test_only_a_file_with_the_header_of_sqlite_is_ever_moved(
+    tmp_path: Path, content: bytes, read_only: bool
+) -> None:
+    file = tmp_path / "id.json"
+    file.write_bytes(content)
+    with pytest.raises(UsageError, match="it is no state file"):
+        opened(file, read_only=read_only)
+    assert file.read_bytes() == content
+    assert {one.name for one in tmp_path.iterdir()} <= {"id.json", "id.json.lock"}
+
+
+# What later commands tell of the past
+
+
+def test_transitions_and_writes_are_told_for_a_user_and_a_time(tmp_path: Path) -> None:
+    with opened(tmp_path / "state") as store:
+        memory = replace(FULL, up=False, transitions=(10.0, 20.0))
+        store.keep_users({key(5): memory, key(6): FULL})
+        store.keep_users({key(5): replace(memory, up=True, transitions=(20.0, 30.0))})
+        told = [(one.at, one.is_up) for one in transitions(store, user=key(5))]
+        assert told == [(10.0, True), (20.0, False), (30.0, True)]
+        assert [one.user for one in transitions(store, since=25.0)] == [key(5)]
+        store.sent(InFlight("one", 10, {key(5): DOWN, key(6): UP}))
+        store.ended("one", Fate.FINALIZED)
+        store.sent(InFlight("two", 10, {key(5): UP}))
+        sent = [(one.user, one.status, one.signature, one.fate) for one in writes(store)]
+        assert sent == sorted(
+            [
+                (key(5), DOWN, "one", Fate.FINALIZED),
+                (key(6), UP, "one", Fate.FINALIZED),
+                (key(5), UP, "two", Fate.PENDING),
+            ],
+            key=lambda one: (str(one[0]), one[2]),
+        )
+        assert [one.signature for one in writes(store, user=key(6))] == ["one"]
+        assert writes(store, since=2_000_000.0) == []

@@ -28,7 +28,7 @@ from dzbgp.ledger.networks import Network
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.models.ledger import LAMPORTS_PER_SOL, Device, ProgramData
 from dzbgp.run.request import NO_STATE, SetupRequest
-from dzbgp.run.setup import default_state
+from dzbgp.state.place import state_path
 from dzbgp.tasks.probe import probe
 
 _INVENTORY_HINT = "correct it; `dzbgp inventory --output DIR` makes one from the ledger"
@@ -157,7 +157,7 @@ def _publishers(
 
 
 def _state(request: SetupRequest, net: Network) -> list[CheckResult]:
-    return list(check_state(request.state or default_state(net, request.shard), net.program_id))
+    return list(check_state(state_path(request.state, net.program_id), net.program_id))
 
 
 @contextmanager

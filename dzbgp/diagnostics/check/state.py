@@ -1,17 +1,15 @@
 """Tests whether the state file can be used. It is not created, not written and not locked."""
 
 import contextlib
-import fcntl
 import os
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 
 from solders.pubkey import Pubkey
 
 from dzbgp.diagnostics.check.results import CheckResults, CheckSection
 from dzbgp.errors import ExitCode
-from dzbgp.state.lock import holder
+from dzbgp.state.lock import is_locked, lock_file
 from dzbgp.state.schema import MIGRATIONS
 
 _PICK = "choose another file with --state"
@@ -25,7 +23,7 @@ def check_state(path: Path, program_id: Pubkey) -> CheckResults:
         _check_place(path, subject, found)
         if path.is_file() and os.access(path, os.R_OK):
             _check_content(path, subject, program_id, found)
-        _check_lock(path.with_name(path.name + ".lock"), subject, found)
+        _check_lock(lock_file(path), subject, found)
     except OSError as error:
         why = f"it cannot be read: {error.strerror or type(error).__name__}"
         found.fail(subject, "writable", why, _PICK, ExitCode.USAGE)
@@ -93,28 +91,12 @@ def _read(path: Path) -> tuple[int, str | None]:
 
 
 def _check_lock(lock: Path, subject: str, found: CheckResults) -> None:
-    with _opened(lock) as descriptor:
-        if descriptor is None:
-            found.ok(subject, "lock", "no run uses it")
-            return
-        try:
-            # Shared, and released at once: a run that starts meanwhile retries for some seconds.
-            fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            hint = "wait until it ends, or stop it: a second run at the same time ends with exit code 1"
-            found.warn(subject, "lock", holder(descriptor), hint)
-        else:
-            found.ok(subject, "lock", "no run uses it")
-
-
-@contextlib.contextmanager
-def _opened(lock: Path) -> Iterator[int | None]:
     try:
-        descriptor = os.open(lock, os.O_RDONLY | os.O_CLOEXEC)
+        is_used = is_locked(lock)
     except FileNotFoundError:
-        yield None
-        return
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+        is_used = False
+    if is_used:
+        hint = "runs over other devices can go on beside it; one that shares a device with it ends with exit code 1"
+        found.warn(subject, "lock", "another run uses it", hint)
+    else:
+        found.ok(subject, "lock", "no run uses it")

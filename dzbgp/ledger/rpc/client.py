@@ -111,6 +111,10 @@ class RpcClient:
         answers = await self.transport.call_all("getGenesisHash", [], Hash)
         return [(where, str(answer)) for where, answer in answers]
 
+    async def genesis_hash(self) -> str:
+        """Return the genesis hash that the first RPC that answers names."""
+        return str(await self.transport.call("getGenesisHash", [], Hash))
+
     async def minimum_balance(self, data_len: int) -> int:
         """Return the lamports that make an account of `data_len` bytes exempt from rent."""
         lamports: int = await self.transport.call("getMinimumBalanceForRentExemption", [data_len], _U63)

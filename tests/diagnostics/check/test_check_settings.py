@@ -1,7 +1,5 @@
 """Inventory, keypairs and state file: what is wrong with them is told, and nothing is made."""
 
-import fcntl
-import os
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +12,8 @@ from solders.pubkey import Pubkey
 from dzbgp.diagnostics.check.results import CheckResults, Verdict
 from dzbgp.diagnostics.check.state import check_state
 from dzbgp.lab.world.world import PROGRAM_ID
-from dzbgp.state.lock import state_lock
-from dzbgp.state.store import History
+from dzbgp.state.lock import DeviceLocks
+from dzbgp.state.store import Store
 
 Check = Callable[..., Checked]
 
@@ -120,8 +118,7 @@ def test_a_state_file_is_not_made(checked: Check, tmp_path: Path) -> None:
 
 def test_a_state_file_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "s.sqlite"
-    with state_lock(path):
-        History.open(path, PROGRAM_ID).close()
+    Store.open(path, PROGRAM_ID).close()
     before = tree(tmp_path)
     found = list(check_state(path, PROGRAM_ID))
     assert [(item.check, item.verdict.value) for item in found] == [
@@ -134,7 +131,7 @@ def test_a_state_file_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
 
 def test_a_state_file_of_another_program_fails(tmp_path: Path) -> None:
     path = tmp_path / "s.sqlite"
-    History.open(path, Pubkey.new_unique()).close()
+    Store.open(path, Pubkey.new_unique()).close()
     assert worst(check_state(path, PROGRAM_ID)) == [("content", "fail")]
 
 
@@ -156,12 +153,12 @@ def test_a_corrupt_state_file_is_a_warning_and_stays_where_it_is(tmp_path: Path)
 
 def test_a_state_file_that_a_run_has_open_is_not_looked_into(tmp_path: Path) -> None:
     path = tmp_path / "s.sqlite"
-    with state_lock(path), History.open(path, PROGRAM_ID):
+    with Store.open(path, PROGRAM_ID) as store:
+        store.hold({PROGRAM_ID: "ams-1"})
         before = sorted(tmp_path.iterdir())
         found = {item.check: item for item in check_state(path, PROGRAM_ID)}
         assert sorted(tmp_path.iterdir()) == before
     assert found["lock"].verdict is Verdict.WARNING
-    assert f"pid {os.getpid()}" in found["lock"].detail
     assert found["content"].detail.startswith("not tested")
 
 
@@ -170,8 +167,7 @@ def test_looking_at_the_lock_does_not_keep_it(tmp_path: Path) -> None:
     lock = tmp_path / "s.sqlite.lock"
     lock.touch()
     check_state(path, PROGRAM_ID)
-    with lock.open() as file:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    assert DeviceLocks(path, wait_s=0).hold([bytes(PROGRAM_ID)]) is None
 
 
 def test_a_directory_in_the_place_of_the_state_file_fails(tmp_path: Path) -> None:

@@ -1,0 +1,28 @@
+"""Where the state file is: one place for a program, whatever shard, environment name or other options say."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from solders.pubkey import Pubkey
+
+SYSTEM = Path("/var/lib/dzbgp")
+
+
+def state_path(
+    given: Path | None, program_id: Pubkey, environ: Mapping[str, str] = os.environ, system: Path = SYSTEM
+) -> Path:
+    """Return the state file of a program, `given` or not.
+
+    It is in $STATE_DIRECTORY (systemd's), else in /var/lib/dzbgp if that can be written, else in the user's state
+    directory (XDG Base Directory).
+    """
+    if given is not None:
+        return given
+    name = f"{program_id}.sqlite"
+    for_service = environ.get("STATE_DIRECTORY", "").partition(":")[0]
+    if for_service:
+        return Path(for_service) / name
+    if system.is_dir() and os.access(system, os.W_OK | os.X_OK):
+        return system / name
+    return Path(environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "dzbgp" / name
