@@ -1,19 +1,15 @@
 """`dzbgp audit`: what is odd across the ledger and, with an inventory, the fleet. Nothing is written, anywhere."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import typer
 
 from dzbgp.cli.errors import reporting_errors
 from dzbgp.cli.options import AuditOutput, Logging, takes
-from dzbgp.console.formats import AuditFormat
+from dzbgp.console.formats import FindingsOutput
 from dzbgp.console.option import REPORT, option
 from dzbgp.diagnostics.audit.request import AuditRequest
 from dzbgp.errors import ExitCode
-
-if TYPE_CHECKING:
-    from dzbgp.diagnostics.audit.findings import Audit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,21 +29,21 @@ def register(app: typer.Typer) -> None:
         2 usage or configuration; 3 the result could not be printed; 5 something odd was found (with --exit-code).
         """
         with reporting_errors(logging) as stderr:
+            from dzbgp.console.destinations import check_files, deliver, destinations  # noqa: PLC0415 - slow
             from dzbgp.console.progress import progress_bar  # noqa: PLC0415 - slow
             from dzbgp.diagnostics.audit.audit import run_audit  # noqa: PLC0415 - slow
+            from dzbgp.diagnostics.audit.render import render_table, rendered  # noqa: PLC0415 - slow
 
+            places = destinations(wanted.outputs, FindingsOutput)
+            check_files(places)
             with progress_bar(stderr, enabled=not logging.quiet) as progress:
                 found = run_audit(request, progress)
-            code = _deliver(found, wanted.output)
-            if code is ExitCode.OK and wanted.exit_code and found.findings:
+            is_delivered = deliver(
+                places,
+                lambda console: render_table(found, console),
+                lambda output: rendered(found, FindingsOutput(output)),
+            )
+            code = ExitCode.OK if is_delivered else ExitCode.PARTIAL
+            if is_delivered and wanted.exit_code and found.findings:
                 code = ExitCode.CHANGES_PENDING
         raise typer.Exit(code)
-
-
-def _deliver(found: "Audit", output: AuditFormat) -> ExitCode:
-    from dzbgp.console.stdout import print_result, print_text  # noqa: PLC0415 - slow
-    from dzbgp.diagnostics.audit.render import render_json, render_table  # noqa: PLC0415 - slow
-
-    if output is AuditFormat.JSON:
-        return print_text(render_json(found))
-    return print_result(lambda console: render_table(found, console))

@@ -7,8 +7,9 @@ import typer
 from dzbgp.cli.errors import reporting_errors
 from dzbgp.cli.lab import lab_for
 from dzbgp.cli.options import AuditOutput, LabChoice, Logging, takes
-from dzbgp.console.formats import AuditFormat
+from dzbgp.console.formats import FindingsOutput
 from dzbgp.console.option import REPORT, option
+from dzbgp.errors import ExitCode
 from dzbgp.run.request import SetupRequest
 
 
@@ -26,22 +27,26 @@ def register(app: typer.Typer) -> None:
         """Tests everything a run needs and reports ok, warning or failure for each. Nothing is written, anywhere.
 
         Exit codes: 0 a run can go on, perhaps with warnings; 1 the ledger cannot be read, so nothing can run;
-        2 usage or configuration; 3 some devices cannot be read, or not be written for. The lowest one wins.
+        2 usage or configuration; 3 some devices cannot be read, or not be written for. Where several apply, the first$
+        of 1, 2, 3 is given.
         """
         with reporting_errors(logging) as stderr:
+            from dzbgp.console.destinations import check_files, deliver, destinations  # noqa: PLC0415 - slow
             from dzbgp.console.progress import progress_bar  # noqa: PLC0415 - slow
-            from dzbgp.console.stdout import print_result, print_text  # noqa: PLC0415 - slow
             from dzbgp.diagnostics.check.checks import run_check  # noqa: PLC0415 - slow
-            from dzbgp.diagnostics.check.render import render_json, render_table  # noqa: PLC0415
+            from dzbgp.diagnostics.check.render import render_table, rendered  # noqa: PLC0415
 
+            places = destinations(wanted.outputs, FindingsOutput)
+            check_files(places)
             with (
                 lab_for(request, choice) as asked,
                 progress_bar(stderr, enabled=not logging.quiet) as progress,
             ):
                 report = run_check(asked, progress)
-            if wanted.output is AuditFormat.TABLE:
-                code = print_result(lambda console: render_table(report, console, show_all=wanted.show_all))
-            else:
-                code = print_text(render_json(report))
-            code = report.exit_code or code
+            is_delivered = deliver(
+                places,
+                lambda console: render_table(report, console, show_all=wanted.show_all),
+                lambda output: rendered(report, FindingsOutput(output)),
+            )
+            code = report.exit_code or (ExitCode.OK if is_delivered else ExitCode.PARTIAL)
         raise typer.Exit(code)

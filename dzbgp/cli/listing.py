@@ -24,10 +24,11 @@ def register(app: typer.Typer) -> None:
         Exit codes: 0 done; 1 the ledger could not be read; 2 usage; 3 the result could not be printed.
         """
         with reporting_errors(logging):
-            from dzbgp.listing.output import deliver  # noqa: PLC0415 - slow
+            from dzbgp.listing.output import print_listing  # noqa: PLC0415 - slow
             from dzbgp.listing.users import list_users  # noqa: PLC0415 - slow
 
-            code = deliver(list_users(_snapshot(request), query), wanted.output)
+            listing = list_users(_snapshot(request), query)
+            code = print_listing(listing, wanted.output, is_wide=wanted.wide)
         raise typer.Exit(code)
 
     @app.command()
@@ -42,10 +43,11 @@ def register(app: typer.Typer) -> None:
         with reporting_errors(logging):
             from dzbgp.ledger.submit.signers import load_signers  # noqa: PLC0415 - slow
             from dzbgp.listing.devices import list_devices  # noqa: PLC0415 - slow
-            from dzbgp.listing.output import deliver  # noqa: PLC0415 - slow
+            from dzbgp.listing.output import print_listing  # noqa: PLC0415 - slow
 
             held = frozenset(load_signers(keys.keypairs).keypairs) if keys.keypairs else None
-            code = deliver(list_devices(_snapshot(request), query, held), wanted.output)
+            listing = list_devices(_snapshot(request), query, held)
+            code = print_listing(listing, wanted.output, is_wide=wanted.wide)
         raise typer.Exit(code)
 
 

@@ -15,7 +15,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
-from dzbgp.console.formats import AuditFormat, Format, Output
+from dzbgp.console.formats import FindingsOutput, ListingOutput, Output
 from dzbgp.console.option import (
     FLEET,
     PANELS,
@@ -26,6 +26,8 @@ from dzbgp.console.option import (
     option,
     repeated,
 )
+
+_DEFAULT_FORMAT = "table, or tsv if stdout is not a terminal"
 
 
 class LogFormat(StrEnum):
@@ -59,7 +61,7 @@ class ReportOptions:
 
     outputs: tuple[str, ...] = repeated(
         REPORT,
-        "table (the default), json, markdown or html, to stdout or to a file. Repeatable.",
+        "table, tsv, json, markdown, html or junit, to stdout or to a file. Repeatable.",
         "output",
         "FORMAT[=FILE]",
         short="-o",
@@ -82,14 +84,24 @@ class ReportOptions:
 class ListingFormat:
     """The format of a listing."""
 
-    output: Format = option(Format.TABLE, REPORT, "Format on stdout.", short="-o")
+    output: ListingOutput | None = option(
+        None, REPORT, "Format on stdout.", short="-o", shown_default=_DEFAULT_FORMAT
+    )
+    wide: bool = option(False, REPORT, "Show all columns also where the terminal is narrow.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class AuditOutput:
     """The format of what audit and check found."""
 
-    output: AuditFormat = option(AuditFormat.TABLE, REPORT, "Format on stdout.", short="-o")
+    outputs: tuple[str, ...] = repeated(
+        REPORT,
+        "table, tsv, json or junit, to stdout or to a file. Repeatable.",
+        "output",
+        "FORMAT[=FILE]",
+        short="-o",
+        completion=lambda: list(FindingsOutput),
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ import typer
 from dzbgp.cli.errors import reporting_errors
 from dzbgp.cli.lab import lab_for
 from dzbgp.cli.options import LabChoice, Logging, ReportOptions, takes
+from dzbgp.console.formats import Output
 from dzbgp.run.request import RunRequest, WatchRequest
 
 
@@ -22,14 +23,15 @@ def register(app: typer.Typer) -> None:
         4 the guard held something; 5 a dry run with changes pending (with --exit-code).
         """
         with reporting_errors(logging) as stderr:
+            from dzbgp.console.destinations import check_files, destinations  # noqa: PLC0415
             from dzbgp.console.progress import progress_bar  # noqa: PLC0415 - slow
             from dzbgp.metrics.textfile import MetricsTextfile  # noqa: PLC0415
             from dzbgp.models.summary import exit_code_of  # noqa: PLC0415
-            from dzbgp.report.delivery import check, deliver, destinations  # noqa: PLC0415
+            from dzbgp.report.delivery import deliver  # noqa: PLC0415
             from dzbgp.run.once import run_once  # noqa: PLC0415 - slow
 
-            places = destinations(wanted.outputs, wanted.report_file)
-            check(places)
+            places = destinations(wanted.outputs, Output, wanted.report_file)
+            check_files(places)
             textfile = MetricsTextfile(wanted.metrics_textfile)
             with (
                 textfile.recording_failure(),

@@ -1,19 +1,28 @@
-"""A listing for spreadsheets and scripts: RFC 4180 with a header, and line feeds as Unix has them."""
+"""A listing for spreadsheets and scripts: CSV (RFC 4180 with a header, line feeds as Unix has them) and TSV."""
 
 import csv
 import io
 from typing import Any
 
+from dzbgp.console.tsv import tsv
 from dzbgp.listing.model import Listing, Value
 
 
 def render(listing: Listing[Any]) -> str:
-    """Return a header and a line a row. No value is an empty cell; lists are separated by blanks."""
+    """Return a header and a line a row, without a final newline.
+
+    No value is an empty cell; lists are separated by blanks.
+    """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow([item.name for item in listing.chosen])
     writer.writerows([[_cell(item.value(row)) for item in listing.chosen] for row in listing.rows])
-    return text.getvalue()
+    return text.getvalue().removesuffix("\n")
+
+
+def render_tsv(listing: Listing[Any]) -> str:
+    """Return a line a row with the columns of CSV, without a header and without a final newline."""
+    return tsv([item.value(row) for item in listing.chosen] for row in listing.rows)
 
 
 def _cell(value: Value) -> str:

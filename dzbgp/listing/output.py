@@ -3,8 +3,8 @@
 import logging
 from typing import Any
 
-from dzbgp.console.formats import Format
-from dzbgp.console.stdout import print_result, print_text
+from dzbgp.console.destinations import Destination, deliver
+from dzbgp.console.formats import ListingOutput
 from dzbgp.errors import ExitCode
 from dzbgp.listing import csv, json, table
 from dzbgp.listing.model import Listing
@@ -12,10 +12,25 @@ from dzbgp.listing.model import Listing
 log = logging.getLogger(__name__)
 
 
-def deliver(listing: Listing[Any], output: Format) -> ExitCode:
-    """Print a listing. Return PARTIAL if it could not be printed."""
-    if output is Format.TABLE:
-        return print_result(lambda console: table.render(listing, console))
-    for note in listing.source.notes:
-        log.warning("%s", note)
-    return print_text(csv.render(listing) if output is Format.CSV else json.render(listing))
+def print_listing(listing: Listing[Any], output: ListingOutput | None, *, is_wide: bool) -> ExitCode:
+    """Print a listing. Return PARTIAL if it could not be printed.
+
+    `output` None: the table on a terminal, else tab-separated lines. `is_wide`: the table has all columns.
+    """
+    place = Destination(output or "")
+    if place.format != ListingOutput.TABLE:
+        for note in listing.source.notes:
+            log.warning("%s", note)
+    is_printed = deliver(
+        (place,),
+        lambda console: table.render(listing, console, is_wide=is_wide),
+        lambda chosen: _FORMATS[ListingOutput(chosen)](listing),
+    )
+    return ExitCode.OK if is_printed else ExitCode.PARTIAL
+
+
+_FORMATS = {
+    ListingOutput.JSON: json.render,
+    ListingOutput.CSV: csv.render,
+    ListingOutput.TSV: csv.render_tsv,
+}

@@ -13,17 +13,20 @@ from dzbgp.listing.model import BgpCounts, DeviceCounts, Field, Listing, Source
 _NAME_LIMIT = 44
 
 
-def render(listing: Listing[Any], console: Console) -> None:
-    """Print the listing on `console`; no line is wider than the console."""
-    console.print(Lines(list(_lines(listing, Terminal.of(console)))), soft_wrap=True)
+def render(listing: Listing[Any], console: Console, *, is_wide: bool = False) -> None:
+    """Print the listing on `console`; no line is wider than the console.
+
+    A row takes one line: columns that do not fit are left out. With `is_wide` or --columns they go below the row.
+    """
+    console.print(Lines(list(_lines(listing, Terminal.of(console), is_wide=is_wide))), soft_wrap=True)
 
 
-def _lines(listing: Listing[Any], terminal: Terminal) -> Iterator[Line]:
+def _lines(listing: Listing[Any], terminal: Terminal, *, is_wide: bool) -> Iterator[Line]:
     yield from heading(f"dzbgp {listing.noun}s", listing.source, terminal)
     yield []
     if listing.rows:
         columns = [_column(title, item, listing.rows) for title, item in listing.titled]
-        yield from table(terminal, columns)
+        yield from table(terminal, columns, hides_rest=not (is_wide or listing.columns))
         yield []
     if listing.devices:
         yield from terminal.paragraph("By device", style=TITLE)

@@ -180,6 +180,10 @@ def _status(row: UserRow) -> Styled:
     return row.user.status.label, "" if row.user.status is UserStatus.ACTIVATED else DIM
 
 
+def _down_for(row: UserRow) -> str | None:
+    return age_text(row.up_age_s) if row.user.bgp_status is BgpStatus.DOWN else None
+
+
 def _plain(text: str | None) -> Styled:
     return text or NOTHING, ""
 
@@ -299,5 +303,12 @@ USER_FIELDS: tuple[Field[UserRow], ...] = (
         "Owner",
         short=lambda row: name_or_key(str(row.user.owner)),
         rank=2,
+    ),
+    Field(
+        "down_for_s",
+        lambda row: row.up_age_s if row.user.bgp_status is BgpStatus.DOWN else None,
+        "Down for",
+        lambda row: _plain(_down_for(row)),
+        rank=1,
     ),
 )

@@ -50,7 +50,7 @@ def document(report: Report) -> dict[str, Any]:
         "notes": list(report.notes),
         "devices": [_device(reading, users_of) for reading in report.devices],
         "users": [
-            _user(decision, report.submissions.get(decision.observation.user.pubkey))
+            user_object(decision, report.submissions.get(decision.observation.user.pubkey))
             for decision in report.decisions
         ],
         "skipped_accounts": [
@@ -75,7 +75,8 @@ def _device(reading: DeviceReading, users_of: Counter[tuple[str, Pubkey]]) -> di
     }
 
 
-def _user(decision: Decision, submission: Submission | None) -> dict[str, Any]:
+def user_object(decision: Decision, submission: Submission | None) -> dict[str, Any]:
+    """Return one of the document's `users`."""
     seen = decision.observation
     user = seen.user
     return {

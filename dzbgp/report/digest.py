@@ -7,15 +7,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
+from math import inf
 
 from solders.pubkey import Pubkey
 
-from dzbgp.console.words import abbreviated, amount, numbered
+from dzbgp.console.words import abbreviated, amount, duration, numbered
 from dzbgp.models.decision import Action, Decision
-from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.ledger import BgpStatus, Device, DeviceStatus
 from dzbgp.models.report import Outcome, Report, Submission
 from dzbgp.models.session import DeviceReading, DeviceResult, Observed
-from dzbgp.models.summary import LANDED, Totals, totals
+from dzbgp.models.summary import LANDED, Totals, is_refresh, totals
 
 
 class Tone(StrEnum):
@@ -57,13 +58,34 @@ class UnknownGroup:
     cause: str
 
 
+@dataclass(frozen=True, slots=True)
+class DownUser:
+    """A user that is Down or unknown."""
+
+    decision: Decision
+    down_for_s: float
+    """Infinite: never Up."""
+
+    @property
+    def since(self) -> str:
+        """For how long, in words."""
+        return "never Up" if self.down_for_s == inf else duration(self.down_for_s)
+
+    @property
+    def state(self) -> str:
+        """`down` or `unknown`."""
+        return "unknown" if self.decision.observation.observed is Observed.UNKNOWN else "down"
+
+
 class Digest:
     """One report, sorted for reading."""
 
     def __init__(self, report: Report) -> None:
         self.report = report
         self.totals: Totals = totals(report)
-        self.changes = self._of(Action.SUBMIT)
+        submitted = self._of(Action.SUBMIT)
+        self.changes = tuple(item for item in submitted if not is_refresh(item))
+        self.refreshes = tuple(item for item in submitted if is_refresh(item))
         self.held = self._of(Action.HOLD)
         self.others = self._of(Action.SKIP)
 
@@ -80,16 +102,25 @@ class Digest:
     def headline(self) -> str:
         """What was done, or would be, in one sentence."""
         counted = self.totals
-        users = amount(len(self.changes), "user")
-        if not self.changes:
+        users = amount(counted.to_submit, "user")
+        if not counted.to_submit:
             return self._nothing_due
         if self.report.dry_run:
-            return f"Would write {users}"
+            return f"Plan: {self.plan}"
         words = ((counted.failed, "failed"), (counted.pending, "pending"), (counted.unsent, "not sent"))
         problems = numbered(*words)
-        return (
+        wrote = (
             f"Wrote {counted.submitted:,} of {users}: {', '.join(problems)}" if problems else f"Wrote {users}"
         )
+        return f"Interrupted. {wrote}" if self.report.is_interrupted else wrote
+
+    @property
+    def plan(self) -> str:
+        """What is due and what is not known, in numbers: `7 up, 11 down, 5 refresh, 2 unknown, 3 held`."""
+        ups = sum(item.status is BgpStatus.UP for item in self.changes)
+        counted = self.totals
+        more = ((counted.refreshes, "refresh"), (counted.unknown, "unknown"), (counted.held, "held"))
+        return ", ".join([f"{ups:,} up", f"{len(self.changes) - ups:,} down", *numbered(*more)])
 
     @property
     def _nothing_due(self) -> str:
@@ -168,18 +199,39 @@ class Digest:
             found.append(UnknownGroup(device_name(group[0]), len(group), cause))
         return found
 
+    def down_now(self) -> list[DownUser]:
+        """Return every user that is Down or unknown, changed or not, the longest first."""
+        found = [
+            DownUser(item, self._down_for_s(item))
+            for item in self.report.decisions
+            if item.status is BgpStatus.DOWN or item.observation.observed is Observed.UNKNOWN
+        ]
+        return sorted(found, key=lambda item: (-item.down_for_s, importance(item.decision)))
+
+    def _down_for_s(self, decision: Decision) -> float:
+        """Return since when a user is Down or unknown: as observed, else since its last Up onchain."""
+        report, user = self.report, decision.observation.user
+        memory = report.memories.get(user.pubkey)
+        if memory is not None and memory.down_since is not None:
+            return max(report.started_at.timestamp() + report.duration_s - memory.down_since, 0.0)
+        if not user.last_bgp_up_at:
+            return inf
+        return max(report.slot - user.last_bgp_up_at, 0) * report.seconds_per_slot
+
     def facts(self) -> Iterator[str]:
         """Yield the totals, each in a few words."""
         counted = self.totals
         hosts = numbered((counted.devices_failed, "failed"), (counted.devices_unmatched, "unmatched"))
         hosts += numbered((counted.devices_unsupported, "unsupported"))
         yield amount(counted.devices, "device") + (f" ({', '.join(hosts)})" if hosts else "")
-        yield f"{amount(counted.users, 'user')}: {counted.up:,} up, {counted.down:,} down"
+        states = numbered((counted.absent, "absent"), (counted.unknown, "unknown"))
+        up_down = [f"{counted.up:,} up", f"{counted.down:,} down", *states]
+        yield f"{amount(counted.users, 'user')}: {', '.join(up_down)}"
         yield (
             f"{counted.to_submit:,} to submit" if self.report.dry_run else f"{counted.submitted:,} submitted"
         )
         yield from numbered((counted.failed, "failed"), (counted.pending, "pending"), (counted.held, "HELD"))
-        yield from numbered(*((number, word) for word, number in counted.skipped.items()))
+        yield from numbered(*((number, word) for word, number in counted.skipped.items() if word != "absent"))
         if counted.transactions:
             yield amount(counted.transactions, "transaction")
         yield amount(counted.rpc_requests, "RPC request")
@@ -198,15 +250,21 @@ def importance(decision: Decision) -> tuple[bool, bool, str, int]:
 
 
 def device_name(decision: Decision) -> str:
-    """Return the device's code, or its key if it has no code."""
+    """Return the device's code, or its key if it has no code; a drained device is marked."""
     device = decision.observation.device
-    return device.code or abbreviated(str(device.pubkey))
+    return (device.code or abbreviated(str(device.pubkey))) + drained(device)
+
+
+def drained(device: Device | None) -> str:
+    """Return the mark of a drained device, else an empty text."""
+    return " (drained)" if device is not None and device.status is DeviceStatus.DRAINED else ""
 
 
 def host_name(reading: DeviceReading) -> str:
     """Return the host's name, with the device's code if it differs."""
     code = reading.device.code if reading.device else ""
-    return f"{reading.host} ({code})" if code and code != reading.host else reading.host
+    name = f"{reading.host} ({code})" if code and code != reading.host else reading.host
+    return name + drained(reading.device)
 
 
 def _fate(submission: Submission) -> str:

@@ -15,7 +15,8 @@ from dzbgp.report.digest import Digest, Tone, device_name
 _FOLD_FROM = 30
 """A longer list is folded."""
 _KB = 1000
-_CHANGES_BYTES, _HELD_BYTES, _OTHERS_BYTES = 400 * _KB, 150 * _KB, 100 * _KB
+_CHANGES_BYTES, _HELD_BYTES, _OTHERS_BYTES = 250 * _KB, 100 * _KB, 80 * _KB
+_REFRESHES_BYTES, _DOWN_BYTES = 80 * _KB, 140 * _KB
 _LIST_BYTES = 60 * _KB
 """Five such lists: transactions, devices left out, failed writes, unknown users, notes."""
 
@@ -56,11 +57,15 @@ class _MarkdownSections:
         if digest.changes:
             yield f"### Changes: {amount(len(digest.changes), 'user')}"
             yield from self._users(digest.changes, _CHANGES_BYTES, results=not report.dry_run)
+        if digest.refreshes:
+            body = self._users(digest.refreshes, _REFRESHES_BYTES, results=not report.dry_run, fold=False)
+            yield from _folded(f"Refreshes: {amount(len(digest.refreshes), 'user')}", body)
         if digest.held:
             yield "### 🛑 HELD"
             yield f"> **{escaped(digest.why_held)}**"
             yield from self._users(digest.held, _HELD_BYTES)
         yield from self._failures()
+        yield from self._down_now()
         yield from self._unknown()
         yield from _listed("Notes", map(escaped, report.notes))
         yield from self._transactions()
@@ -68,12 +73,14 @@ class _MarkdownSections:
             yield f"### No write due: {amount(len(digest.others), 'user')}"
             yield from self._users(digest.others, _OTHERS_BYTES)
 
-    def _users(self, decisions: Sequence[Decision], room: int, *, results: bool = False) -> Iterator[str]:
+    def _users(
+        self, decisions: Sequence[Decision], room: int, *, results: bool = False, fold: bool = True
+    ) -> Iterator[str]:
         titles = ["Change", "User", "Device", "Client IP", "Tunnel", "VRF", "RTT"]
         if results:
             titles.append("Tx")
         rows = (self._user(decision, results=results) for decision in decisions)
-        yield from _table([*titles, "Why"], rows, len(decisions), room)
+        yield from _table([*titles, "Why"], rows, len(decisions), room, fold=fold)
 
     def _user(self, decision: Decision, *, results: bool) -> list[str]:
         seen = decision.observation
@@ -103,6 +110,24 @@ class _MarkdownSections:
             yield f"### ❌ Writes that did not go through: {len(writes):,}"
             rows = ([f"`{user}`", escaped(device), escaped(cause)] for user, device, cause in writes)
             yield from _table(["User", "Device", "Why"], rows, len(writes), _LIST_BYTES)
+
+    def _down_now(self) -> Iterator[str]:
+        users = self._digest.down_now()
+        if users:
+            yield f"### Down or unknown: {amount(len(users), 'user')}"
+            rows = (
+                [
+                    f"**{item.state}**",
+                    item.since,
+                    f"`{item.decision.observation.user.pubkey}`",
+                    escaped(device_name(item.decision)),
+                    item.decision.observation.user.client_ip,
+                    escaped(item.decision.detail or item.decision.reason),
+                ]
+                for item in users
+            )
+            titles = ["State", "For", "User", "Device", "Client IP", "Why"]
+            yield from _table(titles, rows, len(users), _DOWN_BYTES)
 
     def _unknown(self) -> Iterator[str]:
         groups = self._digest.unknown()

@@ -56,6 +56,7 @@ class _TableSections:
         yield from self._heading()
         sections = [
             self._changes(),
+            self._refreshes(show_all=show_all),
             self._signatures(),
             self._held(),
             self._devices_left_out(),
@@ -82,14 +83,32 @@ class _TableSections:
     def _changes(self) -> Iterator[Line]:
         digest = self._digest
         yield from self._title(digest.headline)
-        if digest.changes and self._report.dry_run:
-            yield from user_table(self._terminal, digest.changes)
-        elif digest.changes:
-            results = {}
-            for decision in digest.changes:
-                text, tone = digest.result(decision)
-                results[decision.observation.user.pubkey] = (text, "" if tone is Tone.GOOD else _STYLE[tone])
-            yield from user_table(self._terminal, digest.changes, results)
+        if digest.changes:
+            yield from user_table(self._terminal, digest.changes, self._results(digest.changes))
+
+    def _refreshes(self, *, show_all: bool) -> Iterator[Line]:
+        """Yield a line for all refreshes, and a table of those that did not land, with `show_all` of all."""
+        refreshes = self._digest.refreshes
+        if not refreshes:
+            return
+        hidden = "" if show_all else " (--all lists them)"
+        yield from self._title(f"Refreshes: {amount(len(refreshes), 'user')}{hidden}")
+        shown = refreshes if show_all else [item for item in refreshes if not self._is_well(item)]
+        if shown:
+            yield from user_table(self._terminal, shown, self._results(shown))
+
+    def _is_well(self, decision: Decision) -> bool:
+        return self._report.dry_run or self._digest.result(decision)[1] is Tone.GOOD
+
+    def _results(self, decisions: Iterable[Decision]) -> dict[Pubkey, Cell] | None:
+        """Return the outcome of each write; None in a dry run."""
+        if self._report.dry_run:
+            return None
+        results = {}
+        for decision in decisions:
+            text, tone = self._digest.result(decision)
+            results[decision.observation.user.pubkey] = (text, "" if tone is Tone.GOOD else _STYLE[tone])
+        return results
 
     def _signatures(self) -> Iterator[Line]:
         """Yield each transaction with its result and its whole signature."""
@@ -153,7 +172,7 @@ class _TableSections:
         yield from self._terminal.joined(self._digest.facts(), TITLE)
 
 
-_DEVICE_LIMIT = 24
+_DEVICE_LIMIT = 34
 
 
 def user_table(

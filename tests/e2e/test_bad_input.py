@@ -192,7 +192,7 @@ def test_no_keypair_at_all_is_an_error_that_says_where_one_was_looked_for(
 
 def test_a_dry_run_does_without_a_keypair_and_says_so(lab: E2eLab, tmp_path: Path) -> None:
     args = [*lab.ledger_args, "--inventory", str(lab.inventory), "--dry-run", "--limit", AMS]
-    done = dzbgp(tmp_path, "run", *args)
+    done = dzbgp(tmp_path, "run", *args, "--output", "table")
     assert done.code == 0, done.err
     assert "No keypair was given" in done.out
     assert "10 to submit" in done.out
@@ -203,7 +203,7 @@ def test_the_keypair_of_the_command_lines_of_doublezero_is_found(lab: E2eLab, tm
     place.mkdir(parents=True)
     write_keypair(place / "id.json", Keypair())
     args = [*lab.ledger_args, "--inventory", str(lab.inventory), "--limit", AMS]
-    done = dzbgp(tmp_path, "run", *args)
+    done = dzbgp(tmp_path, "run", *args, "--output", "table")
     assert done.code == 3
     assert "10 no-signer" in done.out
 
@@ -264,8 +264,8 @@ def test_verbose_shows_where_an_error_came_from(lab: E2eLab, tmp_path: Path) -> 
 def test_verbose_shows_the_traceback_of_a_device_and_nothing_else_does(lab: E2eLab, tmp_path: Path) -> None:
     args = ["run", *lab.args, "--limit", "tyo-dz-001", "--dry-run"]
     plain = dzbgp(tmp_path, *args)
-    assert (plain.code, plain.err) == (3, "")
-    assert "no answer in 1 s" in plain.out
+    assert plain.code == 3
+    assert plain.err.splitlines()[0].endswith("no answer in 1 s")
     verbose = dzbgp(tmp_path, *args, "--verbose")
     assert verbose.code == 3
     assert "TimeoutError" in verbose.err

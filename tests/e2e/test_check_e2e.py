@@ -41,19 +41,20 @@ def test_a_check_writes_nothing_and_sends_nothing(lab: E2eLab, tmp_path: Path) -
 
 
 def test_the_table_says_what_fails_and_what_to_do_about_it(lab: E2eLab, tmp_path: Path) -> None:
-    done = dzbgp(tmp_path, *pointed(lab))
+    done = dzbgp(tmp_path, *pointed(lab), "--output", "table")
     assert (done.code, done.err) == (3, "")
     assert done.out.startswith("dzbgp check · localnet · ")
     lines = done.out.splitlines()
-    (at,) = [n for n, line in enumerate(lines) if line.startswith(f"  fail     {AILING[0]}: api: ")]
-    assert lines[at + 1].strip().startswith("→ on the device check ")
+    (at,) = [n for n, line in enumerate(lines) if line.split() == ["api", "fail", AILING[0]]]
+    assert lines[lines.index("Devices") + 1].split()[1] == "fail", "the worst comes first"
+    assert lines[at + 2].strip().startswith("→ on the device check ")
     assert lines[-1].startswith("Not ready (exit code 3) · 2 fail · 1 warning · ")
     assert "\x1b" not in done.out
 
 
 @pytest.mark.parametrize("columns", ["40", "80", "200"])
 def test_no_line_of_the_table_is_wider_than_the_terminal(lab: E2eLab, tmp_path: Path, columns: str) -> None:
-    done = dzbgp(tmp_path, *pointed(lab), "--all", COLUMNS=columns)
+    done = dzbgp(tmp_path, *pointed(lab), "--all", "--output", "table", COLUMNS=columns)
     assert max(map(len, done.out.splitlines())) <= int(columns)
 
 

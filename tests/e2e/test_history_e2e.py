@@ -105,7 +105,7 @@ def test_a_corrupt_state_file_is_moved_aside_with_a_warning_and_the_run_goes_on(
     done = dzbgp(tmp_path, "run", *lab.args, "--state", str(state))
     assert done.code == 0, done.err
     assert "is corrupt" in done.err
-    assert "The state file was corrupt: it was moved to" in " ".join(done.out.split())
+    assert "The state file was corrupt: it was moved to" in done.err
     (aside,) = (file for file in tmp_path.iterdir() if file.name.startswith("state.corrupt-"))
     assert aside.read_bytes() == corrupt
     assert lab.ledger.stats().instructions_executed > 0

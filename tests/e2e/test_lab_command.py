@@ -71,14 +71,14 @@ def keypairs(home: Path) -> list[str]:
 
 
 def test_run_lab_needs_nothing_else(tmp_path: Path, lab_addresses: None) -> None:
-    done = dzbgp(tmp_path, "run", "--lab")
+    done = dzbgp(tmp_path, "run", "--lab", "--output", "table")
     assert done.code == 3, done.err
     assert WRITTEN in done.out
     assert not list(tmp_path.glob("*.json"))
 
 
 def test_run_py_works_from_a_checkout(tmp_path: Path, lab_addresses: None) -> None:
-    command = [sys.executable, "run.py", "run", "--lab", "--limit", "ams-dz-001"]
+    command = [sys.executable, "run.py", "run", "--lab", "--limit", "ams-dz-001", "--output", "table"]
     assert os.access(CHECKOUT / "run.py", os.X_OK)
     run = subprocess.run(
         command, cwd=CHECKOUT, env=environment(tmp_path), capture_output=True, text=True, check=False
@@ -98,7 +98,7 @@ def test_two_labs_on_different_addresses_run_side_by_side(tmp_path: Path) -> Non
     for name in ("one", "two"):
         home = tmp_path / name
         inventory = inventory_elsewhere(home / "inventory")
-        runs.append(began(home, "run", "--lab", "--inventory", str(inventory)))
+        runs.append(began(home, "run", "--lab", "--inventory", str(inventory), "--output", "table"))
     for done in map(ended, runs):
         assert done.code == 3, done.err
         assert WRITTEN in done.out
@@ -135,7 +135,7 @@ def test_the_lab_says_a_command_that_works_and_leaves_no_keypair_behind(
         (command,) = (line.split() for line in said.splitlines() if line.startswith("  dzbgp run "))
         elsewhere = tmp_path / "elsewhere"
         elsewhere.mkdir()
-        done = dzbgp(elsewhere, *shlex.split(" ".join(command[1:])))
+        done = dzbgp(elsewhere, *shlex.split(" ".join(command[1:])), "--output", "table")
         assert done.code == 3, done.err
         assert "39 to submit" in done.out
         process.send_signal(wanted)

@@ -51,7 +51,7 @@ def test_reading_the_ledger_loads_nothing_that_talks_to_devices(
 def test_stdout_carries_the_result_only_and_nothing_is_sent(
     lab: E2eLab, tmp_path: Path, command: str
 ) -> None:
-    table = dzbgp(tmp_path, command, *on(lab))
+    table = dzbgp(tmp_path, command, *on(lab), "--output", "table")
     assert (table.code, table.err) == (0, "")
     assert table.out.startswith(f"dzbgp {command} · localnet · slot ")
     assert "\x1b" not in table.out

@@ -22,7 +22,7 @@ def test_one_run_gives_a_step_summary_a_page_and_a_document_that_agree(lab: E2eL
     assert done.code == 3, done.err
     summary = json.loads((tmp_path / "r.json").read_text(encoding="ascii"))["summary"]
     assert summary["to_submit"] > 0
-    assert f"## dzbgp: Would write {summary['to_submit']} users" in done.out
+    assert "## dzbgp: Plan: " in done.out
     page = (tmp_path / "r.html").read_text(encoding="utf-8")
     tiles = dict(re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", page))
     assert (tiles["To be written"], tiles["Up"], tiles["Down"]) == tuple(
@@ -31,10 +31,10 @@ def test_one_run_gives_a_step_summary_a_page_and_a_document_that_agree(lab: E2eL
     assert len(list(tmp_path.iterdir())) == 2
 
 
-def test_files_leave_stdout_its_table(lab: E2eLab, tmp_path: Path) -> None:
+def test_files_leave_stdout_its_lines(lab: E2eLab, tmp_path: Path) -> None:
     done = dzbgp(tmp_path, "run", *lab.args, "--dry-run", "--limit", lab.healthy, "--output", "html=r.html")
     assert done.code == 0, done.err
-    assert "Would write" in done.out
+    assert all(len(line.split("\t")) == 18 for line in done.out.splitlines())
     assert (tmp_path / "r.html").exists()
 
 

@@ -187,5 +187,5 @@ def test_an_odd_login_is_not_shown_by_a_driver_that_refuses_it(lab: E2eLab, tmp_
         content["connection_options"]["napalm"]["extras"]["unheard_of"] = PASSWORD
     done = dzbgp(tmp_path, *pointed(lab), "--verbose", "--dry-run", "--limit", "ams-dz-001")
     assert done.code == 3, done.err
-    assert "do not fit NAPALM" in done.out
+    assert "do not fit NAPALM" in done.err
     clean(lab, done.out, done.err)

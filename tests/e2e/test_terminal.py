@@ -76,7 +76,7 @@ def dry(lab: E2eLab, *more: str) -> list[str]:
 
 
 def test_stdout_has_the_report_only_and_no_colour_when_it_is_no_terminal(lab: E2eLab, tmp_path: Path) -> None:
-    done = dzbgp(tmp_path, *dry(lab))
+    done = dzbgp(tmp_path, *dry(lab, "--output", "table"))
     assert done.code == 5, done.err
     assert done.err == ""
     assert "\x1b" not in done.out
@@ -84,7 +84,7 @@ def test_stdout_has_the_report_only_and_no_colour_when_it_is_no_terminal(lab: E2
 
 
 def test_on_a_terminal_a_progress_bar_comes_on_stderr_and_vanishes(lab: E2eLab, tmp_path: Path) -> None:
-    done = on_a_terminal(tmp_path, *dry(lab), out=False)
+    done = on_a_terminal(tmp_path, *dry(lab, "--output", "table"), out=False)
     assert done.code == 5
     assert "\x1b" not in done.out
     assert done.out.startswith("dzbgp dry run, nothing is written")
@@ -129,7 +129,7 @@ def test_outputs_that_nobody_takes_do_not_change_what_happened(
 
 
 def test_a_report_prints_in_any_encoding(lab: E2eLab, tmp_path: Path) -> None:
-    done = dzbgp(tmp_path, *dry(lab), PYTHONIOENCODING="ascii", COLUMNS="80")
+    done = dzbgp(tmp_path, *dry(lab, "--output", "table"), PYTHONIOENCODING="ascii", COLUMNS="80")
     assert done.code == 5, done.err
     assert "up -> down" in done.out
     assert done.out.isascii()

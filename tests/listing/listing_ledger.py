@@ -30,6 +30,11 @@ def text_of(ledger: Ledger, *args: str, columns: int = 200) -> str:
     return done.stdout
 
 
+def table_of(ledger: Ledger, *args: str, columns: int = 200) -> str:
+    """The table with all columns, as a terminal shows it."""
+    return text_of(ledger, *args, "--output", "table", "--wide", columns=columns)
+
+
 def json_of(ledger: Ledger, *args: str) -> dict[str, Any]:
     document: dict[str, Any] = json.loads(text_of(ledger, *args, "--output", "json"))
     return document

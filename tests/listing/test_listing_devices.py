@@ -9,7 +9,7 @@ from listing_ledger import (
     change_user,
     csv_of,
     json_of,
-    text_of,
+    table_of,
 )
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
@@ -102,7 +102,7 @@ def test_a_keypair_tells_whose_publisher_it_is(ledger: Ledger, world: World, tmp
     args = ("devices", "--keypair", keypair_file(tmp_path, keypair))
     held = {one["code"]: one["publisher_key_held"] for one in json_of(ledger, *args)["devices"]}
     assert held == {spec.code: spec.code == AMS for spec in world.devices}
-    lines = {line.split()[0]: line for line in text_of(ledger, *args).splitlines() if "-dz-" in line}
+    lines = {line.split()[0]: line for line in table_of(ledger, *args).splitlines() if "-dz-" in line}
     assert f"{abbreviated(str(keypair.pubkey()))} held" in lines[AMS]
     assert "not held" in lines[FRA]
 
@@ -116,7 +116,7 @@ def test_a_publisher_that_is_zero_or_the_owner_was_never_set(
     args = ("devices", "--device", f"{AMS},{FRA}", "--keypair", keypair_file(tmp_path, owner))
     shown = json_of(ledger, *args)["devices"]
     assert [(one["publisher"], one["publisher_key_held"]) for one in shown] == [(None, False)] * 2
-    assert text_of(ledger, *args).count("not set") == 2
+    assert table_of(ledger, *args).count("not set") == 2
 
 
 @pytest.mark.parametrize(
@@ -186,7 +186,7 @@ def test_a_status_that_is_not_known_yet_is_shown_by_its_number(ledger: Ledger, w
 
 @pytest.mark.parametrize("columns", [40, 80, 200])
 def test_the_table_fits_and_shows_every_device(ledger: Ledger, world: World, columns: int) -> None:
-    text = text_of(ledger, "devices", columns=columns)
+    text = table_of(ledger, "devices", columns=columns)
     assert max(map(len, text.splitlines())) <= columns
     for spec in world.devices:
         assert spec.code in text

@@ -10,6 +10,7 @@ from listing_ledger import (
     change_user,
     csv_of,
     json_of,
+    table_of,
     text_of,
 )
 from solders.pubkey import Pubkey
@@ -44,6 +45,7 @@ FIELDS = [
     "last_up_age_s",
     "stale",
     "owner",
+    "down_for_s",
 ]
 DOCUMENT = [
     "schema_version",
@@ -77,6 +79,7 @@ TITLES = (
     "Reported",
     "Last up",
     "Owner",
+    "Down for",
 )
 
 
@@ -122,6 +125,7 @@ def test_a_user_is_shown_as_its_account_says(ledger: Ledger, world: World) -> No
         "last_up_age_s": pytest.approx(age_s, abs=0.1),
         "stale": False,
         "owner": str(user.owner),
+        "down_for_s": None,
     }
 
 
@@ -268,7 +272,7 @@ def test_csv_is_the_json_row_by_row(ledger: Ledger) -> None:
 def test_columns_choose_what_csv_and_table_show_and_in_which_order(ledger: Ledger) -> None:
     args = ("users", "--columns", "rtt,device-pk,account")
     assert list(csv_of(ledger, *args)[0]) == ["rtt_ns", "device_pk", "account"]
-    titles = text_of(ledger, *args).splitlines()[2]
+    titles = table_of(ledger, *args).splitlines()[2]
     assert titles.split() == ["RTT", "device_pk", "Account"]
 
 
@@ -288,7 +292,7 @@ def test_a_user_whose_device_is_gone_goes_by_the_devices_key(ledger: Ledger, wor
     assert [(one["account"], one["device"], one["location"]) for one in users] == [
         (str(key), str(gone), None)
     ]
-    assert abbreviated(str(gone)) in text_of(ledger, "users", "--device", str(gone))
+    assert abbreviated(str(gone)) in table_of(ledger, "users", "--device", str(gone))
 
 
 def test_a_location_without_a_readable_account_costs_only_its_name(ledger: Ledger, world: World) -> None:
@@ -308,7 +312,7 @@ def test_a_kind_of_user_that_is_not_known_yet_can_be_asked_for(ledger: Ledger, w
 def test_the_table_fits_and_shows_every_user_and_every_title(
     ledger: Ledger, world: World, columns: int
 ) -> None:
-    text = text_of(ledger, "users", columns=columns)
+    text = table_of(ledger, "users", columns=columns)
     assert max(map(len, text.splitlines())) <= columns
     for spec in world.users:
         user = spec.user
@@ -321,8 +325,8 @@ def test_the_table_fits_and_shows_every_user_and_every_title(
         assert title in flowed
 
 
-def test_at_200_columns_a_user_takes_one_line(ledger: Ledger) -> None:
-    lines = text_of(ledger, "users", "--user-type", "ibrl", "--device", AMS).splitlines()
+def test_at_240_columns_a_user_takes_one_line_with_all_columns(ledger: Ledger) -> None:
+    lines = table_of(ledger, "users", "--user-type", "ibrl", "--device", AMS, columns=240).splitlines()
     assert re.split(r"\s{2,}", lines[2].strip()) == list(TITLES)
     shown = json_of(ledger, "users", "--user-type", "ibrl", "--device", AMS)["summary"]["shown"]
     assert lines[4 + shown] == ""
@@ -333,15 +337,47 @@ def test_the_table_says_what_is_stale_and_what_was_never_reported(ledger: Ledger
     change_user(
         ledger, world, AMS, 501, last_bgp_reported_at=0, last_bgp_up_at=0, bgp_status=BgpStatus.UNKNOWN
     )
-    lines = {line.split()[0]: line for line in text_of(ledger, "users", "--device", AMS).splitlines() if line}
+    lines = {
+        line.split()[0]: line for line in table_of(ledger, "users", "--device", AMS).splitlines() if line
+    }
     one = lines[abbreviated(str(world.user(AMS, 500).user.pubkey))]
     other = lines[abbreviated(str(world.user(AMS, 501).user.pubkey))]
     assert "  5.50 ms  24.0 h STALE  " in one
     assert re.search(r" unknown +-  never +never ", other)
 
 
+def test_at_80_columns_a_user_takes_one_line_with_what_matters_most(ledger: Ledger, world: World) -> None:
+    lines = text_of(ledger, "users", "--output", "table", columns=80).splitlines()
+    assert lines[2].split() == ["Account", "Device", "Client", "IP", "BGP", "RTT", "Reported"]
+    assert lines[4 + len(world.users)] == ""
+    assert max(map(len, lines)) <= 80
+
+
+def test_in_a_pipe_a_user_is_one_line_of_tabs_with_whole_keys_at_any_width(
+    ledger: Ledger, world: World
+) -> None:
+    narrow, wide = (text_of(ledger, "users", columns=columns) for columns in (40, 300))
+    assert narrow == wide
+    rows = [line.split("\t") for line in narrow.splitlines()]
+    assert {len(row) for row in rows} == {len(FIELDS)}
+    assert {row[0] for row in rows} == {str(spec.user.pubkey) for spec in world.users}
+    assert [dict(zip(FIELDS, row, strict=True)) for row in rows] == csv_of(ledger, "users")
+    assert text_of(ledger, "users", "--columns", "client-ip,bgp", "--client-ip", rows[0][9]).splitlines()[
+        0
+    ].split("\t") == [rows[0][9], rows[0][15]]
+
+
+def test_who_is_down_the_longest_comes_last_or_first_as_asked(ledger: Ledger) -> None:
+    for sort, is_descending in (("down-for", False), ("-down-for", True)):
+        users = json_of(ledger, "users", "--bgp-status", "down", "--sort", sort)["users"]
+        ages = [user["down_for_s"] for user in users if user["down_for_s"] is not None]
+        assert len(ages) > 1
+        assert ages == sorted(ages, reverse=is_descending)
+        assert [user["down_for_s"] for user in users[: len(ages)]] == ages
+
+
 def test_the_table_counts_users_by_device(ledger: Ledger) -> None:
-    lines = text_of(ledger, "users", columns=80).splitlines()
+    lines = table_of(ledger, "users", columns=80).splitlines()
     start = lines.index("By device")
     assert lines[start + 1].split() == ["Device", "Users", "Up", "Down", "Unknown", "Stale"]
     counts = {line.split()[0]: [*map(int, line.split()[1:])] for line in lines[start + 3 : start + 11]}
@@ -354,6 +390,6 @@ def test_names_from_the_ledger_can_not_steer_the_terminal(ledger: Ledger, world:
     data = ledger.account(world.device(AMS).device.location_pk)
     assert data is not None
     ledger.set_account(world.device(AMS).device.location_pk, data.replace(b"Amsterdam", b"A\x1b[2J[b]\x00"))
-    text = text_of(ledger, "users", "--device", AMS, columns=400)
+    text = table_of(ledger, "users", "--device", AMS, columns=400)
     assert "\x1b" not in text
     assert "A [2J[b]" in text

@@ -108,7 +108,7 @@ def test_the_policy_allows_the_one_style_by_its_hash_and_nothing_else() -> None:
 def test_every_change_is_there_once_with_all_its_facts() -> None:
     changes = section(render(mixed(dry_run=False)), "changes")
     users = WHOLE_KEY.findall(changes)
-    assert sorted(users) == sorted(str(key(f"user {number}")) for number in range(1, 6))
+    assert sorted(users) == sorted(str(key(f"user {number}")) for number in (1, 2, 3, 5))
     row = next(part for part in changes.split("<tr ") if str(key("user 1")) in part)
     for fact in ("nyc-dz01", "203.0.113.1 · 169.254.0.2/31 · vrf1", "down → up", "5.50 ms", "#1",
                  "Neighbor 169.254.0.3 is Established; onchain it is down."):  # fmt: skip

@@ -23,6 +23,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from dzbgp.models.decision import Action
+from dzbgp.models.ledger import DeviceStatus
 from dzbgp.models.report import Outcome, Report, Submission
 from dzbgp.models.session import DeviceReading, DeviceResult, Observed
 from dzbgp.report.table import render
@@ -82,11 +83,13 @@ def test_the_changes_come_first_then_held_then_failed_then_unknown_then_totals(w
 
 def test_what_turns_down_comes_before_what_turns_up_and_refreshes_come_last() -> None:
     rows = [
-        line for line in printed(mixed(dry_run=True), 200).splitlines() if " → " in line and "169." in line
+        line
+        for line in printed(mixed(dry_run=True), 200, show_all=True).splitlines()
+        if " → " in line and "169." in line
     ]
-    changes = [re.search(r"(\w+ → \w+)", line) for line in rows[:5]]
+    changes = [re.search(r"(\w+ → \w+)", line) for line in rows]
     assert [change and change[0] for change in changes] == [
-        "up → down", "up → down", "unknown → up", "down → up", "up → up",
+        "up → down", "up → down", "unknown → up", "down → up", "up → up", "up → down", "up → down",
     ]  # fmt: skip
 
 
@@ -126,7 +129,7 @@ def test_a_write_points_to_its_transaction_and_a_failed_one_says_so() -> None:
 def test_a_dry_run_says_so_and_speaks_of_no_transaction() -> None:
     text = printed(mixed(dry_run=True))
     assert text.startswith("dzbgp dry run, nothing is written · testnet · slot 312345678")
-    assert "Would write 5 users" in text
+    assert "Plan: 2 up, 2 down, 1 refresh, 3 unknown, 2 held\n" in text
     assert "5 to submit" in text
     assert "Transactions" not in text
     assert "Tx" not in text
@@ -281,3 +284,26 @@ def test_five_thousand_changes_are_all_printed(width: int) -> None:
     assert text.count("up → down") == 5_000
     assert "Wrote 5,000 users" in text
     assert "50 transactions" in text
+
+
+def test_refreshes_are_one_line_until_they_are_asked_for_and_those_that_failed_are_shown() -> None:
+    refresh = str(key("user 4"))
+    assert refresh not in printed(mixed(dry_run=True), 200)
+    assert "Refreshes: 1 user (--all lists them)" in printed(mixed(dry_run=True), 200)
+    assert refresh in printed(mixed(dry_run=True), 200, show_all=True)
+    pending = printed(mixed(dry_run=False), 200)
+    assert re.search(rf"{refresh} .* #3 pending ", pending)
+
+
+def test_a_drained_device_is_marked_wherever_it_is_named() -> None:
+    drained = replace(NYC, status=DeviceStatus.DRAINED)
+    failed = DeviceReading("ams", DeviceResult.FAILED, replace(AMS, status=DeviceStatus.DRAINED), "no answer")
+    text = as_one_line(printed(report(decision(1, drained, UP, DOWN), devices=(failed,)), 200))
+    assert "nyc-dz01 (drained) 203.0.113.1" in text
+    assert "ams (ams-dz002) (drained) failed no answer" in text
+
+
+def test_an_interrupted_run_says_so_first() -> None:
+    due = decision(1, NYC, UP, DOWN)
+    what = replace(report(due, devices=(reading(NYC),), dry_run=False), is_interrupted=True)
+    assert "Interrupted. Wrote 0 of 1 user: 1 not sent\n" in printed(what)

@@ -7,13 +7,47 @@ from itertools import groupby
 
 from rich.console import Console
 
+from dzbgp.console.formats import FindingsOutput
+from dzbgp.console.junit import Case, Result, Suite, junit
 from dzbgp.console.layout import LOUD, TITLE, Line, Lines, Terminal
+from dzbgp.console.tsv import tsv
 from dzbgp.console.words import amount, name_or_key
-from dzbgp.diagnostics.audit.findings import Audit, Severity
+from dzbgp.diagnostics.audit.findings import Audit, FindingKind, Severity
 from dzbgp.listing.json import origin
 from dzbgp.listing.table import heading, noted
 
 _STYLE = {Severity.ERROR: LOUD, Severity.WARNING: TITLE}
+
+
+def rendered(audit: Audit, output: FindingsOutput) -> str:
+    """Return the audit as text for machines, without a final newline."""
+    match output:
+        case FindingsOutput.JSON:
+            return render_json(audit)
+        case FindingsOutput.JUNIT:
+            return _render_junit(audit)
+        case _:
+            return tsv(
+                (item.severity, item.kind, item.subject, item.device, item.detail) for item in audit.findings
+            )
+
+
+def _render_junit(audit: Audit) -> str:
+    """Return a suite a kind of finding, with a case a finding; a kind without findings has one case that passes."""
+    suites = []
+    for kind in FindingKind:
+        cases = [
+            Case(
+                f"{item.subject} on {item.device}" if item.device else item.subject,
+                Result.FAILED,
+                item.detail,
+                item.severity,
+            )
+            for item in audit.findings
+            if item.kind is kind
+        ]
+        suites.append(Suite(kind.value, cases or [Case(kind.words)]))
+    return junit("audit", suites)
 
 
 def render_json(audit: Audit) -> str:

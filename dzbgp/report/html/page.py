@@ -22,7 +22,7 @@ from dzbgp.models.decision import Action, Decision
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.report import Report
 from dzbgp.models.session import DeviceReading, DeviceResult, Observed
-from dzbgp.report.digest import Digest, Tone, device_name, host_name
+from dzbgp.report.digest import Digest, DownUser, Tone, device_name, host_name
 from dzbgp.report.html.day import day_view
 from dzbgp.report.html.timeline import day
 
@@ -52,6 +52,8 @@ def render(report: Report, *, show_all: bool = False) -> str:
         tiles=_tiles(digest),
         fleet=Share.of("The fleet", report.decisions),
         changes=_folded([_row(item, digest) for item in digest.changes]),
+        refreshes=_folded([_row(item, digest) for item in digest.refreshes]),
+        down_now=_folded([_down_view(item) for item in digest.down_now()]),
         held=_folded([_row(item, digest) for item in digest.held]),
         others=_folded([_row(item, digest) for item in digest.others] if show_all else []),
         left_out=[tuple(map(one_line, item)) for item in digest.left_out()],
@@ -168,6 +170,30 @@ class DeviceView:
     result: str
     sessions: str
     share: Share
+
+
+@dataclass(frozen=True, slots=True)
+class DownView:
+    """A user that is Down or unknown, as text."""
+
+    state: str
+    since: str
+    user: str
+    device: str
+    client_ip: str
+    why: str
+
+
+def _down_view(item: DownUser) -> DownView:
+    decision = item.decision
+    return DownView(
+        state=item.state,
+        since=item.since,
+        user=str(decision.observation.user.pubkey),
+        device=one_line(device_name(decision)),
+        client_ip=decision.observation.user.client_ip,
+        why=one_line(decision.detail or decision.reason),
+    )
 
 
 def _verdict(decision: Decision) -> str:

@@ -1,0 +1,42 @@
+"""The report as JUnit XML: a case a device, and a case a user."""
+
+from dzbgp.console.junit import Case, Result, Suite, junit
+from dzbgp.models.decision import Action, Decision
+from dzbgp.models.report import Outcome, Report
+from dzbgp.models.session import DeviceReading, DeviceResult, Observed
+from dzbgp.models.summary import LANDED, NOT_WRITTEN
+
+
+def render(report: Report, *, show_all: bool = False) -> str:
+    """Return the XML. Users without an action and with a known state are there with `show_all` only."""
+    users = [
+        _user(report, decision)
+        for decision in report.decisions
+        if show_all or decision.action is not Action.SKIP or decision.observation.observed is Observed.UNKNOWN
+    ]
+    return junit(
+        "run",
+        [Suite("devices", [_device(reading) for reading in report.devices]), Suite("users", users)],
+        report.duration_s,
+    )
+
+
+def _device(reading: DeviceReading) -> Case:
+    if reading.result is DeviceResult.OK:
+        return Case(reading.host)
+    return Case(reading.host, Result.FAILED, reading.error or "", reading.result.value)
+
+
+def _user(report: Report, decision: Decision) -> Case:
+    name = str(decision.observation.user.pubkey)
+    submission = report.submissions.get(decision.observation.user.pubkey)
+    if decision.action is Action.HOLD:
+        return Case(name, Result.FAILED, decision.detail, "held")
+    if decision.reason in NOT_WRITTEN:
+        return Case(name, Result.FAILED, decision.detail, decision.reason)
+    if submission is not None and submission.outcome not in LANDED:
+        why = submission.error or ("it may still land" if submission.outcome is Outcome.PENDING else "")
+        return Case(name, Result.FAILED, why, submission.outcome.value, decision.detail)
+    if decision.observation.observed is Observed.UNKNOWN:
+        return Case(name, Result.SKIPPED, decision.detail)
+    return Case(name, note=decision.detail)

@@ -1,0 +1,72 @@
+"""What goes to stderr, so that neither --quiet nor `> /dev/null` silences it."""
+
+import io
+import logging
+import sys
+
+import pytest
+from report_builders import DOWN, FRA, NYC, UP, decision, key, mixed, reading, report
+
+from dzbgp.console.destinations import Destination, destinations
+from dzbgp.console.formats import Output
+from dzbgp.models.decision import Action
+from dzbgp.models.session import DeviceReading, DeviceResult
+from dzbgp.report.delivery import deliver
+from dzbgp.report.problems import problems
+
+
+def test_each_problem_of_a_pass_is_a_line() -> None:
+    lines = list(problems(mixed(dry_run=False)))
+    assert [line.split(":")[0] for line in lines] == [
+        "fra-dz01", "tokyo-1 (tyo-dz01)", "spare-1", "HELD", f"user {key('user 5')} on nyc-dz01",
+    ]  # fmt: skip
+    assert lines[0] == "fra-dz01: failed: no answer within 30 s"
+
+
+def test_what_is_due_and_not_written_is_a_line_for_each_reason() -> None:
+    users = [decision(number, NYC, UP, DOWN, action=Action.SKIP, reason="no-signer") for number in range(3)]
+    assert list(problems(report(*users, devices=(reading(NYC),)))) == [
+        f"not written: 3 users: no-signer: {users[0].detail}"
+    ]
+
+
+def test_a_pass_without_problems_has_no_line() -> None:
+    assert not list(problems(report(decision(1, NYC, DOWN, UP), devices=(reading(NYC),))))
+
+
+def test_of_very_many_failed_devices_the_rest_is_a_number() -> None:
+    failed = tuple(DeviceReading(f"h{number}", DeviceResult.FAILED, FRA, "no") for number in range(100))
+    lines = list(problems(report(devices=failed)))
+    assert len(lines) == 21
+    assert lines[-1] == "and 80 devices more"
+
+
+class _Tty(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(
+    ("outputs", "is_terminal", "is_on_stderr"),
+    [
+        ([], True, False),
+        (["table"], True, False),
+        (["json"], True, True),
+        ([], False, True),
+        (["table"], False, True),
+    ],
+)
+def test_problems_go_to_stderr_unless_the_table_on_a_terminal_has_them(
+    outputs: list[str], is_terminal: bool, is_on_stderr: bool,
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture,
+) -> None:  # fmt: skip
+    monkeypatch.setattr(sys, "stdout", _Tty() if is_terminal else io.StringIO())
+    assert deliver(mixed(dry_run=True), destinations(outputs, Output), show_all=False)
+    errors = [record for record in caplog.records if record.levelno == logging.ERROR]
+    assert bool(errors) is is_on_stderr
+
+
+def test_without_an_output_a_terminal_gets_the_table_and_a_pipe_tabs(monkeypatch: pytest.MonkeyPatch) -> None:
+    for stream, wanted in ((_Tty(), "table"), (io.StringIO(), "tsv")):
+        monkeypatch.setattr(sys, "stdout", stream)
+        assert Destination("").format == wanted
