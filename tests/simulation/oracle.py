@@ -123,9 +123,8 @@ class Oracle:
             age = "never" if newest is None else f"{now - newest:.0f} s ago"
             self.find("unsupported", f"{name} is signed; a look last showed that {age}")
         elif report.status is BgpStatus.DOWN and not any(
-            supporting[-1].at - look.at >= CONFIRM_DOWN_S - 0.5
+            supporting[-1].at - look.at >= CONFIRM_DOWN_S - 0.5 and not self._shows_up(look, report)
             for look in looks
-            if self._supports(look, report)
         ):
             self.find("one-look-down", f"{name} is signed after one look")
         address = self.addresses[report.user]
@@ -160,6 +159,9 @@ class Oracle:
                     f"all {len(ups)} Up users of device {self.device_of[device]} are signed Down, the last of "
                     f"which has been down for {self.kernel.now - since:.0f} s",
                 )
+
+    def _shows_up(self, look: Look, report: Report) -> bool:
+        return look.peers.get(self.addresses[report.user], (False, report.user))[0]
 
     def _supports(self, look: Look, report: Report) -> bool:
         address = self.addresses[report.user]
