@@ -20,9 +20,11 @@ from dzbgp.ledger.networks import Network
 from dzbgp.ledger.program.instruction import Write
 from dzbgp.ledger.rpc.client import RpcClient
 from dzbgp.ledger.session import LedgerSession, SessionOptions
+from dzbgp.ledger.submit.journal import Journal, NoJournal
 from dzbgp.ledger.submit.packing import MAX_COMPUTE_UNITS, Batch, TransactionBuilder
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.ledger.submit.submitter import SubmitOptions
+from dzbgp.models.in_flight import InFlight
 from dzbgp.models.report import Outcome
 from dzbgp.models.session import Look
 from dzbgp.run.authorize import authorizer
@@ -31,6 +33,8 @@ DEVICES, USERS = 4, 1_000
 PER_TRANSACTION = 19
 SLOT_MS = 20
 POLL_S = 0.02
+FINALIZED_LIFE = 150 - 31
+"""Blocks that a blockhash of the newest finalized block still lives."""
 
 
 @dataclass
@@ -63,7 +67,10 @@ def bench() -> Table:
     ) as ledger:
         network = Network("localnet", world.program_id, (ledger.url,))
         before = ledger.stats()
-        ours_s = ours(network, writes, signer)
+        journal = Noting()
+        ours_s = ours(network, writes, signer, journal)
+        windows = journal.windows(asyncio.run(skipped_slots(network)))
+        waits = [one.slot - journal.noted[str(one.signature)].since_slot for one in ledger.transactions()]
         between = ledger.stats()
         theirs_s = asyncio.run(one_by_one(network, writes, signer))
         after = ledger.stats()
@@ -94,6 +101,13 @@ def bench() -> Table:
         Row("ours: time", f"{ours_made.seconds:.2f} s"),
         Row("ours: requests", f"{ours_made.requests:,}"),
         Row("ours: fees", f"{ours_made.fees:,} lamports"),
+        Row("ours: from the read before the signature to the landing", f"{max(waits)} slots"),
+        Row(
+            "ours: the same at most, while the blockhash lives",
+            f"{max(windows)} blocks",
+            f"{FINALIZED_LIFE}",
+            max(windows) <= FINALIZED_LIFE,
+        ),
         Row("one by one: transactions", f"{theirs_made.transactions:,}"),
         Row("one by one: time", f"{theirs_made.seconds:.1f} s"),
         Row("one by one: requests", f"{theirs_made.requests:,}"),
@@ -103,11 +117,34 @@ def bench() -> Table:
     return table
 
 
-def ours(network: Network, writes: list[Write], signer: Keypair) -> float:
+class Noting(NoJournal):
+    """Keeps what was sent."""
+
+    def __init__(self) -> None:
+        self.noted: dict[str, InFlight] = {}
+
+    def sent(self, in_flight: InFlight) -> None:
+        self.noted[in_flight.signature] = in_flight
+
+    def windows(self, skipped: int) -> list[int]:
+        """For how many blocks after its users were read each transaction could land."""
+        return [one.last_valid_block_height - (one.since_slot - skipped) for one in self.noted.values()]
+
+
+async def skipped_slots(network: Network) -> int:
+    """How many slots the ledger has more than blocks."""
+    async with RpcClient(network) as client:
+        slot, height = await client.height()
+        return slot - height
+
+
+def ours(network: Network, writes: list[Write], signer: Keypair, journal: Journal) -> float:
     options = SessionOptions(submit=SubmitOptions(poll_s=POLL_S), low_balance=0)
     started = time.monotonic()
     with LedgerSession(network, options) as session:
-        done = session.write(writes, Signers({signer.pubkey(): signer}), authorize=authorizer())
+        done = session.write(
+            writes, Signers({signer.pubkey(): signer}), journal=journal, authorize=authorizer()
+        )
     assert {one.outcome for one in done.submissions.values()} <= {Outcome.CONFIRMED, Outcome.FINALIZED}
     return time.monotonic() - started
 

@@ -10,10 +10,20 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from nobody import as_nobody, open_directory
+from solders.compute_budget import set_compute_unit_limit, set_compute_unit_price
+from solders.hash import Hash
+from solders.instruction import AccountMeta, Instruction
 from solders.keypair import Keypair
+from solders.message import Message
+from solders.pubkey import Pubkey
+from solders.signature import Signature
+from solders.system_program import transfer
+from solders.transaction import Transaction
 
 from dzbgp.errors import ExitCode, KeypairError
-from dzbgp.ledger.submit.signers import Signers, default_paths, load_signers
+from dzbgp.ledger.program.instruction import Write, set_bgp_status
+from dzbgp.ledger.submit.signers import Signers, UnexpectedTransactionError, default_paths, load_signers
+from dzbgp.models.ledger import BgpStatus
 
 # Its bytes are all of three digits, so that none of them turns up in a message by chance.
 KEYPAIR = next(
@@ -245,3 +255,68 @@ def test_the_default_places_are_doublezeros_first_and_only_where_there_is_a_file
         tmp_path / ".config/doublezero/id.json",
         tmp_path / ".config/solana/id.json",
     ]
+
+
+# The one place that signs
+
+PROGRAM, DEVICE, USER = (Pubkey.from_bytes(bytes([number]) * 32) for number in (1, 2, 3))
+HASH = Hash.default()
+STATUS = set_bgp_status(Write(USER, DEVICE, KEYPAIR.pubkey(), BgpStatus.DOWN), PROGRAM)
+LIMIT = set_compute_unit_limit(1_000)
+
+
+def with_data(data: bytes) -> Instruction:
+    return Instruction(PROGRAM, data, STATUS.accounts)
+
+
+def sign(*instructions: Instruction, users: tuple[Pubkey, ...] = (USER,)) -> Transaction:
+    message = Message.new_with_blockhash(list(instructions), KEYPAIR.pubkey(), HASH)
+    return Signers({KEYPAIR.pubkey(): KEYPAIR}).sign(message, PROGRAM, users)
+
+
+def test_a_status_of_a_user_of_this_pass_is_signed() -> None:
+    sign(LIMIT, set_compute_unit_price(5), STATUS).verify()
+
+
+@pytest.mark.parametrize(
+    "instruction",
+    [
+        transfer({"from_pubkey": KEYPAIR.pubkey(), "to_pubkey": USER, "lamports": 1}),
+        with_data(bytes([105]) + STATUS.data[1:]),
+        with_data(STATUS.data + b"x"),
+        with_data(b""),
+        Instruction(DEVICE, STATUS.data, STATUS.accounts),
+        Instruction(PROGRAM, STATUS.data, [*STATUS.accounts, AccountMeta(DEVICE, False, True)]),
+        Instruction(PROGRAM, STATUS.data, [AccountMeta(DEVICE, True, True), *STATUS.accounts[1:]]),
+    ],
+    ids=[
+        "transfer",
+        "another variant",
+        "too long",
+        "empty",
+        "another program",
+        "more accounts",
+        "more signers",
+    ],
+)
+def test_anything_else_is_an_internal_error_and_is_not_signed(instruction: Instruction) -> None:
+    with pytest.raises(UnexpectedTransactionError):
+        sign(LIMIT, STATUS, instruction)
+
+
+def test_nothing_is_signed_for_a_user_of_another_pass() -> None:
+    with pytest.raises(UnexpectedTransactionError, match="not one of this pass"):
+        sign(LIMIT, STATUS, users=(DEVICE,))
+
+
+def test_any_signer_will_do_that_has_a_key_and_signs() -> None:
+    class Service:
+        def pubkey(self) -> Pubkey:
+            return KEYPAIR.pubkey()
+
+        def sign_message(self, message: bytes) -> Signature:
+            return KEYPAIR.sign_message(message)
+
+    service = Service()
+    message = Message.new_with_blockhash([LIMIT, STATUS], service.pubkey(), HASH)
+    Signers({service.pubkey(): service}).sign(message, PROGRAM, {USER}).verify()
