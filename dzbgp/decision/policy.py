@@ -43,7 +43,7 @@ def decide(
     memory: UserMemory | None = None,
     look: Look | None = None,
     *,
-    in_flight: bool = False,
+    in_flight: str = "",
 ) -> Decision:
     """Decide about one user. Nothing is ever written for UNKNOWN.
 
@@ -70,7 +70,7 @@ def decide(
     if not decision.is_write:
         return decision
     if in_flight:
-        return withheld(decision, "in-flight", "an earlier write may still land")
+        return withheld(decision, "in-flight", in_flight)
     if clock.is_newer(observation.user.last_bgp_reported_at, look):
         return withheld(decision, "newer-report", "it was reported by another after the device was asked")
     if rules.flap_limit and count > rules.flap_limit and age_s < rules.cooldown_s:

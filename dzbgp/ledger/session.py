@@ -69,6 +69,7 @@ class WriteResult:
         self.refused.update(other.refused)
         self.transactions += other.transactions
         self.notes += other.notes
+        self.is_interrupted |= other.is_interrupted
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +119,7 @@ class LedgerSession:
         self._taken = RpcCounts(Counter(), Counter())
         self._submitters: set[Submitter] = set()
         self._stopping: str | None = None
+        self._has_sent = False
         self._stack = ExitStack()
         self._portal: BlockingPortal
 
@@ -133,6 +135,11 @@ class LedgerSession:
     ) -> None:
         # After an exception, what still runs in the loop is cancelled instead of waited for.
         self._stack.__exit__(kind, error, trace)
+
+    @property
+    def has_sent(self) -> bool:
+        """Whether anything was sent: from then on nobody may say that nothing was written."""
+        return self._has_sent or any(submitter.has_sent for submitter in self._submitters)
 
     @property
     def rpc_requests(self) -> int:
@@ -227,6 +234,7 @@ class LedgerSession:
         try:
             return self._carried_out(submitter, builder, list(writes))
         finally:
+            self._has_sent |= submitter.has_sent
             self._submitters.discard(submitter)
 
     def _carried_out(

@@ -131,7 +131,7 @@ class Decider:
             replace(rules, refresh_interval_s=0.0) if is_early else rules,
             self.memory.after(observation, self.clock.now, rules, time.time()),
             look,
-            in_flight=self.memory.may_still_land(key, self.clock.slot, self.clock.now),
+            in_flight=self.memory.in_flight_why(key, self.clock.slot, self.clock.now),
         )
         if not decision.is_write:
             return decision

@@ -79,6 +79,7 @@ class Plan:
             submissions=written.submissions,
             transactions=written.transactions,
             rpc_requests=rpc_requests,
+            is_interrupted=self.is_interrupted or written.is_interrupted,
             seconds_per_slot=self.seconds_per_slot,
             transitions=self.transitions,
             memories=self.memories,

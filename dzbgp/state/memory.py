@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from solders.pubkey import Pubkey
 
+from dzbgp.console.words import duration
 from dzbgp.decision.guard import Past
 from dzbgp.decision.history import flaps, remember
 from dzbgp.decision.policy import Clock
@@ -47,11 +48,10 @@ class Memory:
         self.users = history.users() if history else {}
         self.is_kept = history is not None
         """Whether it outlives the process."""
-        self.in_flight: frozenset[Pubkey] = frozenset()
-        """Users with a write of an earlier run that may still land."""
+        self.in_flight: Mapping[Pubkey, InFlight] = {}
+        """The transactions of earlier runs that may still land, by user."""
         self.submitting: frozenset[Pubkey] = frozenset()
         """Users whose write is under way in this process."""
-        self._sent: dict[Pubkey, BgpStatus] = {}
         self._dry_run = dry_run
 
     def hold(self, devices: Iterable[Device]) -> bool:
@@ -73,31 +73,37 @@ class Memory:
         To be called before the program data is fetched: what has landed by now must be in it.
         """
         sent = self.history.in_flight() if self.history else []
-        pending: dict[Pubkey, BgpStatus] = {}
+        pending: dict[Pubkey, InFlight] = {}
         for one, settled in zip(sent, ledger.fates(sent), strict=True):
             if settled.fate is Fate.PENDING:
-                pending.update(one.users)
+                pending.update(dict.fromkeys(one.users, one))
                 continue
             self.users.update(_landed(self.users, one, settled, now))
             if self.history is not None and not self._dry_run:
                 self.history.ended(one.signature, settled.fate)
                 self.history.keep_users({key: self.users[key] for key in one.users if key in self.users})
-        self._sent, self.in_flight = pending, frozenset(pending)
+        self.in_flight = pending
 
-    def may_still_land(self, user: Pubkey, slot: int, now: float) -> bool:
-        """Return whether a write of ours may not be in the ledger as it was read in `slot`."""
-        memory = self.users.get(user)
-        if user in self.in_flight or user in self.submitting:
-            return True
+    def in_flight_why(self, user: Pubkey, slot: int, now: float) -> str:
+        """Return why a write of ours may not be in the ledger as it was read in `slot`; empty if all of them are."""
+        memory, sent = self.users.get(user), self.in_flight.get(user)
+        if sent is not None:
+            return (
+                f"an earlier write may still land, sent {duration(now - sent.sent_at)} ago ({sent.signature})"
+            )
+        if user in self.submitting:
+            return "an earlier write of this process may still land"
         # An answer from before our own last write: a node behind, or the cache. Slots of a ledger that began
         # anew since (a local one) must not block for good.
-        return (
+        if (
             memory is not None
             and memory.written_slot is not None
             and memory.written_at is not None
             and memory.written_slot > slot
             and now - memory.written_at < _OWN_WRITE_UNSEEN_S
-        )
+        ):
+            return f"the ledger was read before our last write landed, in slot {memory.written_slot}"
+        return ""
 
     def after(self, observation: Observation, now: float, rules: Rules, seen_at: float) -> UserMemory | None:
         """Return what is remembered of a user after an observation of a pass that began at `now`."""
@@ -121,20 +127,20 @@ class Memory:
                 written_status=BgpStatus.DOWN,
                 written_acknowledged=_is_down(memory),
             )
-            for key, status in self._sent.items()
-            if status is BgpStatus.DOWN and (memory := self.users.get(key)) is not None
+            for key, sent in self.in_flight.items()
+            if sent.users[key] is BgpStatus.DOWN and (memory := self.users.get(key)) is not None
         }
         return Past(self.users | landing if landing else self.users, self.is_kept)
 
     def forget_departed(self, data: ProgramData) -> None:
-        """Forget users who left the ledger or are no longer activated, and that they are in flight.
+        """Forget users who left the ledger or are no longer activated.
 
-        Of devices whose users were not asked for nothing is known.
+        What is in flight stays so until its fate is known: a user may only be missing on a node that lags. Of devices
+        whose users were not asked for nothing is known.
         """
-        gone = [key for key in {*self.users, *self.in_flight} if self._has_departed(key, data)]
+        gone = [key for key in self.users if self._has_departed(key, data)]
         for key in gone:
-            self.users.pop(key, None)
-        self.in_flight -= frozenset(gone)
+            del self.users[key]
         if self.history is not None and not self._dry_run:
             self.history.forget_users(gone)
 

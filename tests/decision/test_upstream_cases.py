@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from core_builders import key
-from small_world import DOWN, FAIL, LOSE, NEVER, PROGRAM, UP, Passes, SmallWorld, activated
+from small_world import BLOCKHASH_LIFE_S, DOWN, FAIL, LOSE, NEVER, PROGRAM, UP, Passes, SmallWorld, activated
 
 from dzbgp.models.ledger import BgpStatus, UserStatus, UserType
 from dzbgp.models.session import Observed
@@ -280,7 +280,7 @@ def test_prune_a_user_that_left_is_forgotten() -> None:
     assert set(passes.memory.users) == set(world.users)
 
 
-def test_prune_takes_the_in_flight_mark_so_that_a_user_activated_again_is_not_blocked(tmp_path: Path) -> None:
+def test_prune_keeps_the_in_flight_mark_until_the_fate_of_the_write_is_known(tmp_path: Path) -> None:
     world = SmallWorld(1, 2, DOWN)
     world.goes_up()
     with Store.open(tmp_path / "state", PROGRAM, clock=lambda: world.now) as history:
@@ -292,7 +292,9 @@ def test_prune_takes_the_in_flight_mark_so_that_a_user_activated_again_is_not_bl
         assert user.pubkey not in passes.memory.users
         world.change(user.pubkey, **activated(user, is_active=True))
         passes.restart()
-        assert [one.reason for one in passes.run().decisions] == ["changed", "in-flight"]
+        assert [one.reason for one in passes.run().decisions] == ["in-flight", "in-flight"]
+        world.now += BLOCKHASH_LIFE_S + 1
+        assert "in-flight" not in {one.reason for one in passes.run().decisions}
 
 
 def test_prune_a_user_activated_again_starts_afresh() -> None:

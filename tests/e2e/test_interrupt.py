@@ -73,6 +73,26 @@ def test_an_interrupt_while_writes_are_under_way_waits_for_them_and_reports(
     assert set(lab.ledger.stats().per_user.values()) == {1}
 
 
+def test_a_sigterm_after_the_writes_were_confirmed_loses_neither_results_nor_report(
+    lab: E2eLab, tmp_path: Path
+) -> None:
+    lab.ledger.inject(Fault(kind=FaultKind.DELAY, method="getSignatureStatuses", times=None, delay_s=0.7))
+    process = began(tmp_path, "run", *lab.args, "--output", "json")
+    until(lambda: lab.sent() >= len(lab.publishers))
+    read = lab.ledger.stats().requests["getMultipleAccounts"]
+    lab.ledger.inject(Fault(kind=FaultKind.DELAY, method="getMultipleAccounts", times=None, delay_s=1.5))
+    # What was written is read back once all of it is confirmed.
+    until(lambda: lab.ledger.stats().requests["getMultipleAccounts"] > read)
+    process.send_signal(signal.SIGTERM)
+    done = ended(process)
+    assert done.code in {3, 4}, done.err
+    assert "nothing was written" not in done.err
+    assert "interrupted" in done.report["exit"]["reasons"]
+    written = {user["user"] for user in done.report["users"] if user["result"] in {"confirmed", "finalized"}}
+    assert written == {str(user) for user in lab.ledger.stats().per_user}
+    assert written
+
+
 def test_a_second_interrupt_does_not_claim_that_nothing_was_written(lab: E2eLab, tmp_path: Path) -> None:
     lab.ledger.inject(Fault(kind=FaultKind.LOST_SEND, times=None))
     process = began(tmp_path, "run", *lab.args)

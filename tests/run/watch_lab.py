@@ -172,7 +172,7 @@ def watch_lab(
     confirm_down_s: float = 0.0,
     rules: Rules = NO_GUARD,
     submit: SubmitOptions = QUICK,
-    slot_ms: int = 5,
+    slot_ms: int = 20,
     timeout_s: float = 1.0,
 ) -> Iterator[WatchLab]:
     """A healthy world; `changed` is the share of users about whom there is news at the start."""
