@@ -72,8 +72,11 @@ class Memory:
 
         To be called before the program data is fetched: what has landed by now must be in it.
         """
-        sent = self.history.in_flight() if self.history else []
-        pending: dict[Pubkey, InFlight] = {}
+        noted = self.history.in_flight() if self.history else []
+        # What this process still follows is in flight; nobody else needs to ask for it.
+        followed = [one for one in noted if one.users.keys() & self.submitting]
+        sent = [one for one in noted if not one.users.keys() & self.submitting]
+        pending = {user: one for one in followed for user in one.users}
         for one, settled in zip(sent, ledger.fates(sent), strict=True):
             if settled.fate is Fate.PENDING:
                 pending.update(dict.fromkeys(one.users, one))
