@@ -160,7 +160,7 @@ def test_a_watch_follows_the_devices_that_the_ledger_names(lab: E2eLab, tmp_path
         *ledger_of(lab),
         f"--keypair={lab.keypairs}",
         "--interval=1s",
-        "--refresh-interval=18m",
+        "--refresh-interval=6h",
         **LOGIN,
     )
     try:

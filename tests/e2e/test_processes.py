@@ -67,7 +67,7 @@ def test_check_and_audit_ask_from_processes_too_which_have_the_login_of_the_envi
     lab: E2eLab, tmp_path: Path
 ) -> None:
     without_password(lab)
-    args = [word for word in lab.args if word not in {"--refresh-interval", "18m"}]
+    args = [word for word in lab.args if word not in {"--refresh-interval", "6h"}]
     check = clean(dzbgp(tmp_path, "check", *args, "--runner", "dask", DZBGP_EOS_PASSWORD=CANARY))
     assert check.code == 0, check.out + check.err
     ledger = ["--env", "localnet", "--rpc-url", lab.ledger.url, "--inventory", str(lab.inventory)]

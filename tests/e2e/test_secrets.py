@@ -64,7 +64,7 @@ def clean(lab: E2eLab | None, *texts: str) -> None:
 
 def pointed(lab: E2eLab, url: str | None = None) -> list[str]:
     args = ["run", "--env", "localnet", "--inventory", str(lab.inventory), "--keypair", str(lab.keypairs)]
-    return [*args, "--rpc-url", with_canaries(url or lab.ledger.url), "--refresh-interval", "18m"]
+    return [*args, "--rpc-url", with_canaries(url or lab.ledger.url), "--refresh-interval", "6h"]
 
 
 @pytest.mark.parametrize("more", [[], ["--verbose"], ["--verbose", "--output", "json"]])

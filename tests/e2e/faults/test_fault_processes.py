@@ -29,7 +29,7 @@ def dzbgp(place: Site, ledger: Ledger, home: Path) -> tuple[int, dict[str, Any],
     """Exit code, JSON report and stderr of one pass."""
     options = {
         "--inventory": place.inventory, "--env": "localnet", "--rpc-url": f"{ledger.url}/{SECRET}",
-        "--keypair": place.keypairs, "--refresh-interval": f"{54_000 * SLOT_MS // 1000}s", "--confirm-down": "0s",
+        "--keypair": place.keypairs, "--refresh-interval": "6h", "--confirm-down": "0s",
         "--max-down": "100%", "--submit-timeout": "20s", "--output": "json",
     }  # fmt: skip
     command = [
