@@ -12,28 +12,64 @@ from rich.console import Console
 from dzbgp.cli.options import LogFormat, Logging
 from dzbgp.console.stdout import CandidConsole
 from dzbgp.errors import DzbgpError, ExitCode
+from dzbgp.run.interrupts import Interrupts
 
 log = logging.getLogger(__name__)
 
 
+class SignalInterrupts(Interrupts):
+    """Makes SIGINT and SIGTERM a KeyboardInterrupt, but for the first one that comes while they are held."""
+
+    def __init__(self) -> None:
+        self._is_held = False
+        self._came = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._handle)
+
+    def begin(self) -> None:
+        """Note that a write is about to be made. A signal stops it early."""
+        super().begin()
+        self._is_held = False
+
+    def hold(self) -> None:
+        """Let a signal wait from here on. A second one does not wait."""
+        self._is_held = self.is_begun
+
+    def release(self) -> bool:
+        """Let a signal end what is going on again. Return False if one came meanwhile; they are held then still."""
+        self._is_held = self._came
+        return not self._came
+
+    def _handle(self, *_: object) -> None:
+        if self._is_held and not self._came:
+            self._came = True
+            log.warning("interrupted: the report of what was written is made first")
+            return
+        raise KeyboardInterrupt
+
+
 @contextlib.contextmanager
-def reporting_errors(wanted: Logging) -> Iterator[Console]:
-    """Give the console for stderr; turn what ends a command into one line and the contract's exit code."""
+def reporting_errors(wanted: Logging, interrupts: SignalInterrupts | None = None) -> Iterator[Console]:
+    """Give the console for stderr; turn what ends a command into one line and the contract's exit code.
+
+    Once a write has begun that code is never COULD_NOT_RUN.
+    """
     from dzbgp.console import logs  # noqa: PLC0415
 
     stderr = CandidConsole(file=sys.stderr, stderr=True)
     as_json = wanted.log_format is LogFormat.JSON
     logs.configure(stderr, verbose=wanted.verbose, quiet=wanted.quiet, as_json=as_json)
-    signal.signal(signal.SIGTERM, _terminated)
+    interrupts = interrupts or SignalInterrupts()
     try:
         yield stderr
     except DzbgpError as error:
         log.debug("the run ended here", exc_info=True)
         logs.say(f"error: {error}")
-        raise typer.Exit(error.exit_code) from None
+        code = error.exit_code
     except KeyboardInterrupt:
-        logs.say("error: interrupted; nothing was written")
-        raise typer.Exit(ExitCode.COULD_NOT_RUN) from None
+        written = "see the next run for what was written" if interrupts.is_begun else "nothing was written"
+        logs.say(f"error: interrupted; {written}")
+        code = ExitCode.COULD_NOT_RUN
     except (typer.Exit, typer.Abort):
         raise
     except Exception as error:
@@ -42,8 +78,9 @@ def reporting_errors(wanted: Logging) -> Iterator[Console]:
         logs.say(
             f"error: internal error ({type(error).__name__}); please report it. --verbose shows the traceback"
         )
-        raise typer.Exit(ExitCode.COULD_NOT_RUN) from None
-
-
-def _terminated(*_: object) -> None:
-    raise KeyboardInterrupt
+        code = ExitCode.COULD_NOT_RUN
+    else:
+        return
+    if interrupts.is_begun and code is ExitCode.COULD_NOT_RUN:
+        code = ExitCode.PARTIAL
+    raise typer.Exit(code)

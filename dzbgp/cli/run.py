@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import typer
 
-from dzbgp.cli.errors import reporting_errors
+from dzbgp.cli.errors import SignalInterrupts, reporting_errors
 from dzbgp.cli.lab import lab_for
 from dzbgp.cli.options import LabChoice, Logging, ReportOptions, takes
 from dzbgp.console.formats import Output
@@ -22,7 +22,8 @@ def register(app: typer.Typer) -> None:
         Exit codes: 0 done; 1 could not run, nothing was written; 2 usage or configuration; 3 done in part;
         4 the guard held something; 5 a dry run with changes pending (with --exit-code).
         """
-        with reporting_errors(logging) as stderr:
+        interrupts = SignalInterrupts()
+        with reporting_errors(logging, interrupts) as stderr:
             from dzbgp.console.destinations import check_files, destinations  # noqa: PLC0415
             from dzbgp.console.progress import progress_bar  # noqa: PLC0415 - slow
             from dzbgp.metrics.textfile import MetricsTextfile  # noqa: PLC0415
@@ -38,7 +39,7 @@ def register(app: typer.Typer) -> None:
                 lab_for(request, choice) as asked,
                 progress_bar(stderr, enabled=not logging.quiet) as progress,
             ):
-                report = run_once(asked, progress, textfile.metrics)
+                report = run_once(asked, progress, textfile.metrics, interrupts)
             report = replace(report, signals_changes=wanted.exit_code)
             delivered = deliver(report, places, show_all=wanted.show_all)
             code = exit_code_of(report, is_delivered=delivered)

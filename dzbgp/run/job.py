@@ -20,6 +20,7 @@ from dzbgp.models.summary import summary
 from dzbgp.run.authorize import authorizer
 from dzbgp.run.decider import Decider
 from dzbgp.run.early_refresh import add_early_refreshes, without_lone_refreshes
+from dzbgp.run.interrupts import Interrupts
 from dzbgp.run.plan import Plan, Started, left_alone, plan_of, write_of
 from dzbgp.run.recheck import recheck
 from dzbgp.run.request import PassOptions
@@ -37,6 +38,7 @@ def run_pass(
     progress: Progress,
     memory: Memory | None = None,
     sleep: Callable[[float], None] = time.sleep,
+    interrupts: Interrupts | None = None,
 ) -> Report:
     """Do one pass over the fleet. Raises a DzbgpError when nothing could be done at all.
 
@@ -44,6 +46,7 @@ def run_pass(
     correct, but has no grace, no damping and no guard over time.
     """
     memory = memory or Memory(None, dry_run=options.dry_run)
+    interrupts = interrupts or Interrupts()
     written = WriteResult({})
 
     def submit(decisions: list[Decision], seconds_per_slot: float) -> bool:
@@ -52,12 +55,17 @@ def run_pass(
         progress.stage("confirming writes", len(decisions))
         writes = [write_of(decision) for decision in decisions]
         authorize = authorizer(options.max_age_s, seconds_per_slot)
-        done = ledger.write(writes, options.signers, progress.step, memory.history, authorize=authorize)
+        interrupts.begin()
+        try:
+            done = ledger.write(writes, options.signers, progress.step, memory.history, authorize=authorize)
+        finally:
+            interrupts.hold()
         memory.keep_written(decisions, done.submissions, time.time())
         written.add(done)
-        return not done.is_interrupted
+        return not done.is_interrupted and interrupts.release()
 
     plan = plan_pass(fleet, ledger, options, progress, memory, sleep, submit)
+    interrupts.hold()
     report = plan.report(written, ledger.rpc_requests)
     memory.end(report, summary(report))
     return report

@@ -11,6 +11,7 @@ from dzbgp.ledger.session import LedgerSession
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.metrics.registry import Metrics
 from dzbgp.models.report import Report
+from dzbgp.run.interrupts import Interrupts
 from dzbgp.run.job import run_pass
 from dzbgp.run.request import RunRequest
 from dzbgp.run.setup import load_setup, network_of_run, open_ledger, open_store
@@ -19,11 +20,17 @@ from dzbgp.state.memory import Memory
 log = logging.getLogger(__name__)
 
 
-def run_once(request: RunRequest, progress: Progress | None = None, metrics: Metrics | None = None) -> Report:
+def run_once(
+    request: RunRequest,
+    progress: Progress | None = None,
+    metrics: Metrics | None = None,
+    interrupts: Interrupts | None = None,
+) -> Report:
     """Do one pass and return what it found and did. Raises a DzbgpError when nothing could be done at all.
 
     `progress` is told how far the pass has come. `metrics` is told of fetches, requests and balances; the caller adds
-    the pass itself. Logging, signal handlers and the settings of libraries stay as they are.
+    the pass itself. `interrupts` holds signals back once something is written. Logging, signal handlers and the
+    settings of libraries stay as they are.
     """
     with contextlib.ExitStack() as stack:
         net = network_of_run(request)
@@ -36,7 +43,9 @@ def run_once(request: RunRequest, progress: Progress | None = None, metrics: Met
         if metrics is not None:
             stack.callback(measure_requests, metrics, ledger)
         memory = Memory(open_store(request, ledger, stack), dry_run=request.dry_run)
-        report = run_pass(setup.fleet, ledger, setup.options, progress or NoProgress(), memory)
+        report = run_pass(
+            setup.fleet, ledger, setup.options, progress or NoProgress(), memory, interrupts=interrupts
+        )
         if metrics is not None:
             measure_balances(metrics, ledger, report, setup.options.signers)
         return report

@@ -1,10 +1,12 @@
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e_lab import E2eLab, began, ended, interrupted, silence, started_lab, until
+from e2e_lab import E2eLab, began, ended, environment, interrupted, silence, started_lab, until
 
 from dzbgp.lab.solana.faults import Fault, FaultKind
 
@@ -117,3 +119,48 @@ def test_an_interrupted_lab_run_stops_its_lab(tmp_path: Path) -> None:
     done = interrupted(process, signal.SIGTERM, QUICK_S)
     assert done.code == 1
     assert "interrupted; nothing was written" in done.err
+
+
+HELD = """
+import os, signal, sys
+import dzbgp.run.job as job
+from dzbgp.cli.app import main
+from dzbgp.run.plan import Plan
+
+def interrupted(wrapped, times):
+    def call(*args, **named):
+        for _ in range(times):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return wrapped(*args, **named)
+    return call
+
+owner, name, times = {"memory": (job.Memory, "keep_written", 1), "report": (Plan, "report", 1),
+                      "end": (job.Memory, "end", 1), "twice": (job.Memory, "end", 2)}[sys.argv.pop(1)]
+setattr(owner, name, interrupted(getattr(owner, name), times))
+main()
+"""
+
+
+@pytest.mark.parametrize("where", ["memory", "report", "end", "twice"])
+def test_a_signal_after_the_writes_costs_no_report_and_the_code_is_never_1(
+    lab: E2eLab, tmp_path: Path, where: str
+) -> None:
+    done = ended(
+        subprocess.Popen(
+            [sys.executable, "-c", HELD, where, "run", *lab.args, "--output", "json"],
+            cwd=tmp_path,
+            env=environment(tmp_path),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    )
+    assert lab.ledger.stats().per_user
+    assert "interrupted: the report of what was written is made first" in done.err
+    assert "nothing was written" not in done.err
+    if where == "twice":
+        assert done.code == 3
+        assert done.err.endswith("error: interrupted; see the next run for what was written\n")
+    else:
+        assert done.report["summary"]["submitted"] > 0
+        assert done.code in {0, 3}
