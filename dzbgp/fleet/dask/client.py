@@ -39,6 +39,11 @@ class Cluster:
         return str(scheduler.address)
 
     @property
+    def is_own(self) -> bool:
+        """Whether its workers are processes of this command."""
+        return self._client.cluster is not None
+
+    @property
     def is_running(self) -> bool:
         """Whether the client is connected."""
         return bool(self._client.status == "running")

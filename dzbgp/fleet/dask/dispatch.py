@@ -29,14 +29,17 @@ _SHARES = 8
 class Dispatcher:
     """One run of a task on the workers."""
 
-    def __init__(self, cluster: Cluster, payload: Payload, task: Task) -> None:
+    def __init__(self, cluster: Cluster, payload: Payload, task: Task, homes: dict[str, str]) -> None:
+        """`homes`: the worker that ran a host last, which is where it goes again; kept up to date."""
         self._cluster = cluster
         self._payload = payload
         self._task = task
+        self._homes = homes
         self._started: dict[str, Task] = {}
         """By host: its own copy of the task."""
         self._results: dict[str, MultiResult] = {}
-        self._calls: dict[Future[Any], Sequence[str]] = {}
+        self._calls: dict[Future[Any], tuple[Sequence[str], str | None]] = {}
+        """The hosts of each, and the worker that it was sent to."""
         self._answers: queue.SimpleQueue[tuple[Future[Any], concurrent.futures.Future[list[Any]]]] = (
             queue.SimpleQueue()
         )
@@ -56,8 +59,8 @@ class Dispatcher:
             task.processors.task_instance_started(task, host)
         try:
             self._cluster.count()
-            for names in self._shares():
-                self._send(names)
+            for names, home in self._shares():
+                self._send(names, home)
             while self._calls:
                 self._receive()
         except ClusterError as error:
@@ -71,19 +74,25 @@ class Dispatcher:
             raise ClusterError(self._why)
         return self._results
 
-    def _shares(self) -> Iterator[Sequence[str]]:
-        """Cut the hosts into those that are sent together."""
-        names = list(self._started)
-        share = len(names) // (_SHARES * max(1, len(self._cluster.workers)))
+    def _shares(self) -> Iterator[tuple[Sequence[str], str | None]]:
+        """Cut the hosts into those that are sent together, each with its home if that is still there."""
+        workers = self._cluster.workers
+        share = len(self._started) // (_SHARES * max(1, len(workers)))
         size = min(max(1, share), self._payload.most)
-        return (names[start : start + size] for start in range(0, len(names), size))
+        by_home: defaultdict[str | None, list[str]] = defaultdict(list)
+        for name in self._started:
+            home = self._homes.get(name)
+            by_home[home if home in workers else None].append(name)
+        for home, names in by_home.items():
+            for start in range(0, len(names), size):
+                yield names[start : start + size], home
 
     def _send(self, names: Sequence[str], worker: str | None = None) -> None:
         """Send hosts to `worker`, or to any that has not refused them."""
         able = [worker] if worker else self._able(names) if self._unfit or self._refused else []
         key = f"{self._task.name}-{uuid.uuid4().hex}"
         future = self._cluster.submit(self._payload.call(names), key, able)
-        self._calls[future] = names
+        self._calls[future] = names, worker
         self._cluster.fetch(future).add_done_callback(lambda fetched: self._answers.put((future, fetched)))
 
     def _able(self, names: Iterable[str]) -> list[str]:
@@ -99,20 +108,20 @@ class Dispatcher:
             future, fetched = self._answers.get(timeout=LOOK_S)
         except queue.Empty:
             return
-        names = self._calls.pop(future)
+        names, worker = self._calls.pop(future)
         try:
             found = fetched.result()
         except (OSError, concurrent.futures.CancelledError) as error:
             raise self._cluster.lost(one_line(error)) from None
         except Exception as error:
             log.debug("%s", future, exc_info=True)
-            self._take_failure(error, names)
+            self._take_failure(error, names, worker)
         else:
             if found:
                 answer = found[0]
                 self._take(Answer(*answer) if isinstance(answer, tuple) else answer, names)
             else:
-                self._take_failure(self._cluster.error_of(future), names)
+                self._take_failure(self._cluster.error_of(future), names, worker)
         future.release()
 
     def _take(self, answer: Answer, names: Sequence[str]) -> None:
@@ -123,6 +132,7 @@ class Dispatcher:
         for name in names:
             if name in answer.results:
                 self._any_begun = True
+                self._homes[name] = answer.worker
                 self._end(name, self._unpacked(answer, name))
             elif name in answer.unknown:
                 refused = self._refused[name]
@@ -134,15 +144,16 @@ class Dispatcher:
             else:
                 self._send([name], answer.worker if name in answer.running else None)
 
-    def _take_failure(self, error: BaseException, names: Sequence[str]) -> None:
+    def _take_failure(self, error: BaseException, names: Sequence[str], worker: str | None) -> None:
         if type(error).__name__ != "KilledWorker":
             for name in names:
                 self._fail(name, f"the cluster could not ask {name!r}: {type(error).__name__}")
             return
         self._any_begun = True
-        if len(names) == 1:
+        if len(names) == 1 and worker is None:
             self._fail(names[0], f"each worker that asked {names[0]!r} was lost; the scheduler tries no more")
             return
+        # To Dask, what waited on a lost worker is as suspicious as what ran there. By itself it is not.
         for name in names:
             self._send([name])
 

@@ -14,8 +14,12 @@ from dzbgp.errors import ClusterError
 log = logging.getLogger(__name__)
 
 _OURS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-_SETTINGS = {"distributed.scheduler.worker-saturation": 1.0, "distributed.scheduler.http.routes": []}
-"""Nothing is queued on a worker behind a host that may end it, and nothing is shown over HTTP."""
+_SETTINGS = {
+    "distributed.scheduler.worker-saturation": 1.0,
+    "distributed.scheduler.http.routes": [],
+    "distributed.worker.profile.enabled": False,
+}
+"""Nothing is queued on a worker behind a host that may end it, shown over HTTP, or sampled a hundred times a second."""
 
 
 class _Worker(Worker):

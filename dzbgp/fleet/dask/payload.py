@@ -25,6 +25,8 @@ class Work:
     recipe: Recipe = field(repr=False)
     most: int
     """How many hosts to run at once."""
+    keeps: bool
+    """Whether connections stay open after a task that went well: the next run sends the host here again."""
     call: bytes = field(repr=False)
     """A pickled pair: the task's function and its arguments."""
 
@@ -48,13 +50,13 @@ class Answer:
 class Payload:
     """A task as it is sent with each group of hosts. `most`: how many hosts a worker runs at once."""
 
-    def __init__(self, task: Task, recipe: Recipe, key: str, most: int) -> None:
+    def __init__(self, task: Task, recipe: Recipe, key: str, most: int, *, keeps: bool) -> None:
         import cloudpickle  # noqa: PLC0415 - with the extra
 
         self.most = most
         call = cloudpickle.dumps((task.task, task.params))
         run = uuid.uuid4().hex
-        work = Work(task.name, run, task.severity_level, task.global_dry_run, key, recipe, most, call)
+        work = Work(task.name, run, task.severity_level, task.global_dry_run, key, recipe, most, keeps, call)
         self._work = pickle.dumps(work)
 
     def call(self, hosts: Sequence[str]) -> Callable[[], Any]:

@@ -46,6 +46,7 @@ class DaskRunner:
         self._processes = processes
         self._patience_s = patience_s
         self._key = uuid.uuid4().hex
+        self._homes: dict[str, str] = {}
         self._client: Client | None = None
         self.joined: str | None = None
         """The address of the scheduler that ran a task last; None before the first."""
@@ -58,8 +59,9 @@ class DaskRunner:
             self.joined = cluster.address
             recipe = self.recipe or from_config(task.nornir.config, cluster.address)
             check_params(task.params, cluster.address)
-            payload = Payload(task, recipe.over(cluster.address), self._key, self._num_workers)
-            found = Dispatcher(cluster, payload, task).run(hosts)
+            keeps = cluster.is_own
+            payload = Payload(task, recipe.over(cluster.address), self._key, self._num_workers, keeps=keeps)
+            found = Dispatcher(cluster, payload, task, self._homes if keeps else {}).run(hosts)
             # In the order of the inventory, as Nornir's own runner.
             result.update((host.name, found[host.name]) for host in hosts)
         return result

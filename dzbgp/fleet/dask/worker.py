@@ -41,7 +41,7 @@ class _Place:
 
 
 def ask(names: Sequence[str], packed: bytes) -> Answer:
-    """Run a task for these hosts, with the connections of this worker, which are closed afterwards.
+    """Run a task for these hosts, with the connections of this worker.
 
     `packed`: the pickled `Work`. The Dask worker's thread is held until all hosts have begun, so that the scheduler
     sends more only when there is room.
@@ -72,7 +72,7 @@ def ask(names: Sequence[str], packed: bytes) -> Answer:
                 severity_level=work.severity_level,
                 **params,
             )
-            begun = _begun(task, hosts[name], place.slots)
+            begun = _begun(task, hosts[name], place.slots, keeps=work.keeps)
         asked[name] = begun
     secede()
     wait(asked.values(), _left(until))
@@ -86,24 +86,32 @@ def _left(until: float) -> float | None:
     return None if until == math.inf else max(0.0, until - time.monotonic())
 
 
-def _begun(task: Task, host: Host, slots: threading.Semaphore) -> "Future[bytes]":
+def _begun(task: Task, host: Host, slots: threading.Semaphore, *, keeps: bool) -> "Future[bytes]":
     """Run the task for the host in a thread, which does not keep the worker from ending."""
     future: Future[bytes] = Future()
 
     def run() -> None:
+        kept = False
         try:
-            future.set_result(pack(task.start(host)))
+            results = task.start(host)
+            kept = keeps and not results.failed
+            future.set_result(pack(results))
         except BaseException as error:  # noqa: BLE001 - raised where it is waited for
             future.set_exception(error)
         finally:
             slots.release()
-            try:
-                host.close_connections()
-            except Exception:
-                log.debug("host %s: closing", host.name, exc_info=True)
+            if not kept:
+                _close(host)
 
     threading.Thread(target=run, name=host.name, daemon=True).start()
     return future
+
+
+def _close(host: Host) -> None:
+    try:
+        host.close_connections()
+    except Exception:
+        log.debug("host %s: closing", host.name, exc_info=True)
 
 
 def _reason(error: Exception) -> str:
