@@ -79,10 +79,17 @@ def draw(seed: int) -> Schedule:
 
     for _ in range(rng.randint(2, 14)):
         kind = rng.choice(chosen)
-        events += [
+        drawn = [
             Event(round(at, 1), name, args)
             for at, name, args in _DRAWN[kind](rng, when(), devices, users, endpoints)
         ]
+        if rng.random() < 0.3:
+            # Right after a device has answered, where a decision is open.
+            looks, delay_s = rng.randint(1, 2 * devices), rng.choice((0.0, 0.3, 2.0))
+            drawn = [
+                Event(drawn[0].at, "at-look", (looks, delay_s, one.kind, *one.args)) for one in drawn[:1]
+            ]
+        events += drawn
     # Whatever else: sessions come and go, or there is nothing to get wrong.
     for _ in range(rng.randint(2, 10)):
         events += [
@@ -199,6 +206,12 @@ def _beside(rng: random.Random, at: float, devices: int, _: int, __: int) -> _Dr
     return [(at, "beside", words)]
 
 
+def _amnesia(_: random.Random, at: float, __: int, ___: int, endpoints: int) -> _Drawn:
+    """The disk is full, what is sent lands late, and whoever sent it is killed."""
+    late: _Drawn = [(at, "rpc", ("late", number, -1, 60.0, 100.0)) for number in range(endpoints)]
+    return [*late, (at, "disk", (60.0,)), (at, "kill-at-send", (1,))]
+
+
 def _one(kind: str, argument: Callable[[random.Random], tuple[float | int | str, ...]]) -> _Draw:
     return lambda rng, at, _, __, ___: [(at, kind, argument(rng))]
 
@@ -244,6 +257,7 @@ _DRAWN: dict[str, _Draw] = {
     "hup": _one("hup", lambda _: ()),
     "new-ledger": _one("new-ledger", lambda rng: (rng.choice((1_000, 50_000_000)),)),
     "beside": _beside,
+    "amnesia": _amnesia,
     "unlink-lock": _one("unlink-lock", lambda _: ()),
     "other-report": _one("other-report", lambda rng: (rng.random(), rng.choice(("up", "down")))),
 }

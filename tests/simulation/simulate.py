@@ -1,6 +1,7 @@
 """Runs one seed: the world, the program in it, what happens to them, and what the oracle says in the end."""
 
 import gc
+import logging
 import random
 import sys
 import traceback
@@ -51,15 +52,15 @@ def run_seed(seed: int) -> Result:
 
 def run_schedule(schedule: Schedule) -> Result:
     """Simulate a schedule."""
-    gc.collect()
     gc.disable()
     random.seed(schedule.seed)
     try:
         with simulated(schedule.seed) as kernel, made(kernel, schedule) as world:
-            stage = _Stage(world)
-            stage.play()
-            return stage.result()
+            return _Stage(world).play()
     finally:
+        # What killed processes left behind ends now, and may say so.
+        logging.getLogger().handlers[:] = [logging.NullHandler()]
+        gc.collect()
         gc.enable()
 
 
@@ -81,7 +82,8 @@ class _Stage:
         if not line.isprintable() or line.startswith(FORGED):
             self.world.oracle.find("unprintable", repr(line))
 
-    def play(self) -> None:
+    def play(self) -> Result:
+        """Let all of it happen, and judge it."""
         schedule, kernel = self.world.schedule, self.kernel
         for event in schedule.events:
             kernel.at(event.at, lambda event=event: self._happen(event))  # type: ignore[misc]
@@ -99,6 +101,7 @@ class _Stage:
         self._end_all()
         self._check_rest()
         self._check_secrets("\n".join(self.lines), "stderr")
+        return self._result()
 
     def _happen(self, event: Event) -> None:
         self.say(f"==== {event.kind} {' '.join(map(str, event.args))}")
@@ -153,7 +156,7 @@ class _Stage:
                 self.world.oracle.find("secret", f"{where} holds a secret: {line[:200]}")
                 return
 
-    def result(self) -> Result:
+    def _result(self) -> Result:
         oracle = self.world.oracle
         if self.kernel.failure is not None:
             raise self.kernel.failure

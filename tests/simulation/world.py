@@ -85,6 +85,8 @@ class World:
     processes: list[Process] = field(default_factory=list)
     start: Callable[[str, list[str], str], object] = lambda *_: None
     """Starts the program with a command and options, under a name."""
+    after_looks: list[Any] = field(default_factory=list)
+    """After how many more looks, and how many seconds after that, which event happens."""
     changed_at: dict[Pubkey, float] = field(default_factory=dict)
     """When something other than the program last changed a user or its account."""
 
@@ -215,6 +217,21 @@ class World:
                 )
 
     # Events
+
+    def looked(self, look: device_models.Look) -> None:
+        """Let happen what waits for a device's answer to the program."""
+        self.oracle.looked(look)
+        for waiting in list(self.after_looks):
+            waiting[0] -= 1
+            if waiting[0] <= 0:
+                self.after_looks.remove(waiting)
+                self._happen_after(waiting[1], waiting[2])
+
+    def _happen_after(self, delay_s: float, event: Event) -> None:
+        self.kernel.after(delay_s, lambda: self.happen(event))
+
+    def _on_at_look(self, looks: int, delay_s: float, kind: str, *args: float | str) -> None:
+        self.after_looks.append([looks, delay_s, Event(self.kernel.now, kind, args)])
 
     def happen(self, event: Event) -> None:
         """Let an event of the schedule happen."""
@@ -439,6 +456,7 @@ class World:
         self.kernel.wall_offset = 0.0
         for device in self.devices:
             device.faults = [fault for fault in device.faults if fault.end >= FOREVER_S]
+        self.after_looks.clear()
         for agent in self.agents:
             agent.stop()
         for process in self.processes:
@@ -516,14 +534,14 @@ def made(kernel: Kernel, schedule: Schedule) -> Iterator[World]:
     pool = rpc.Pool(kernel, chain, rng, TOKEN, schedule.endpoints, schedule.nodes)
     pool.on_sign, pool.on_read = oracle.was_signed, oracle.was_read
     fleet = [
-        device_models.Device(
-            kernel, number, f"sim-dz-{number:03d}", f"203.0.113.{number + 1}", rng, on_look=oracle.looked
-        )
+        device_models.Device(kernel, number, f"sim-dz-{number:03d}", f"203.0.113.{number + 1}", rng)
         for number in range(schedule.devices)
     ]
     accounts = [_device_account(device, publisher.pubkey()) for device in fleet]
     world = World(kernel, schedule, directory, rng, chain, pool, oracle, fleet, accounts, publisher, [])
     oracle.down_since = world.down_since
+    for one in fleet:
+        one.on_look = world.looked
     for number, account in enumerate(accounts):
         oracle.device_of[account.pubkey] = number
         chain.put_device(account)
