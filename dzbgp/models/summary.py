@@ -120,7 +120,7 @@ def summary(report: Report) -> dict[str, int]:
     }
 
 
-def _is_left(decision: Decision) -> bool:
+def is_left(decision: Decision) -> bool:
     """Return whether nothing is written for a user that is due, or that cannot be decided."""
     told_nothing = decision.reason == "unconfirmed" and decision.observation.observed is Observed.UNKNOWN
     return told_nothing or decision.reason in NOT_WRITTEN
@@ -138,7 +138,7 @@ def exit_reasons(report: Report, *, is_delivered: bool = True) -> list[ExitReaso
         ExitReason.DEVICES_FAILED: counts.devices_failed,
         ExitReason.HOSTS_UNMATCHED: counts.devices_unmatched,
         ExitReason.ACCOUNTS_SKIPPED: any(account.device in ours for account in report.skipped_accounts),
-        ExitReason.NOT_WRITTEN: any(map(_is_left, report.decisions)),
+        ExitReason.NOT_WRITTEN: any(map(is_left, report.decisions)),
         ExitReason.WRITES_FAILED: counts.failed,
         ExitReason.WRITES_PENDING: counts.pending,
         ExitReason.INTERRUPTED: report.is_interrupted,

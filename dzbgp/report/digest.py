@@ -16,7 +16,7 @@ from dzbgp.models.decision import Action, Decision
 from dzbgp.models.ledger import BgpStatus, Device, DeviceStatus
 from dzbgp.models.report import Outcome, Report, Submission
 from dzbgp.models.session import DeviceReading, DeviceResult, Observed
-from dzbgp.models.summary import LANDED, Totals, is_refresh, totals
+from dzbgp.models.summary import LANDED, Totals, is_left, is_refresh, totals
 
 
 class Tone(StrEnum):
@@ -136,11 +136,20 @@ class Digest:
     @property
     def why_held(self) -> str:
         """Why users are held, and what to do about it."""
-        written = "would be" if self.report.dry_run else "was"
-        return (
-            f"{amount(len(self.held), 'user')}. Too many would turn Down at once, so nothing {written} written "
-            "for them. If it is correct, --force writes it."
-        )
+        nothing = f"nothing {'would be' if self.report.dry_run else 'was'} written for them"
+        others = sum(item.reason == "other-writer" for item in self.held)
+        found = []
+        if guarded := len(self.held) - others:
+            found.append(
+                f"{amount(guarded, 'user')}. Too many would turn Down at once, so {nothing}. If it is correct, "
+                "--force writes it."
+            )
+        if others:
+            found.append(
+                f"{amount(others, 'user')}. Another writer reports on their devices, so {nothing}. "
+                "--take-over writes it."
+            )
+        return " ".join(found)
 
     @cached_property
     def transactions(self) -> dict[str, Transaction]:
@@ -166,12 +175,17 @@ class Digest:
         return f"{number} {submission.outcome.value}".strip(), tone
 
     def left_out(self) -> list[tuple[str, str, str]]:
-        """Return name, result and cause of every host without a credible answer."""
-        return [
+        """Return name, result and cause of every host without a credible answer; hosts of other platforms are one."""
+        found = [
             (host_name(reading), reading.result.value, reading.error or "the cause is unknown")
             for reading in self.report.devices
-            if reading.result is not DeviceResult.OK
+            if reading.result not in {DeviceResult.OK, DeviceResult.UNSUPPORTED}
         ]
+        others = [item for item in self.report.devices if item.result is DeviceResult.UNSUPPORTED]
+        if others:
+            name = others[0].host if len(others) == 1 else f"{others[0].host} and {len(others) - 1:,} more"
+            found.append((name, DeviceResult.UNSUPPORTED.value, others[0].error or "another platform"))
+        return found
 
     def failed_writes(self) -> list[tuple[Pubkey, str, str]]:
         """Return user, device and cause of every write that failed, or is pending for a known reason."""
@@ -236,6 +250,12 @@ class Digest:
             yield amount(counted.transactions, "transaction")
         yield amount(counted.rpc_requests, "RPC request")
         yield f"{self.report.duration_s:.1f} s"
+
+
+def is_worth_showing(decision: Decision) -> bool:
+    """Return whether a user has an action, is due and not written, or has an unknown state."""
+    is_unknown = decision.observation.observed is Observed.UNKNOWN
+    return decision.action is not Action.SKIP or is_unknown or is_left(decision)
 
 
 def importance(decision: Decision) -> tuple[bool, bool, str, int]:

@@ -4,15 +4,14 @@ from dzbgp.console.junit import Case, Result, Suite, junit
 from dzbgp.models.decision import Action, Decision
 from dzbgp.models.report import Outcome, Report
 from dzbgp.models.session import DeviceReading, DeviceResult, Observed
-from dzbgp.models.summary import LANDED, NOT_WRITTEN
+from dzbgp.models.summary import LANDED, is_left
+from dzbgp.report.digest import is_worth_showing
 
 
 def render(report: Report, *, show_all: bool = False) -> str:
     """Return the XML. Users without an action and with a known state are there with `show_all` only."""
     users = [
-        _user(report, decision)
-        for decision in report.decisions
-        if show_all or decision.action is not Action.SKIP or decision.observation.observed is Observed.UNKNOWN
+        _user(report, decision) for decision in report.decisions if show_all or is_worth_showing(decision)
     ]
     return junit(
         "run",
@@ -24,6 +23,8 @@ def render(report: Report, *, show_all: bool = False) -> str:
 def _device(reading: DeviceReading) -> Case:
     if reading.result is DeviceResult.OK:
         return Case(reading.host)
+    if reading.result is DeviceResult.UNSUPPORTED:
+        return Case(reading.host, Result.SKIPPED, reading.error or "")
     return Case(reading.host, Result.FAILED, reading.error or "", reading.result.value)
 
 
@@ -32,7 +33,7 @@ def _user(report: Report, decision: Decision) -> Case:
     submission = report.submissions.get(decision.observation.user.pubkey)
     if decision.action is Action.HOLD:
         return Case(name, Result.FAILED, decision.detail, "held")
-    if decision.reason in NOT_WRITTEN:
+    if is_left(decision):
         return Case(name, Result.FAILED, decision.detail, decision.reason)
     if submission is not None and submission.outcome not in LANDED:
         why = submission.error or ("it may still land" if submission.outcome is Outcome.PENDING else "")

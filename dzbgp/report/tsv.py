@@ -1,10 +1,9 @@
 """The report for pipes: a tab-separated line a user."""
 
 from dzbgp.console.tsv import tsv
-from dzbgp.models.decision import Action
 from dzbgp.models.document import user_object
 from dzbgp.models.report import Report
-from dzbgp.models.session import Observed
+from dzbgp.report.digest import is_worth_showing
 
 
 def render(report: Report, *, show_all: bool = False) -> str:
@@ -15,5 +14,5 @@ def render(report: Report, *, show_all: bool = False) -> str:
     return tsv(
         list(user_object(decision, report.submissions.get(decision.observation.user.pubkey)).values())
         for decision in report.decisions
-        if show_all or decision.action is not Action.SKIP or decision.observation.observed is Observed.UNKNOWN
+        if show_all or is_worth_showing(decision)
     )

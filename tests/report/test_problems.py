@@ -12,6 +12,7 @@ from dzbgp.console.formats import Output
 from dzbgp.models.decision import Action
 from dzbgp.models.session import DeviceReading, DeviceResult
 from dzbgp.report.delivery import deliver
+from dzbgp.report.digest import Digest
 from dzbgp.report.problems import problems
 
 
@@ -70,3 +71,24 @@ def test_without_an_output_a_terminal_gets_the_table_and_a_pipe_tabs(monkeypatch
     for stream, wanted in ((_Tty(), "table"), (io.StringIO(), "tsv")):
         monkeypatch.setattr(sys, "stdout", stream)
         assert Destination("").format == wanted
+
+
+def test_hosts_of_other_platforms_are_one_row_and_no_problem() -> None:
+    others = tuple(
+        DeviceReading(f"jnx{number}", DeviceResult.UNSUPPORTED, error="junos") for number in range(3)
+    )
+    what = report(devices=(reading(NYC), *others))
+    assert Digest(what).left_out() == [("jnx0 and 2 more", "unsupported", "junos")]
+    assert not list(problems(what))
+
+
+def test_what_is_held_for_another_writer_is_said_apart_from_what_the_guard_holds() -> None:
+    held = [
+        decision(number, NYC, UP, DOWN, action=Action.HOLD, reason=reason)
+        for number, reason in enumerate(["guard", "guard", "other-writer"])
+    ]
+    assert Digest(report(*held)).why_held == (
+        "2 users. Too many would turn Down at once, so nothing would be written for them. If it is correct, --force "
+        "writes it. 1 user. Another writer reports on their devices, so nothing would be written for them. "
+        "--take-over writes it."
+    )
