@@ -25,7 +25,7 @@ app = typer.Typer(
 
 
 def main() -> NoReturn:
-    """Runs the command line."""
+    """Run the command line."""
     try:
         # Typer reads the options of every command before it looks at any: for this one that is most of the time.
         code = _version_alone() if sys.argv[1:] == ["--version"] else app(standalone_mode=False)
@@ -60,7 +60,7 @@ def _complain(what: str) -> None:
 
 
 def _leave(code: int) -> NoReturn:
-    """Ends the process, after an interrupt without waiting for the threads that still wait for devices.
+    """End the process, after an interrupt without waiting for the threads that still wait for devices.
 
     They are daemons, but concurrent.futures joins its workers all the same.
     """

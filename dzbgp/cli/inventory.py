@@ -83,7 +83,7 @@ def register(app: typer.Typer) -> None:
 def sync(
     directory: Path, net: "Network", selection: "Selection", *, prune: bool = False, dry_run: bool = False
 ) -> ExitCode:
-    """Brings the inventory in `directory` up to date and prints what changed. Raises a DzbgpError.
+    """Bring the inventory in `directory` up to date and print what changed. Raises a DzbgpError.
 
     Gives CHANGES_PENDING for a dry run with any, PARTIAL when they could not be printed.
     """

@@ -145,7 +145,7 @@ def _forgetful(decision: Decision) -> Decision:
 
 
 def _counted(memory: UserMemory, clock: Clock, rules: Rules) -> UserMemory:
-    """Count this pass, if it is far enough from the last one that counted; a clock that was set back begins anew."""
+    """Count this pass, if it is far enough from the last one that counted; a clock that was set back begins again."""
     if memory.held_at is None or memory.held_since is None or clock.now < memory.held_at:
         return replace(memory, held_passes=1, held_since=clock.now, held_at=clock.now)
     if clock.now - memory.held_at < rules.guard_spacing_s:

@@ -32,7 +32,7 @@ def remember(
     up = observation.observed is Observed.ESTABLISHED
     device = observation.device.pubkey
     if before is None or before.device != device or _is_recreated(before, reported_slot):
-        # A user that moved to another device begins anew there, and so does one that was deleted and made again.
+        # A user that moved to another device begins again there, and so does one that was deleted and made again.
         return UserMemory(
             device,
             seen_at,

@@ -96,7 +96,7 @@ def _prepare(
 
 
 def network_of(path: Path) -> str | None:
-    """Gives the name of the network whose ledger an inventory says that it is made of, if it says so.
+    """Return the name of the network whose ledger an inventory says that it is made of, if it says so.
 
     Raises InventoryError.
     """
@@ -157,7 +157,7 @@ def _check_workers(path: Path, runner: Any) -> None:
 
 
 def _ready_plugin(options: dict[str, Any], net: Network | None) -> None:
-    """Points our own plugin at the ledger of this run, where its options say nothing of another."""
+    """Point our own plugin at the ledger of this run, where its options say nothing of another."""
     from dzbgp.fleet.from_ledger.plugin import DoubleZeroInventory  # noqa: PLC0415 - only here
 
     # Found without its entry point too, as in a checkout that is not installed.
@@ -170,7 +170,7 @@ def _ready_plugin(options: dict[str, Any], net: Network | None) -> None:
 
 
 def _config_file(path: Path) -> dict[str, Any]:
-    """Reads a Nornir configuration; a SimpleInventory's files are also looked for beside it."""
+    """Read a Nornir configuration; a SimpleInventory's files are also looked for beside it."""
     try:
         config = ruamel.yaml.YAML(typ="safe").load(path.read_text(encoding="utf-8")) or {}
     except (OSError, ValueError, TypeError, RecursionError, ruamel.yaml.error.YAMLError) as error:
@@ -215,7 +215,7 @@ def _find_files(path: Path, options: dict[str, Any]) -> None:
 
 
 def _beside(path: Path, named: str) -> Path:
-    """Finds a file that a configuration names: Nornir takes it from the working directory, which is seldom meant."""
+    """Find a file that a configuration names: Nornir takes it from the working directory, which is seldom meant."""
     file = Path(named).expanduser()
     for other in (file, path.parent / file, path.parent / file.name):
         if other.exists():

@@ -18,7 +18,7 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Self | None:
-        """Reads `I/N`; None for nothing. Raises UsageError."""
+        """Read `I/N`; None for nothing. Raises UsageError."""
         if not text:
             return None
         found = _FORM.fullmatch(text)
@@ -31,7 +31,7 @@ class Shard:
         return f"{self.number}/{self.count}"
 
     def takes(self, key: bytes) -> bool:
-        """Says whether what `key` names belongs to this part: of N parts exactly one says so.
+        """Return whether what `key` names belongs to this part: of N parts exactly one says so.
 
         The first 8 bytes of SHA-256, big endian, modulo the count: the same on every machine and in every version.
         For a device the key is its pubkey's 32 bytes; for a host that is no device, its name in UTF-8.

@@ -58,7 +58,7 @@ class LoopThread:
         self._thread.start()
 
     def call(self, awaitable: Awaitable[T], timeout_s: float = 60) -> T:
-        """Runs `awaitable` in the loop and gives its result to the calling thread."""
+        """Run `awaitable` in the loop and return its result to the calling thread."""
 
         async def run() -> T:
             return await awaitable
@@ -66,7 +66,7 @@ class LoopThread:
         return asyncio.run_coroutine_threadsafe(run(), self.loop).result(timeout_s)
 
     def close(self) -> None:
-        """Cancels what still runs and ends the thread."""
+        """Cancel what still runs and end the thread."""
 
         async def cancel() -> None:
             # A connection that was being accepted meanwhile makes a task of its own: look again until none is left.

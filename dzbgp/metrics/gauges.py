@@ -39,7 +39,7 @@ class DeviceLabels(NamedTuple):
 
 
 def result_word(code: ExitCode) -> str:
-    """Gives the word for an exit code as the label `result` has it."""
+    """Return the word for an exit code as the label `result` has it."""
     return code.name.lower()
 
 
@@ -63,7 +63,7 @@ class PassGauges:
 
     @classmethod
     def of(cls, report: Report) -> "PassGauges":
-        """Reads them off a report."""
+        """Read them off a report."""
         up, sessions = {}, {}
         for reading in report.devices:
             if reading.device is not None:
@@ -106,7 +106,7 @@ class Snapshot:
     """In SOL, by publisher."""
 
     def after_pass(self, report: Report, result: ExitCode, now: float) -> "Snapshot":
-        """Gives the state after a pass that ended in `report` at `now`."""
+        """Return the state after a pass that ended in `report` at `now`."""
         gauges = PassGauges.of(report)
         publishers = {
             str(reading.device.metrics_publisher_pk) for reading in report.devices if reading.device
@@ -125,16 +125,16 @@ class Snapshot:
         )
 
     def after_failure(self, result: ExitCode, duration_s: float, now: float) -> "Snapshot":
-        """Gives the state after a pass that failed as a whole: timestamps and balances stay as they were."""
+        """Return the state after a pass that failed as a whole: timestamps and balances stay as they were."""
         return replace(self, last_pass_at=now, last_duration_s=duration_s, last_result=result, gauges=None)
 
     def with_balances(self, lamports: Mapping[Pubkey, int]) -> "Snapshot":
-        """Gives the state with these balances and no others."""
+        """Return the state with these balances and no others."""
         balances = {str(publisher): amount / LAMPORTS_PER_SOL for publisher, amount in lamports.items()}
         return replace(self, balances=balances)
 
     def families(self) -> Iterator[Metric]:
-        """Gives the gauges."""
+        """Yield the gauges."""
         yield _plain("dzbgp_last_pass_timestamp_seconds", "When the last pass ended, whatever came of it",
                      self.last_pass_at)  # fmt: skip
         yield _plain(LAST_COMPLETE, "When the last pass ended that came to a report", self.last_complete_at)
@@ -180,7 +180,7 @@ def _pass_families(gauges: PassGauges) -> Iterator[Metric]:
 
 
 def _report_ages_s(report: Report) -> dict[DeviceLabels, float]:
-    """Leaves out who was never reported, and who is absent and Down: that report is never renewed."""
+    """Leave out who was never reported, and who is absent and Down: that report is never renewed."""
     landed = {item.user for item in report.submissions.values() if item.outcome in LANDED}
     ages: dict[DeviceLabels, float] = {}
     for decision in report.decisions:

@@ -1,7 +1,7 @@
 """Prometheus metrics: the five that upstream's agent has, under their names, and this program's own.
 
 Counters and histograms live as long as the process; what a pass saw is gauges (metrics_snapshot.py). Of a program
-that cron starts anew each time a counter only says what that one run did: alerts there rest on gauges and timestamps.
+that cron starts again each time a counter only says what that one run did: alerts there rest on gauges and timestamps.
 """
 
 import threading
@@ -122,7 +122,7 @@ class Metrics(Collector):
             self._passes.labels(result_word(code))
 
     def collect(self) -> Iterator[Metric]:
-        """Gives the gauges; called by the registry."""
+        """Yield the gauges; called by the registry."""
         yield InfoMetricFamily("dzbgp_build", "The program's version", value={"version": __version__})
         if self._ledger_up is not None:
             yield GaugeMetricFamily(
@@ -131,25 +131,25 @@ class Metrics(Collector):
         yield from self._snapshot.families()
 
     def observe_fetch(self, event: FetchEvent) -> None:
-        """Takes in one fetch of the program data."""
+        """Take in one fetch of the program data."""
         self._fetches.labels(event.result.value).inc()
         self._fetch_duration.observe(event.duration_s)
         self._stale_age.set(event.stale_age_s)
         self._ledger_up = event.result is FetchResult.SUCCESS
 
     def observe_rpc(self, requests: Mapping[str, int], retries: Mapping[str, int]) -> None:
-        """Adds requests and retries made since the last call, by method."""
+        """Add requests and retries made since the last call, by method."""
         for counter, counts in ((self._requests, requests), (self._retries, retries)):
             for method, count in counts.items():
                 counter.labels(method).inc(count)
 
     def observe_balances(self, lamports: Mapping[Pubkey, int]) -> None:
-        """Takes in the publishers' balances; those of others are forgotten."""
+        """Take in the publishers' balances; those of others are forgotten."""
         with self._lock:
             self._snapshot = self._snapshot.with_balances(lamports)
 
     def observe_pass(self, report: Report, result: ExitCode) -> None:
-        """Takes in a pass that came to a report. Devices, users and publishers not in it are forgotten."""
+        """Take in a pass that came to a report. Devices, users and publishers not in it are forgotten."""
         self._passes.labels(result_word(result)).inc()
         self._transactions.inc(report.transactions)
         statuses = {item.observation.user.pubkey: item.status for item in report.decisions}
@@ -159,27 +159,27 @@ class Metrics(Collector):
             self._snapshot = self._snapshot.after_pass(report, result, self._now())
 
     def observe_failed_pass(self, error: BaseException, duration_s: float) -> None:
-        """Takes in a pass that failed as a whole. Timestamps and balances stay; what it did not see goes."""
+        """Take in a pass that failed as a whole. Timestamps and balances stay; what it did not see goes."""
         result = error.exit_code if isinstance(error, DzbgpError) else ExitCode.COULD_NOT_RUN
         self._passes.labels(result_word(result)).inc()
         with self._lock:
             self._snapshot = self._snapshot.after_failure(result, duration_s, self._now())
 
     def resume(self, before: Snapshot) -> None:
-        """Goes on from what an earlier process left (metrics_textfile.read_back)."""
+        """Go on from what an earlier process left (metrics_textfile.read_back)."""
         with self._lock:
             self._snapshot = before
 
     def render(self) -> bytes:
-        """Gives the exposition in Prometheus' text format."""
+        """Return the exposition in Prometheus' text format."""
         return generate_latest(self._registry)
 
     def write_textfile(self, file: Path) -> None:
-        """Replaces `file` as a whole by the exposition, for node_exporter. Raises OSError."""
+        """Replace `file` as a whole by the exposition, for node_exporter. Raises OSError."""
         replace_file(file, self.render())
 
     def serve(self, address: str) -> MetricsServer:
-        """Serves /metrics on HOST:PORT until the result is closed. Raises UsageError."""
+        """Serve /metrics on HOST:PORT until the result is closed. Raises UsageError."""
         return MetricsServer(address, self._registry)
 
     def _observe_submission(self, submission: Submission, status: BgpStatus | None) -> None:

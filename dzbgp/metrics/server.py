@@ -16,7 +16,7 @@ class MetricsServer:
     """Serves a registry until it is closed. A context manager."""
 
     def __init__(self, address: str, registry: CollectorRegistry) -> None:
-        """Begins to serve on HOST:PORT; port 0 takes a free one. Raises UsageError."""
+        """Begin to serve on HOST:PORT; port 0 takes a free one. Raises UsageError."""
         host, port = parse_address(address)
         self._server: WSGIServer
         self._thread: Thread
@@ -36,7 +36,7 @@ class MetricsServer:
         return f"http://{host}:{self._server.server_port}/metrics"
 
     def close(self) -> None:
-        """Stops serving; the port is free afterwards."""
+        """Stop serving; the port is free afterwards."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -51,7 +51,7 @@ class MetricsServer:
 
 
 def parse_address(address: str) -> tuple[str, int]:
-    """Gives host and port of `HOST:PORT` or `[IPV6]:PORT`. Raises UsageError."""
+    """Return host and port of `HOST:PORT` or `[IPV6]:PORT`. Raises UsageError."""
     host, colon, port = address.rpartition(":")
     bare = host.removeprefix("[").removesuffix("]")
     is_ipv6 = host != bare

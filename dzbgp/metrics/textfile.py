@@ -25,7 +25,7 @@ class MetricsTextfile:
     """
 
     def __init__(self, file: Path | None) -> None:
-        """Raises UsageError when the file could not be written at the end."""
+        """Raise UsageError when the file could not be written at the end."""
         self._file = file
         self.metrics: Metrics | None = None
         if file is not None:
@@ -35,7 +35,7 @@ class MetricsTextfile:
 
     @contextlib.contextmanager
     def recording_failure(self) -> Iterator[None]:
-        """Writes the file too when the pass inside fails as a whole; the error goes on its way."""
+        """Write the file too when the pass inside fails as a whole; the error goes on its way."""
         started = time.monotonic()
         try:
             yield
@@ -46,7 +46,7 @@ class MetricsTextfile:
             raise
 
     def finish(self, report: Report, result: ExitCode) -> bool:
-        """Writes the file after a pass that came to a report; says whether that went well."""
+        """Write the file after a pass that came to a report; return whether that went well."""
         if self.metrics is None:
             return True
         self.metrics.observe_pass(report, result)
@@ -64,7 +64,7 @@ class MetricsTextfile:
 
 
 def read_back(file: Path) -> Snapshot:
-    """Gives what an earlier run left in `file`; nothing when there is none or it is not of this program."""
+    """Return what an earlier run left in `file`; nothing when there is none or it is not of this program."""
     last_success_at: dict[DeviceLabels, float] = {}
     balances: dict[str, float] = {}
     last_complete_at = 0.0
@@ -82,13 +82,13 @@ def read_back(file: Path) -> Snapshot:
     except FileNotFoundError:
         return Snapshot()
     except (OSError, ValueError, KeyError, IndexError) as error:
-        log.warning("--metrics-textfile %s: begun anew, it can't be read: %s", file, error)
+        log.warning("--metrics-textfile %s: started again, it cannot be read: %s", file, error)
         return Snapshot()
     return Snapshot(last_complete_at=last_complete_at, last_success_at=last_success_at, balances=balances)
 
 
 def _check(file: Path) -> None:
-    """Finds out before anything is written onchain that the metrics would have nowhere to go."""
+    """Find out before anything is written onchain that the metrics would have nowhere to go."""
     if file.suffix != ".prom":
         raise UsageError(
             f"--metrics-textfile {file}: expected a name that ends in .prom, node_exporter reads no other"

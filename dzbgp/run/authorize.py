@@ -1,6 +1,6 @@
 """What may still be signed: the rule that is asked before each signature.
 
-Pure: no I/O and no clock of its own. The submitter reads the users anew and hands them in (ledger/submit/reread.py).
+Pure: no I/O and no clock of its own. The submitter reads the users again and hands them in (ledger/submit/reread.py).
 """
 
 import time

@@ -46,7 +46,7 @@ class _Ended(Exception):  # noqa: N818 - no error
 
 
 def watch_fleet(request: WatchRequest) -> None:
-    """Watches until SIGTERM or SIGINT. Raises a DzbgpError if it cannot start."""
+    """Watch until SIGTERM or SIGINT. Raises a DzbgpError if it cannot start."""
     if request.interval_s <= 0:
         raise UsageError("--interval: expected more than 0 s")
     # From the first moment on: without a handler this signal ends a process.
@@ -96,7 +96,7 @@ def _opened_store(
 
 def _heed_signals(watch: Watch) -> None:
     def end(*_: object) -> None:
-        # The end is bounded; whoever asks again can not make it shorter, only untidy.
+        # The end is bounded; whoever asks again cannot make it shorter, only untidy.
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, signal.SIG_IGN)
         watch.interrupt()

@@ -85,7 +85,7 @@ class Watch:
         observer: Observer | None = None,
         notifier: Notifier | None = None,
     ) -> None:
-        """Loads the first setup; `load` is called again for every reload. Raises a DzbgpError."""
+        """Load the first setup; `load` is called again for every reload. Raises a DzbgpError."""
         self._ledger = ledger
         self._memory = memory
         self._load = load
@@ -112,12 +112,12 @@ class Watch:
         return self._setup.fleet
 
     def stop(self) -> None:
-        """Ends it after the pass under way; for any thread, and safe in a signal handler."""
+        """End it after the pass under way; for any thread, and safe in a signal handler."""
         self._stopping = True
         self._woken.put(None)
 
     def interrupt(self) -> None:
-        """Ends it, and cuts short what waits for devices or for the ledger; for a handler in the thread of `run`.
+        """End it, and cuts short what waits for devices or for the ledger; for a handler in the thread of `run`.
 
         Raises KeyboardInterrupt where that is safe, and only there.
         """
@@ -126,12 +126,12 @@ class Watch:
             raise KeyboardInterrupt
 
     def reload(self) -> None:
-        """Reads inventory and keypairs anew before the next pass; safe in a signal handler."""
+        """Read inventory and keypairs again before the next pass; safe in a signal handler."""
         self._reloading = True
         self._woken.put(None)
 
     def run(self) -> None:
-        """Does passes. Returns when told to end, within about the time that WatchOptions allows for that."""
+        """Do passes. Returns when told to end, within about the time that WatchOptions allows for that."""
         log.info("watching %d hosts, a pass every %g s", len(self.fleet.hosts), self._options.interval_s)
         self._notifier.ready()
         try:
@@ -163,7 +163,7 @@ class Watch:
                 due += missed * interval_s
 
     def _waited(self, due: float) -> bool:
-        """Waits until `due`, reloading meanwhile what shall be; False when it is to end instead."""
+        """Wait until `due`, reloading meanwhile what shall be; False when it is to end instead."""
         while not self._stopping:
             if self._reloading:
                 self._reloading = False
@@ -174,7 +174,7 @@ class Watch:
         return False
 
     def _rest(self, until: float) -> None:
-        """Waits at most until then, but not longer than the watchdog does; less when it is told something."""
+        """Wait at most until then, but not longer than the watchdog does; less when it is told something."""
         self._notifier.alive()
         left_s = min(until - time.monotonic(), self._notifier.feed_s, 1.0)
         try:
@@ -228,7 +228,7 @@ class Watch:
         return plan
 
     def _signers(self) -> Signers:
-        """Gives the keypairs as last loaded; without any, nothing is ever handed to the worker."""
+        """Return the keypairs as last loaded; without any, nothing is ever handed to the worker."""
         return self._setup.options.signers or Signers({})
 
     def _authorize(self) -> Authorize:
@@ -298,7 +298,7 @@ class Watch:
             log.exception("metrics: a fault of dzbgp's own")
 
     def _take_in_results(self) -> None:
-        """Remembers what the worker has written since the last pass, and which users it is about."""
+        """Remember what the worker has written since the last pass, and which users it is about."""
         standing = self._worker.begin_pass()
         self._memory.submitting = standing.busy
         for finished in standing.finished:

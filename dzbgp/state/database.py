@@ -94,7 +94,7 @@ class Database:
             self._problem("is corrupt and could not be replaced", error)
         else:
             self.problems.append(
-                f"The state file was corrupt: it was moved to {aside}, and memory begins anew."
+                f"The state file was corrupt: it was moved to {aside}, and memory begins again."
             )
 
     def _read_all(self) -> None:

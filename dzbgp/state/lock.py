@@ -71,7 +71,7 @@ class DeviceLocks:
         return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
 
     def mend(self) -> bytes | None:
-        """Lock anew what a removed lock file held. Return a key that another run has taken meanwhile, if any."""
+        """Lock again what a removed lock file held. Return a key that another run has taken meanwhile, if any."""
         return None if self.is_intact() else self.hold(list(self._held.values()), wait_s=0)
 
     @contextlib.contextmanager

@@ -89,7 +89,7 @@ READ_FLIGHTS = (
 
 
 def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
-    """Opens and, if need be, brings the schema up to date.
+    """Open and, if need be, brings the schema up to date.
 
     Raises sqlite3.DatabaseError or OSError, and UsageError for another application's file.
     """
@@ -147,7 +147,7 @@ def flight_user(row: tuple[Any, ...]) -> tuple[InFlight, Pubkey, BgpStatus]:
 
 
 def memory_of(row: tuple[Any, ...]) -> UserMemory:
-    """Gives what a row of READ_USERS says. Raises ValueError or TypeError for one that was not written so."""
+    """Return what a row of READ_USERS says. Raises ValueError or TypeError for one that was not written so."""
     Pubkey.from_string(row[0])
     return UserMemory(
         device=Pubkey.from_string(row[1]),
@@ -182,7 +182,7 @@ def _optional(kind: Callable[[Any], T], value: Any) -> T | None:
 
 
 def row_of(user: Pubkey, memory: UserMemory) -> tuple[Any, ...]:
-    """Gives the values of USER_COLUMNS."""
+    """Return the values of USER_COLUMNS."""
     return (
         str(user),
         str(memory.device),

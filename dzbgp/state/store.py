@@ -65,7 +65,7 @@ class Store:
         """Open the state file at `path`, or make it. `clock` gives Unix seconds.
 
         A file of another genesis hash is another ledger's: one beside it is used then. `read_only` (a dry run) changes
-        nothing, and begins anew without a file. Raises UsageError for a file of another program or application;
+        nothing, and begins again without a file. Raises UsageError for a file of another program or application;
         whatever else goes wrong is in `problems`.
         """
         if read_only:

@@ -31,7 +31,7 @@ class Content:
 
 
 def content_of(chosen: Iterable[Facts], selection: Selection) -> Content:
-    """Gives the hosts and their groups; a device that no hostname can be made for is left out, with a warning."""
+    """Return the hosts and their groups; a device that no hostname can be made for is left out, with a warning."""
     content = Content()
     for facts in chosen:
         hostname = hostname_of(selection.hostname, facts.data)
@@ -49,7 +49,7 @@ def content_of(chosen: Iterable[Facts], selection: Selection) -> Content:
 
 
 def merge_extra(content: Content, extra: Path, everything: Iterable[Facts]) -> None:
-    """Merges settings over `content`: a file of hosts, or a directory with hosts.yaml, groups.yaml, defaults.yaml.
+    """Merge settings over `content`: a file of hosts, or a directory with hosts.yaml, groups.yaml, defaults.yaml.
 
     A host's entry goes to the device that it is, by the rule of fleet/matching.py. Lists of groups are joined, the
     person's first, because Nornir takes a setting from the first group that has it; mappings are merged; what
@@ -85,7 +85,7 @@ def merge_extra(content: Content, extra: Path, everything: Iterable[Facts]) -> N
 
 
 def merged(below: Mapping[str, Any], above: Mapping[str, Any]) -> Entry:
-    """Gives an entry with another one merged over it; an empty place takes nothing away."""
+    """Return an entry with another one merged over it; an empty place takes nothing away."""
     result = _overlaid(below, {key: value for key, value in above.items() if key != "groups"})
     groups = [*(above.get("groups") or ()), *(below.get("groups") or ())]
     return result | ({"groups": list(dict.fromkeys(groups))} if groups else {})

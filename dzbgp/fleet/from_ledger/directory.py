@@ -64,7 +64,7 @@ class Plan:
     tally: Tally
 
     def carry_out(self) -> None:
-        """Writes the files, each as a whole. Raises UsageError when one can not be written."""
+        """Write the files, each as a whole. Raises UsageError when one cannot be written."""
         for file, content in self.files.items():
             _write(file, content)
 
@@ -72,7 +72,7 @@ class Plan:
 def plan_update(
     directory: Path, env: str, everything: Collection[Facts], selection: Selection, *, prune: bool = False
 ) -> Plan:
-    """Compares a directory, which need not be there, with the devices that `selection` chooses.
+    """Compare a directory, which need not be there, with the devices that `selection` chooses.
 
     Raises InventoryError for files that are malformed, or that can't be changed in place; UsageError.
     """
@@ -128,7 +128,7 @@ def _editing(file: Path) -> Iterator[None]:
 
 
 def _read(file: Path) -> str | None:
-    """Gives the text with its own line ends, None where there is no file."""
+    """Return the text with its own line ends, None where there is no file."""
     try:
         return file.read_bytes().decode("utf-8")
     except FileNotFoundError:
@@ -139,7 +139,7 @@ def _read(file: Path) -> str | None:
 
 
 def _entries(file: Path, *, whole: bool = False) -> dict[str, Entry]:
-    """Gives what a file says, if it is there; `whole`: it is one entry itself."""
+    """Return what a file says, if it is there; `whole`: it is one entry itself."""
     if not file.exists():
         return {}
     entries = load_yaml(file)
@@ -148,7 +148,7 @@ def _entries(file: Path, *, whole: bool = False) -> dict[str, Entry]:
 
 
 def _write(file: Path, content: str) -> None:
-    """Replaces a file as a whole, with the permissions that it had: there may be a password in it."""
+    """Replace a file as a whole, with the permissions that it had: there may be a password in it."""
     target = file.resolve()
     fresh = target.with_name(f".{target.name}.{os.getpid()}")
     try:

@@ -50,7 +50,7 @@ class Facts:
         return [f"{kind}-{self.data[kind]}" for kind in GROUPED]
 
     def group_data(self) -> dict[str, dict[str, str]]:
-        """Gives what each of its groups says, by its name."""
+        """Return what each of its groups says, by its name."""
         said = {
             "metro": {"metro_name": self.metro_name},
             "location": {"location_name": self.location_name, "country": self.country},

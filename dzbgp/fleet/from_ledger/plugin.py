@@ -92,7 +92,7 @@ class DoubleZeroInventory:
         self._extra = [Path(name).expanduser() for name in texts(f"{prefix}extra", extra)]
 
     def load(self) -> Inventory:
-        """Reads the ledger, and makes Nornir's inventory of it."""
+        """Read the ledger, and make Nornir's inventory of it."""
         snapshot = take_snapshot(self._network, with_users=False)
         for sentence in snapshot.data.notes:
             log.warning("%s", sentence)

@@ -35,7 +35,7 @@ class Selection:
     """What messages put before the name of an option."""
 
     def check(self) -> None:
-        """Raises InventoryError for a template that nothing could be made of."""
+        """Raise InventoryError for a template that nothing could be made of."""
         where = f"{self.prefix}hostname: {self.hostname!r}"
         try:
             parts = list(Formatter().parse(self.hostname))
@@ -51,7 +51,7 @@ class Selection:
             raise InventoryError(f"{where} is the same for every device; expected for example {{code}}.mgmt")
 
     def choose(self, everything: Sequence[Facts]) -> list[Facts]:
-        """Gives those that pass. Raises UsageError for a name that nothing has, InventoryError for none left."""
+        """Return those that pass. Raises UsageError for a name that nothing has, InventoryError for none left."""
         rows = list(everything)
         for one in self._filters(everything):
             rows = one.choose(rows)
@@ -84,7 +84,7 @@ class Selection:
 
 
 def hostname_of(template: str, data: Mapping[str, str]) -> str | None:
-    """Gives the hostname that `template` makes of facts; None when it is none, or a fact is missing."""
+    """Return the hostname that `template` makes of facts; None when it is none, or a fact is missing."""
     try:
         made = template.format_map(data)
     except (KeyError, ValueError, IndexError, AttributeError):

@@ -17,12 +17,12 @@ OPTIONS = ("env", "rpc_url", "program_id", *_CHOICE)
 
 
 def is_ledger_url(path: Path) -> bool:
-    """Says whether an inventory is a `dz://` URL. A Path has only one of its slashes left."""
+    """Return whether an inventory is a `dz://` URL. A Path has only one of its slashes left."""
     return str(path) == "dz:" or str(path).startswith("dz:/")
 
 
 def parse_ledger_url(path: Path) -> dict[str, Any]:
-    """Gives the plugin's options of `dz://NETWORK?contributor=...&extra=...`. Raises InventoryError."""
+    """Return the plugin's options of `dz://NETWORK?contributor=...&extra=...`. Raises InventoryError."""
     where = "--inventory dz://"
     try:
         url = urlsplit(str(path))
@@ -44,14 +44,14 @@ def parse_ledger_url(path: Path) -> dict[str, Any]:
 
 
 def check_options(where: str, options: Mapping[str, Any]) -> None:
-    """Raises InventoryError for an option that the plugin does not have, naming `where` it stands."""
+    """Raise InventoryError for an option that the plugin does not have, naming `where` it stands."""
     for key in options:
         if key not in OPTIONS:
             raise InventoryError(f"{where}: {key!r} is no option of {PLUGIN}; expected {', '.join(OPTIONS)}")
 
 
 def texts(where: str, value: Any, *, split: bool = True) -> tuple[str, ...]:
-    """Gives the texts of an option that is one, several with commas, or a list. Raises InventoryError."""
+    """Return the texts of an option that is one, several with commas, or a list. Raises InventoryError."""
     items = [value] if isinstance(value, str) else [] if value is None else value
     # A number or a truth value is what YAML makes of a code such as 012 that is not quoted.
     if not isinstance(items, Iterable) or not all(isinstance(item, str) for item in items):

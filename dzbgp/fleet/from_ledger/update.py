@@ -62,13 +62,13 @@ def update_hosts(
     *,
     prune: bool,
 ) -> Tally:
-    """Edits a hosts file that says `hosts`, so that it has all of `wanted`."""
+    """Edit a hosts file that says `hosts`, so that it has all of `wanted`."""
     tally = Tally()
     finder = Finder(everything)
     by_name = {facts.name: facts for facts in everything}
     placed = set()
     for name, entry in hosts.items():
-        # A device that was made anew has another key and the code that it had.
+        # A device that was made again has another key and the code that it had.
         facts = finder.find(name, entry) or by_name.get(name)
         if facts is None:
             _leaving(text, tally, name, entry, prune=prune)
@@ -104,7 +104,7 @@ def _leaving(text: YamlText, tally: Tally, name: str, entry: Entry, *, prune: bo
 def _update_host(
     text: YamlText, tally: Tally, name: str, entry: Entry, facts: Facts, template: str
 ) -> list[str]:
-    """Gives what was changed, each in a few words."""
+    """Return what was changed, each in a few words."""
     data = entry.get("data") or {}
     before = {key: str(data[key]) for key in FACTS if data.get(key) is not None}
     details = []
@@ -133,7 +133,7 @@ def _update_host(
 
 
 def _update_groups(text: YamlText, path: tuple[str, str], groups: list[str], facts: Facts) -> bool:
-    """Puts each group of the ledger's in the place of the one that it was: of each kind there is one."""
+    """Put each group of the ledger's in the place of the one that it was: of each kind there is one."""
     stale = {
         kind: [group for group in groups if group.startswith(f"{kind}-") and group not in facts.groups]
         for kind in GROUPED
@@ -157,7 +157,7 @@ def _update_groups(text: YamlText, path: tuple[str, str], groups: list[str], fac
 def update_groups(
     text: YamlText, groups: Mapping[str, Entry], tally: Tally, referred: Collection[str], *, prune: bool
 ) -> None:
-    """Edits a groups file that says `groups`, so that it has all groups of the devices that are hosts.
+    """Edit a groups file that says `groups`, so that it has all groups of the devices that are hosts.
 
     `referred`: what hosts and groups name as their groups, besides those.
     """
@@ -186,7 +186,7 @@ def update_groups(
 
 
 def _is_only_ours(name: str, entry: Entry) -> bool:
-    """Says whether a group is one of the ledger's that nobody has added anything to."""
+    """Return whether a group is one of the ledger's that nobody has added anything to."""
     said = {"metro_name", "location_name", "country"}
     ours = name.startswith(tuple(f"{kind}-" for kind in GROUPED))
     return ours and not entry.keys() - {"data"} and not (entry.get("data") or {}).keys() - said

@@ -35,7 +35,7 @@ class YamlText:
         self._appended: list[str] = []
 
     def set(self, path: Path, value: Any) -> None:
-        """Sets the value at `path`, whose parent must be there; a parent that is empty becomes a mapping."""
+        """Set the value at `path`, whose parent must be there; a parent that is empty becomes a mapping."""
         parent = self.wanted
         for key in path[:-1]:
             parent = parent[key]
@@ -52,7 +52,7 @@ class YamlText:
             self._insert(node, path[-1], value)
 
     def append(self, path: Path, item: str) -> None:
-        """Adds an item to the end of the list at `path`."""
+        """Add an item to the end of the list at `path`."""
         self._list(path).append(item)
         node = self._node(path)
         if not isinstance(node, SequenceNode):
@@ -64,7 +64,7 @@ class YamlText:
             self._after(node, f"{pad}- {text(item)}")
 
     def replace(self, path: Path, old: str, new: str) -> None:
-        """Puts one item of the list at `path` in the place of another."""
+        """Put one item of the list at `path` in the place of another."""
         items = self._list(path)
         place = items.index(old)
         items[place] = new
@@ -75,7 +75,7 @@ class YamlText:
         self._patches.append((item.start_mark.index, self._end(item), text(new)))
 
     def remove(self, key: str) -> None:
-        """Takes out an entry of the outermost mapping, with the comments right above it that are about it."""
+        """Take out an entry of the outermost mapping, with the comments right above it that are about it."""
         del self.wanted[key]
         pairs = self._root.value if isinstance(self._root, MappingNode) else []
         if not isinstance(self._root, MappingNode) or self._root.flow_style:
@@ -98,7 +98,7 @@ class YamlText:
                 return
 
     def finished(self) -> str:
-        """Gives the text with all edits made. Raises UneditableError when it would not say what was asked for."""
+        """Return the text with all edits made. Raises UneditableError when it would not say what was asked for."""
         result = self._source
         # From the end, so that places stay true; of several at one place the last goes in first.
         for start, end, new in reversed(sorted(self._patches, key=lambda patch: patch[:2])):  # noqa: C413
@@ -158,12 +158,12 @@ class YamlText:
             self._patches.append((last, last, f", {new}"))
 
     def _after(self, node: Node, lines: str) -> None:
-        """Puts lines behind the last line that belongs to a block."""
+        """Put lines behind the last line that belongs to a block."""
         at = self._line_end(self._end(node))
         self._patches.append((at, at, self._newline + lines))
 
     def _end(self, node: Node) -> int:
-        """Gives where a node ends: a block's own mark stands behind the comments that follow it."""
+        """Return where a node ends: a block's own mark stands behind the comments that follow it."""
         if isinstance(node, MappingNode) and not node.flow_style and node.value:
             key, value = node.value[-1]
             return max(int(key.end_mark.index), self._end(value))
@@ -179,7 +179,7 @@ class YamlText:
         return found.start() if found else len(self._source)
 
     def _line_above(self, start: int) -> tuple[int, str] | None:
-        """Gives the start and the text of the line above the one that starts at `start`."""
+        """Return the start and the text of the line above the one that starts at `start`."""
         if start == 0:
             return None
         begins = self._source.rfind("\n", 0, start - 1) + 1
@@ -191,7 +191,7 @@ def _yaml() -> ruamel.yaml.YAML:
 
 
 def _unshared(value: Any) -> Any:
-    """Gives a copy in which what an anchor has shared is there several times."""
+    """Return a copy in which what an anchor has shared is there several times."""
     if isinstance(value, dict):
         return {key: _unshared(item) for key, item in value.items()}
     return [_unshared(item) for item in value] if isinstance(value, list) else value
@@ -218,7 +218,7 @@ _ESCAPED = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t"}
 
 @lru_cache(maxsize=4096)
 def text(value: str) -> str:
-    """Writes a text, in quotes where it could be taken for anything else."""
+    """Write a text, in quotes where it could be taken for anything else."""
     if _PLAIN.match(value) and value.lower() not in _WORDS and _loaded(value) == value:
         return value
     return '"' + "".join(map(_escaped, value)) + '"'
@@ -247,7 +247,7 @@ def _escaped(char: str) -> str:
 
 
 def inline(value: Any) -> str:
-    """Writes a text, a list or a mapping of them on one line."""
+    """Write a text, a list or a mapping of them on one line."""
     if isinstance(value, Mapping):
         return "{" + ", ".join(f"{text(key)}: {inline(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):
@@ -256,7 +256,7 @@ def inline(value: Any) -> str:
 
 
 def block(key: str, value: Any, indent: int = 0) -> list[str]:
-    """Writes a key and its value as lines: mappings as blocks, lists on one line."""
+    """Write a key and its value as lines: mappings as blocks, lists on one line."""
     pad = " " * indent
     if isinstance(value, Mapping) and value:
         lines = [line for name, item in value.items() for line in block(name, item, indent + 2)]

@@ -46,7 +46,7 @@ _NAMES = {
 
 
 def check_simple_inventory(host_file: Path, group_file: Path, defaults_file: Path) -> None:
-    """Raises InventoryError naming the file, the key, what was found and what was expected."""
+    """Raise InventoryError naming the file, the key, what was found and what was expected."""
     hosts = load_yaml(host_file)
     if not hosts:
         raise InventoryError(
@@ -61,7 +61,7 @@ def check_simple_inventory(host_file: Path, group_file: Path, defaults_file: Pat
 
 
 def check_elements(file: Path, elements: Mapping[Any, Any]) -> None:
-    """Raises InventoryError for a host or group that Nornir would stumble over."""
+    """Raise InventoryError for a host or group that Nornir would stumble over."""
     for name, element in elements.items():
         if not isinstance(name, str):
             raise InventoryError(f"{file}: {name}: the name is {_kind(name)}; expected a text (quote it)")
@@ -71,7 +71,7 @@ def check_elements(file: Path, elements: Mapping[Any, Any]) -> None:
 def check_parents(
     file: Path, elements: Mapping[str, Any], group_file: Path, groups: Mapping[str, Any]
 ) -> None:
-    """Raises InventoryError for a parent that is no group, and for groups that are their own parents."""
+    """Raise InventoryError for a parent that is no group, and for groups that are their own parents."""
     for name, element in elements.items():
         _check_groups(file, name, element, group_file, groups)
     if elements is groups:
@@ -79,7 +79,7 @@ def check_parents(
 
 
 def load_yaml(file: Path) -> dict[Any, Any]:
-    """Gives the mapping that a file holds, an empty one for an empty file. Raises InventoryError."""
+    """Return the mapping that a file holds, an empty one for an empty file. Raises InventoryError."""
     try:
         text = file.read_text(encoding="utf-8")
         content = ruamel.yaml.YAML(typ="safe").load(text)
@@ -104,7 +104,7 @@ def load_yaml(file: Path) -> dict[Any, Any]:
 
 
 def _problem(error: MarkedYAMLError) -> str:
-    """Gives what is wrong without any value: a password that begins with * or ! is an alias or a tag."""
+    """Return what is wrong without any value: a password that begins with * or ! is an alias or a tag."""
     problem = (error.problem or type(error).__name__).partition(" with value ")[0]
     return re.sub(r"('\\?.')|'.*", lambda quoted: quoted[1] or "(not shown)", problem)
 

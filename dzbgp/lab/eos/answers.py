@@ -17,7 +17,7 @@ def _faulty(device: EosDevice, kind: FaultKind) -> EosFault | None:
 
 
 def _vrfs(device: EosDevice) -> Iterator[tuple[str, str, list[EosPeer]]]:
-    """Gives name, router-id and neighbors of every VRF that the device shows."""
+    """Yield name, router-id and neighbors of every VRF that the device shows."""
     if _faulty(device, FaultKind.EMPTY):
         return
     missing = _faulty(device, FaultKind.MISSING_VRF)
@@ -30,7 +30,7 @@ def _vrfs(device: EosDevice) -> Iterator[tuple[str, str, list[EosPeer]]]:
 
 
 def version(device: EosDevice) -> Json:
-    """Answers `show version`."""
+    """Answer `show version`."""
     return {
         "mfgName": "Arista",
         "modelName": device.model,
@@ -54,12 +54,12 @@ def version(device: EosDevice) -> Json:
 
 
 def hostname(device: EosDevice) -> Json:
-    """Answers `show hostname`."""
+    """Answer `show hostname`."""
     return {"hostname": device.code, "fqdn": f"{device.code}.lab.invalid"}
 
 
 def summary(device: EosDevice) -> Json:
-    """Answers `show ip bgp summary vrf all`."""
+    """Answer `show ip bgp summary vrf all`."""
     return {
         "vrfs": {
             vrf: {
@@ -74,7 +74,7 @@ def summary(device: EosDevice) -> Json:
 
 
 def summary_v6(device: EosDevice) -> Json:
-    """Answers `show ipv6 bgp summary vrf all`: the same VRFs, no neighbors."""
+    """Answer `show ipv6 bgp summary vrf all`: the same VRFs, no neighbors."""
     return {
         "vrfs": {
             vrf: {"vrf": vrf, "routerId": router_id, "asn": str(LOCAL_ASN), "peers": {}}
@@ -84,7 +84,7 @@ def summary_v6(device: EosDevice) -> Json:
 
 
 def neighbors(device: EosDevice) -> Json:
-    """Answers `show ip bgp neighbors vrf all`; establishedTime is UPTIME_MARK."""
+    """Answer `show ip bgp neighbors vrf all`; establishedTime is UPTIME_MARK."""
     shown: Json = {
         vrf: {"peerList": [neighbor(peer, router_id) for peer in peers]}
         for vrf, router_id, peers in _vrfs(device)
@@ -97,12 +97,12 @@ def neighbors(device: EosDevice) -> Json:
 
 
 def neighbors_v6(device: EosDevice) -> Json:
-    """Answers `show ipv6 bgp peers vrf all`."""
+    """Answer `show ipv6 bgp peers vrf all`."""
     return {"vrfs": {vrf: {"peerList": []} for vrf, _, _ in _vrfs(device)}}
 
 
 def established(device: EosDevice) -> list[EosPeer]:
-    """Gives the Established neighbors in the order of their UPTIME_MARKs."""
+    """Return the Established neighbors in the order of their UPTIME_MARKs."""
     return [peer for _, _, peers in _vrfs(device) for peer in peers if peer.state == "Established"]
 
 
@@ -129,7 +129,7 @@ def _summary_peer(peer: EosPeer) -> Json:
 
 
 def summary_text(device: EosDevice) -> str:
-    """Answers `show ip bgp summary vrf all` as text."""
+    """Answer `show ip bgp summary vrf all` as text."""
     lines = []
     for vrf, router_id, peers in _vrfs(device):
         lines += [

@@ -108,7 +108,7 @@ class EosDevice:
     model: str = "DCS-7280CR3A-32S"
 
     def peer(self, address: str) -> EosPeer:
-        """Gives the neighbor with `address`. Raises KeyError when there is none."""
+        """Return the neighbor with `address`. Raises KeyError when there is none."""
         for peer in self.peers:
             if peer.address == address:
                 return peer

@@ -49,7 +49,7 @@ class EosFleet:
 
     @classmethod
     def start(cls, devices: Iterable[EosDevice], *, plain: bool = False) -> Self:
-        """Lets every device listen, and returns when all do; `plain`: over http instead of https.
+        """Let every device listen, and return when all do; `plain`: over http instead of https.
 
         Raises OSError, naming address and port, when one can't be listened on; then none listens. Raises
         ValueError when two devices have one code.
@@ -78,7 +78,7 @@ class EosFleet:
         return fleet
 
     def stop(self) -> None:
-        """Closes every connection and stops listening. Does nothing the second time."""
+        """Close every connection and stop listening. Do nothing the second time."""
         if self._stopped:
             return
         self._stopped = True
@@ -104,11 +104,11 @@ class EosFleet:
         return {code: (one.device.address, one.device.port) for code, one in self._devices.items()}
 
     def device(self, code: str) -> EosDevice:
-        """Gives the device called `code`: to be read, not changed. Raises KeyError."""
+        """Return the device called `code`: to be read, not changed. Raises KeyError."""
         return self._devices[code].device
 
     def requests(self, code: str) -> int:
-        """Gives how many HTTP requests the device has read so far, whatever became of them."""
+        """Return how many HTTP requests the device has read so far, whatever became of them."""
         return self._devices[code].requests
 
     def connections(self, code: str) -> int:
@@ -124,7 +124,7 @@ class EosFleet:
         self._thread.call(close())
 
     def change(self, code: str, change: Callable[[EosDevice], None]) -> None:
-        """Calls `change` with the device where no request sees half of it; what it raises is raised here."""
+        """Call `change` with the device where no request sees half of it; what it raises is raised here."""
         one = self._devices[code]
 
         async def run() -> None:
@@ -140,7 +140,7 @@ class EosFleet:
         self._thread.call(run())
 
     def set_fault(self, code: str, fault: EosFault | FaultKind | None) -> None:
-        """Puts a fault in force from the next request on; None: the device works again."""
+        """Put a fault in force from the next request on; None: the device works again."""
         wanted = EosFault(fault) if isinstance(fault, FaultKind) else fault
 
         def put(device: EosDevice) -> None:
@@ -158,7 +158,7 @@ class EosFleet:
         rtt_us: int | None = None,
         established_s: float = 0.0,
     ) -> None:
-        """Moves a session to `state`; to Established counts as one transition more, even from Established.
+        """Move a session to `state`; to Established counts as one transition more, even from Established.
 
         `rtt_us` None leaves the RTT as it is. Raises KeyError when there is no such device or neighbor, and
         ValueError for a state that BGP does not have.
@@ -179,11 +179,11 @@ class EosFleet:
         self.change(code, put)
 
     def add_peer(self, code: str, peer: EosPeer) -> None:
-        """Configures one neighbor more."""
+        """Configure one neighbor more."""
         self.change(code, lambda device: device.peers.append(peer))
 
     def remove_peer(self, code: str, peer_address: str) -> None:
-        """Takes a neighbor out of the configuration. Raises KeyError when there is none."""
+        """Take a neighbor out of the configuration. Raises KeyError when there is none."""
         self.change(code, lambda device: device.peers.remove(device.peer(peer_address)))
 
 
@@ -231,7 +231,7 @@ class _Served:
             self.close()
 
     def forget(self) -> None:
-        """Drops what was serialised."""
+        """Drop what was serialised."""
         self._answers.clear()
 
     async def handle(self, request: Request) -> Response:
@@ -266,7 +266,7 @@ class _Served:
         return Response(200, b"{}", {**_JSON, "set-cookie": f"{self._session}; Path=/; HttpOnly"})
 
     async def _fault_before(self) -> Response | None:
-        """Does what a fault does before a request is even understood."""
+        """Do what a fault does before a request is even understood."""
         fault = self.device.fault
         match fault.kind if fault else None:
             case FaultKind.NO_ANSWER:
@@ -291,7 +291,7 @@ class _Served:
         return None
 
     def _run(self, body: bytes) -> bytes:
-        """Runs a JSON-RPC request and gives the serialised response."""
+        """Run a JSON-RPC request and return the serialised response."""
         try:
             call = json.loads(body)
             identity = json.dumps(call.get("id"))
@@ -314,7 +314,7 @@ class _Served:
         return f'{{"jsonrpc": "2.0", "id": {identity}, "result": [{", ".join(results)}]}}'.encode()
 
     def _answer(self, command: str, *, text: bool) -> str | None:
-        """Gives the answer to one command as JSON; None when the device does not know, or refuses, it."""
+        """Return the answer to one command as JSON; None when the device does not know, or refuses, it."""
         fault = self.device.fault
         if fault is not None and fault.kind is FaultKind.REFUSED_COMMAND and " bgp " in command:
             return None

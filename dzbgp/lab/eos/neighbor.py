@@ -51,7 +51,7 @@ _FLAGS = (
 
 
 def neighbor(peer: EosPeer, router_id: str) -> Json:
-    """Gives the entry of `peer` on a VRF with `router_id`; establishedTime is UPTIME_MARK."""
+    """Return the entry of `peer` on a VRF with `router_id`; establishedTime is UPTIME_MARK."""
     up = peer.state == "Established"
     internal = peer.asn == LOCAL_ASN
     shown: Json = {

@@ -26,7 +26,7 @@ class LabTls:
 
 
 def make_tls(addresses: Iterable[str]) -> LabTls:
-    """Makes a CA and a server certificate whose subject alternative names are the IP `addresses`.
+    """Make a CA and a server certificate whose subject alternative names are the IP `addresses`.
 
     Raises ValueError when an address is none.
     """

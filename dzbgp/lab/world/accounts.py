@@ -88,7 +88,7 @@ class UserSpec:
         return str(ipaddress.IPv4Address(self.user.tunnel_net.address + 1))
 
     def eos_peer(self) -> EosPeer:
-        """Makes the neighbor as the device has it. Raises ValueError when it has none."""
+        """Make the neighbor as the device has it. Raises ValueError when it has none."""
         if self.session is None:
             raise ValueError(f"the device has no neighbor for user {self.user.pubkey}")
         return EosPeer(
@@ -106,29 +106,29 @@ class UserSpec:
 
 
 def key_of(seed: int, name: str) -> Pubkey:
-    """Gives an account key that only seed and name decide, and that nobody has the private key of."""
+    """Return an account key that only seed and name decide, and that nobody has the private key of."""
     return Pubkey(hashlib.sha256(f"dzbgp lab {seed} {name}".encode()).digest())
 
 
 def device_key(seed: int, code: str) -> Pubkey:
-    """Gives the account key of a device."""
+    """Return the account key of a device."""
     return key_of(seed, f"device {code}")
 
 
 def publisher_key(seed: int, contributor: str) -> Pubkey:
-    """Gives the key that stands for a publisher where nothing is signed."""
+    """Return the key that stands for a publisher where nothing is signed."""
     return key_of(seed, f"publisher {contributor}")
 
 
 def tenant_keys(seed: int) -> dict[str, Pubkey]:
-    """Gives the account key of each tenant, by code."""
+    """Return the account key of each tenant, by code."""
     return {code: key_of(seed, f"tenant {code}") for code in TENANTS}
 
 
 def make_devices(
     rng: random.Random, rows: Sequence[DeviceRow], seed: int, publishers: Mapping[str, Pubkey]
 ) -> tuple[DeviceSpec, ...]:
-    """Gives each device its account. Raises ValueError when there are more devices than addresses."""
+    """Return each device its account. Raises ValueError when there are more devices than addresses."""
     public_ips = draw(rng, _DEVICE_NETS, len(rows))
     return tuple(
         _device(row, seed, publishers[row.contributor], public_ip, position)
@@ -139,7 +139,7 @@ def make_devices(
 def infrastructure(
     seed: int, devices: Iterable[DeviceSpec], tenants: Mapping[str, Pubkey]
 ) -> dict[Pubkey, bytes]:
-    """Gives the accounts of all other kinds: what devices and users point to, and what nobody here reads."""
+    """Return the accounts of all other kinds: what devices and users point to, and what nobody here reads."""
     accounts = {
         key: encode_tenant(Tenant(key, code, TENANTS[code]), owner=key_of(seed, code))
         for code, key in tenants.items()
@@ -170,7 +170,7 @@ _NOISE = (
 
 
 def sample(rng: random.Random, values: Sequence[int], count: int) -> list[int]:
-    """Draws `count` of `values`, none twice.
+    """Draw `count` of `values`, none twice.
 
     Only random() itself is promised to give the same numbers in every version of Python; Random.sample is not.
     """
@@ -178,12 +178,12 @@ def sample(rng: random.Random, values: Sequence[int], count: int) -> list[int]:
 
 
 def pick(rng: random.Random, values: Sequence[int]) -> int:
-    """Draws one of `values`, as `sample` does."""
+    """Draw one of `values`, as `sample` does."""
     return values[int(rng.random() * len(values))]
 
 
 def draw(rng: random.Random, nets: Sequence[str], count: int) -> Iterator[str]:
-    """Draws `count` distinct host addresses from the first of `nets` that is large enough."""
+    """Draw `count` distinct host addresses from the first of `nets` that is large enough."""
     for net in map(ipaddress.IPv4Network, nets):
         if count <= net.num_addresses - 2:
             offsets = sample(rng, range(1, net.num_addresses - 1), count)

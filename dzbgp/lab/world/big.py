@@ -47,7 +47,7 @@ def big_world(
     port: int = 0,
     now_slot: int = NOW_SLOT,
 ) -> World:
-    """Builds a healthy fleet in which the share `changed` (0 to 1) of the users is to be written.
+    """Build a healthy fleet in which the share `changed` (0 to 1) of the users is to be written.
 
     The news are spread evenly over the devices: sessions that came up, first reports, refreshes and sessions
     that went down, a quarter each. One user in eight is a multicast user. Devices listen on addresses of

@@ -57,7 +57,7 @@ class Layout(IntEnum):
 
 
 def encode_user(user: User, layout: Layout = Layout.CURRENT) -> bytes:
-    """Encodes a user without the fields that `layout` has no room for; `data_len` and `lamports` are no data.
+    """Encode a user without the fields that `layout` has no room for; `data_len` and `lamports` are no data.
 
     Raises struct.error or ValueError when a field does not fit its type.
     """
@@ -92,7 +92,7 @@ def encode_user(user: User, layout: Layout = Layout.CURRENT) -> bytes:
 
 
 def encode_device(device: Device, *, index: int = 1, bump_seed: int = 255) -> bytes:
-    """Encodes a device, with no interface in its deprecated list. Raises as encode_user does."""
+    """Encode a device, with no interface in its deprecated list. Raises as encode_user does."""
     return b"".join(
         (
             _head(AccountType.DEVICE, device.owner, index, bump_seed),
@@ -114,7 +114,7 @@ def encode_device(device: Device, *, index: int = 1, bump_seed: int = 255) -> by
 
 
 def encode_tenant(tenant: Tenant, *, owner: Pubkey = NO_KEY, bump_seed: int = 255) -> bytes:
-    """Encodes a tenant; unlike the other kinds it has no index. Raises as encode_user does."""
+    """Encode a tenant; unlike the other kinds it has no index. Raises as encode_user does."""
     return b"".join(
         (
             _u8(AccountType.TENANT),
@@ -128,7 +128,7 @@ def encode_tenant(tenant: Tenant, *, owner: Pubkey = NO_KEY, bump_seed: int = 25
 
 
 def encode_contributor(code: str, *, owner: Pubkey = NO_KEY, index: int = 1, status: int = 1) -> bytes:
-    """Encodes a contributor."""
+    """Encode a contributor."""
     return _head(AccountType.CONTRIBUTOR, owner, index, 255) + _u8(status) + _text(code) + bytes(36)
 
 
@@ -142,7 +142,7 @@ def encode_location(
     index: int = 1,
     status: int = 1,
 ) -> bytes:
-    """Encodes a location; `degrees` north and east."""
+    """Encode a location; `degrees` north and east."""
     return b"".join(
         (
             _head(AccountType.LOCATION, owner, index, 255),
@@ -166,7 +166,7 @@ def encode_exchange(
     index: int = 1,
     status: int = 1,
 ) -> bytes:
-    """Encodes an exchange; `degrees` north and east."""
+    """Encode an exchange; `degrees` north and east."""
     return b"".join(
         (
             _head(AccountType.EXCHANGE, owner, index, 255),
@@ -180,7 +180,7 @@ def encode_exchange(
 
 
 def encode_noise(kind: AccountType, seed: int, *, size: int = 200) -> bytes:
-    """Makes an account of a kind that nobody here decodes: its type, then `size` arbitrary bytes."""
+    """Make an account of a kind that nobody here decodes: its type, then `size` arbitrary bytes."""
     stream = hashlib.shake_128(f"noise {kind} {seed}".encode()).digest(size)
     return _u8(kind) + stream
 

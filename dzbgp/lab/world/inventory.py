@@ -15,7 +15,7 @@ _EXTRAS = {"timeout": TIMEOUT_S, "optional_args": {"transport": "https"}}
 
 
 def write_inventory(directory: Path, world: World) -> Path:
-    """Writes the four files of an inventory into `directory`, and gives the path of its config.yaml.
+    """Write the four files of an inventory into `directory`, and return the path of its config.yaml.
 
     The paths in config.yaml are absolute, so it works from anywhere. The devices' ports must be known: after
     a start on port 0, use `world.relocated(fleet.addresses)`. Raises ValueError when one is 0.
@@ -33,7 +33,7 @@ def write_inventory(directory: Path, world: World) -> Path:
 
 
 def config(directory: str) -> dict[str, Any]:
-    """Gives the content of config.yaml for an inventory in `directory`."""
+    """Return the content of config.yaml for an inventory in `directory`."""
     options = {
         "host_file": f"{directory}/hosts.yaml",
         "group_file": f"{directory}/groups.yaml",
@@ -47,7 +47,7 @@ def config(directory: str) -> dict[str, Any]:
 
 
 def host_entry(device: DeviceSpec) -> dict[str, Any]:
-    """Gives the entry of a device in hosts.yaml."""
+    """Return the entry of a device in hosts.yaml."""
     entry: dict[str, Any] = {
         "hostname": device.address,
         "port": device.port,
@@ -66,7 +66,7 @@ def host_entry(device: DeviceSpec) -> dict[str, Any]:
 
 
 def groups(world: World) -> dict[str, Any]:
-    """Gives the content of groups.yaml: a group for each contributor."""
+    """Return the content of groups.yaml: a group for each contributor."""
     entries: dict[str, Any] = {name: {"data": {"contributor": name}} for name in world.publisher_names}
     shared = {device.contributor for device in world.devices if _shares_address(device, world)}
     for name in shared:
@@ -75,7 +75,7 @@ def groups(world: World) -> dict[str, Any]:
 
 
 def defaults() -> dict[str, Any]:
-    """Gives the content of defaults.yaml."""
+    """Return the content of defaults.yaml."""
     return {
         "platform": "eos",
         "username": LAB_USERNAME,

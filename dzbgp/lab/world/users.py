@@ -58,7 +58,7 @@ class UserMaker:
         self._made: dict[tuple[str, int], User] = {}
 
     def make(self, row: UserRow) -> UserSpec:
-        """Makes the user of `row`. Raises KeyError when it refers to a user that was not made yet."""
+        """Make the user of `row`. Raises KeyError when it refers to a user that was not made yet."""
         user = self._user(row, self._devices[row.device])
         self._made[row.device, row.tunnel_id] = user
         established_s = row.session.established_s if row.session else None
@@ -122,14 +122,14 @@ class UserMaker:
         return replace(user, data_len=size, lamports=(_RENT_OVERHEAD + size) * _RENT_PER_BYTE)
 
     def _dz_ip(self, row: UserRow, device: Device, client: str) -> str:
-        """Gives the address inside the network: the client's own, or one of the device's prefix."""
+        """Return the address inside the network: the client's own, or one of the device's prefix."""
         if row.user_type is not UserType.IBRL_WITH_ALLOCATED_IP:
             return client
         offset = self._allocated[row.device] = self._allocated.get(row.device, 0) + 1
         return str(ipaddress.IPv4Address(device.dz_prefixes[0].address + offset))
 
     def _onchain(self, row: UserRow) -> tuple[int, int, int]:
-        """Gives last_bgp_reported_at, last_bgp_up_at and bgp_rtt_ns as the account has them at the start."""
+        """Return last_bgp_reported_at, last_bgp_up_at and bgp_rtt_ns as the account has them at the start."""
         age = pick(self._rng, _FRESH if row.onchain.fresh else _STALE)
         rtt_ns = pick(self._rng, range(500_000, 40_000_000))
         if row.onchain.status is BgpStatus.UNKNOWN:

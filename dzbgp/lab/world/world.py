@@ -60,7 +60,7 @@ class World:
         now_slot: int = NOW_SLOT,
         program_id: Pubkey = PROGRAM_ID,
     ) -> Self:
-        """Builds the world of dzbgp/lab/scenario.py.
+        """Build the world of dzbgp/lab/scenario.py.
 
         `publishers` gives the key of each contributor (default: keys that nobody can sign with), `addresses`
         overrides where devices listen, by device code. Raises ValueError when `now_slot` is too young for
@@ -88,7 +88,7 @@ class World:
         now_slot: int = NOW_SLOT,
         program_id: Pubkey = PROGRAM_ID,
     ) -> Self:
-        """Builds a world of these rows; as `build`, and ValueError for more users than addresses."""
+        """Build a world of these rows; as `build`, and ValueError for more users than addresses."""
         names = dict.fromkeys(row.contributor for row in devices)
         keys = {name: publishers[name] if publishers else publisher_key(seed, name) for name in names}
         rng = random.Random(seed)  # noqa: S311 - a reproducible world
@@ -107,11 +107,11 @@ class World:
 
     @staticmethod
     def default_publishers() -> dict[str, Keypair]:
-        """Makes a new keypair for each contributor of `build`."""
+        """Make a new keypair for each contributor of `build`."""
         return {name: Keypair() for name in scenario.PUBLISHERS}
 
     def relocated(self, addresses: Mapping[str, tuple[str, int]]) -> Self:
-        """Gives the same world with devices that listen elsewhere; those not in `addresses` stay."""
+        """Return the same world with devices that listen elsewhere; those not in `addresses` stay."""
         moved = tuple(
             replace(spec, address=addresses[spec.code][0], port=addresses[spec.code][1])
             if spec.code in addresses
@@ -121,21 +121,21 @@ class World:
         return replace(self, devices=moved)
 
     def device(self, code: str) -> DeviceSpec:
-        """Gives the device called `code`. Raises KeyError."""
+        """Return the device called `code`. Raises KeyError."""
         for spec in self.devices:
             if spec.code == code:
                 return spec
         raise KeyError(code)
 
     def user(self, device: str, tunnel_id: int) -> UserSpec:
-        """Gives the user of a device by its tunnel_id, the name it has in scenario.py. Raises KeyError."""
+        """Return the user of a device by its tunnel_id, the name it has in scenario.py. Raises KeyError."""
         for spec in self.users:
             if spec.device == device and spec.user.tunnel_id == tunnel_id:
                 return spec
         raise KeyError((device, tunnel_id))
 
     def accounts(self) -> dict[Pubkey, bytes]:
-        """Gives the data of every account of the program: users, devices, and what else a ledger has."""
+        """Return the data of every account of the program: users, devices, and what else a ledger has."""
         accounts = infrastructure(self.seed, self.devices, self.tenants)
         for index, device in enumerate(self.devices, 1):
             accounts[device.device.pubkey] = encode_device(device.device, index=index)
@@ -144,7 +144,7 @@ class World:
         return accounts
 
     def eos_devices(self) -> list[EosDevice]:
-        """Makes the simulated devices, each time new ones, with their users' and each other's sessions."""
+        """Make the simulated devices, each time new ones, with their users' and each other's sessions."""
         peers: dict[str, list[EosPeer]] = {device.code: [] for device in self.devices}
         for user in self.users:
             if user.session is not None:
@@ -166,7 +166,7 @@ class World:
         ]
 
     def _ibgp(self, position: int) -> list[EosPeer]:
-        """Gives the sessions to the next devices in the ring; the last one of each is always down."""
+        """Return the sessions to the next devices in the ring; the last one of each is always down."""
         others = [*self.devices[position + 1 :], *self.devices[:position]][:_IBGP_NEIGHBORS]
         return [
             EosPeer(
@@ -181,7 +181,7 @@ class World:
         ]
 
     def expected(self) -> dict[Pubkey, tuple[BgpStatus, int]]:
-        """Gives status and RTT in ns of exactly the users that a first pass must write.
+        """Return status and RTT in ns of exactly the users that a first pass must write.
 
         It is a pass without history that refreshes after 6 h, at 400 ms a slot, and gets no answer from the
         devices that the scenario lets down.

@@ -83,7 +83,7 @@ def _unchecked(_where: str, _result: Any) -> None:
 class RpcTransport:
     """Asks one of several RPCs of the same cluster. For one event loop.
 
-    Counters: `requests` and `retries`, by method; a question that goes on to the next RPC counts anew.
+    Counters: `requests` and `retries`, by method; a question that goes on to the next RPC counts again.
     """
 
     def __init__(self, rpc_urls: tuple[str, ...], budget: RetryBudget) -> None:
