@@ -76,7 +76,7 @@ class SmallWorld:
         self.looked_again: list[set[str]] = []
         """The hosts of each second look."""
         self.late: dict[str, set[str]] = {}
-        """By `read` and `look_again`: the hosts that do not answer in time."""
+        """By `read` and `recheck`: the hosts that do not answer in time."""
         self.per_look: int | None = None
         """How many hosts a second look has time for; None: for all."""
         self.host_limits: dict[str, Limits] = {}
@@ -233,12 +233,10 @@ class SmallWorld:
         )
         return DeviceReading(host, DeviceResult.OK, device, vrfs=vrfs, neighbors=neighbors + others)
 
-    def look_again(
-        self, due: Mapping[str, Device], progress: Any, within_s: float
-    ) -> dict[str, DeviceReading]:
+    def recheck(self, due: Mapping[str, Device], progress: Any, within_s: float) -> dict[str, DeviceReading]:
         asked = list(due)[: self.per_look]
         self.looked_again.append(set(asked))
-        late = self.late.get("look_again", ())
+        late = self.late.get("recheck", ())
         return {host: self._reading(host, due[host], is_late=host in late, with_rtts=True) for host in asked}
 
     @property

@@ -24,7 +24,7 @@ class Clock:
     """Unix seconds."""
     read_slot: int | None = None
     """The newest slot in which users may have been read; None: `slot`. A report from after it is one of another
-    ledger, which began anew since."""
+    ledger, which started again since."""
 
     def is_newer(self, slot: int, look: Look | None) -> bool:
         """Return whether what was reported in `slot` is newer than what the devices said at `look`."""
@@ -142,5 +142,5 @@ def _grace_left_s(observation: Observation, clock: Clock, rules: Rules, memory: 
     if memory is None or observation.observed is Observed.ESTABLISHED or memory.last_up_at is None:
         return 0.0
     since_s = clock.now - memory.last_up_at
-    # Seen up in the future: the clock was set back, and nothing is known of how long ago it was.
+    # Seen up in the future: the clock was set back, and how long ago it was is unknown.
     return rules.down_grace_period_s - since_s if since_s >= 0 else 0.0

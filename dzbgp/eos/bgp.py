@@ -18,7 +18,7 @@ NEIGHBORS = "show ip bgp neighbors vrf all"
 _STATES = frozenset({"Idle", "Connect", "Active", "OpenSent", "OpenConfirm", "Established"})
 _ADMIN_DOWN = "Administratively shut down"
 _LONGEST_RTT_US = 3_600_000_000
-"""Beyond an hour it is no sample but nonsense, which might not even fit the instruction."""
+"""Beyond an hour it is nonsense, which might not even fit the instruction."""
 _LONGEST_UPTIME_S = 1 << 40
 _MOST_NOTES = 20
 MAX_NEIGHBORS = 8_192

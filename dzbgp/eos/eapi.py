@@ -282,7 +282,7 @@ _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 def strict(content: bytes | bytearray | msgspec.Raw) -> bytes:
     """Return JSON without what only EOS and Python make of it: NaN, 1e999, halves of surrogates, bytes of no UTF-8.
 
-    Raises ValueError when it is no JSON even so.
+    Raises ValueError when it is still not JSON.
     """
     text = _SURROGATE.sub(rb"\\ufffd", bytes(content)).decode(errors="replace")
     try:

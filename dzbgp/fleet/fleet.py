@@ -162,7 +162,7 @@ class Fleet:
         """Return what a person should know of how the fleet is asked."""
         told = self._unverified()
         if self._shard is not None:
-            told.insert(0, f"This is shard {self._shard} of the fleet: the guard judges this part only.")
+            told.insert(0, f"This is shard {self._shard} of the fleet: the guard sees this part only.")
         runner = self._nornir.runner
         address = runner.joined if isinstance(runner, DaskRunner) else None
         if address is not None and not is_encrypted(address) and not _LOOPBACK.match(address):
@@ -240,7 +240,7 @@ class Fleet:
             if self._takes(name, None)
         ]
 
-    def look_again(
+    def recheck(
         self,
         due: Mapping[str, Device],
         progress: Progress = lambda _: None,

@@ -24,7 +24,7 @@ class Shard:
         found = _FORM.fullmatch(text)
         number, count = map(int, found.groups()) if found else (0, 0)
         if not 1 <= number <= count:
-            raise UsageError(f"--shard: {text!r} is no part; expected I/N with I from 1 to N, as in 2/4")
+            raise UsageError(f"--shard: invalid part {text!r}; expected I/N with I from 1 to N, as in 2/4")
         return cls(number, count)
 
     def __str__(self) -> str:
@@ -34,7 +34,7 @@ class Shard:
         """Return whether what `key` names belongs to this part: of N parts exactly one says so.
 
         The first 8 bytes of SHA-256, big endian, modulo the count: the same on every machine and in every version.
-        For a device the key is its pubkey's 32 bytes; for a host that is no device, its name in UTF-8.
+        For a device the key is its pubkey's 32 bytes; for a host without a device, its name in UTF-8.
         """
         import hashlib  # noqa: PLC0415 - the command line starts without it
 

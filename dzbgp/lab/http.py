@@ -69,7 +69,7 @@ class LoopThread:
         """Cancel what still runs and end the thread."""
 
         async def cancel() -> None:
-            # A connection that was being accepted meanwhile makes a task of its own: look again until none is left.
+            # A connection that was being accepted meanwhile makes a task of its own: repeat until none is left.
             while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
                 for task in tasks:
                     task.cancel()

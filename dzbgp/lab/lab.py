@@ -47,7 +47,7 @@ class Lab:
         slot_ms: int = 400,
         keypairs: Path | None = None,
     ) -> Self:
-        """Starts the world of `seed`; `addresses` says, by device code, where devices listen instead.
+        """Start the world of `seed`; `addresses` says, by device code, where devices listen instead.
 
         `port` is the ledger's on 127.0.0.1, 0 for a free one; `keypairs` an existing directory for the
         publishers' keypairs, None for a temporary one. Raises LabError when an address is taken or a keypair
@@ -95,7 +95,7 @@ class Lab:
         return Network("localnet", self.world.program_id, (self.ledger.url,))
 
     def stop(self) -> None:
-        """Stops everything and removes the keypairs that it made."""
+        """Stop everything and removes the keypairs that it made."""
         self._stack.close()
 
     def __enter__(self) -> Self:
@@ -108,7 +108,7 @@ class Lab:
 
 
 def default_inventory() -> Path:
-    """Gives the example inventory: the checkout's own, or the copy that is installed with the package."""
+    """Return the example inventory: the checkout's own, or the copy that is installed with the package."""
     checkout = Path(__file__).resolve().parents[2] / "inventory"
     if (checkout / "hosts.yaml").is_file():
         return checkout

@@ -11,7 +11,7 @@ from dzbgp.lab.world.inventory import write_inventory
 
 
 def serve_lab(directory: Path, *, port: int, seed: int, say: Callable[[str], None]) -> None:
-    """Starts the lab, says how to use it, and waits for a KeyboardInterrupt. Raises LabError."""
+    """Start the lab, says how to use it, and waits for a KeyboardInterrupt. Raises LabError."""
     keypairs = directory.resolve() / "keypairs"
     try:
         keypairs.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -26,7 +26,7 @@ def serve_lab(directory: Path, *, port: int, seed: int, say: Callable[[str], Non
 
 
 def _inventory(lab: Lab, directory: Path) -> Path:
-    """Gives the inventory that fits the lab's world: the example one knows the keys of the default seed only."""
+    """Return the inventory that fits the lab's world: the example one knows the keys of the default seed only."""
     if lab.world.seed == DEFAULT_SEED:
         return default_inventory()
     try:

@@ -98,7 +98,7 @@ class Decider:
     def confirm(
         self, first: Iterable[Decision], readings: Mapping[str, DeviceReading], look: Look | None
     ) -> dict[Pubkey, Decision]:
-        """Decide anew about users whose devices were asked again: a write stands if both looks agree on it."""
+        """Decide again about users whose devices were asked again: a write stands if both looks agree on it."""
         assessed = {reading.host: reading for reading in self.assess(readings.values())}
         second = {one.user.pubkey: one for one in self._observations(assessed.values())}
         return {

@@ -65,7 +65,7 @@ def _say_what_was_sent(
 
 
 def measure_requests(metrics: Metrics, ledger: LedgerSession) -> None:
-    """Takes in what was asked of RPCs since the last time."""
+    """Take in what was asked of RPCs since the last time."""
     counts = ledger.take_rpc_counts()
     metrics.observe_rpc(counts.requests, counts.retries)
 
@@ -73,7 +73,7 @@ def measure_requests(metrics: Metrics, ledger: LedgerSession) -> None:
 def measure_balances(
     metrics: Metrics, ledger: LedgerSession, report: Report, signers: Signers | None
 ) -> None:
-    """Asks for what the fleet's publishers have, those that can sign here; a run never fails for that."""
+    """Ask for what the fleet's publishers have, those that can sign here; a run never fails for that."""
     publishers = dict.fromkeys(item.device.metrics_publisher_pk for item in report.devices if item.device)
     ours = [key for key in publishers if signers is None or key in signers]
     try:

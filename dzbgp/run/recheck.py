@@ -40,7 +40,7 @@ def recheck(
     while due:
         progress.stage("second look", len(due))
         look = _look(ledger, next(iter(decisions.values())).look)
-        readings = fleet.look_again(due, lambda _: progress.step(), options.max_age_s / 2)
+        readings = fleet.recheck(due, lambda _: progress.step(), options.max_age_s / 2)
         group = decider.confirm(
             [one for one in decisions.values() if one.is_write and one.observation.host in readings],
             readings,

@@ -35,7 +35,7 @@ _NO_INVENTORY = (
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What to ask and how: what a long-running process reads anew when it is told to."""
+    """What to ask and how: what a long-running process reads again when it is told to."""
 
     fleet: Fleet
     options: PassOptions

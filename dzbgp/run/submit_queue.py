@@ -189,7 +189,7 @@ class SubmitWorker:
             why = str(error)
         except Exception as error:
             # An internal error must not end the thread that all later writes depend on. At the end the ledger's own
-            # thread may be gone before this one: that is no error.
+            # thread may be gone before this one: that is not an error.
             if not self._stopping:
                 log.exception("submission")
             why = f"internal error ({type(error).__name__}); it may have been sent"

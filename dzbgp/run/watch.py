@@ -1,4 +1,4 @@
-"""The long-running form: a pass every interval, until it is told to end.
+"""The long-running form: a pass every interval, until it is stopped.
 
 One bad pass never ends it. What a pass wants written goes to a worker (submit_worker.py), whose results the next
 pass takes in; so a slow ledger delays no look at the devices.
@@ -43,7 +43,7 @@ class WatchOptions:
     jitter: float = 0.1
     """The first pass begins within this share of the interval, so that many watchers started at once spread out."""
     stop_wait_s: float = 35.0
-    """How long, when told to end, it waits for writes that are under way: a little longer than these wait
+    """How long, once stopped, it waits for writes that are under way: a little longer than these wait
     themselves (SubmitOptions.interrupt_wait_s)."""
     passes: int | None = None
     """Ends after so many passes; None: never."""
@@ -74,7 +74,7 @@ class _Beat:
 
 
 class Watch:
-    """Runs passes in the calling thread until it is told to end."""
+    """Runs passes in the calling thread until it is stopped."""
 
     def __init__(
         self,
@@ -93,7 +93,7 @@ class Watch:
         self._options = options
         self._observer = observer or Observer()
         self._notifier = notifier or Notifier()
-        # Plain flags, and a queue whose `put` may interrupt its own `get`: an Event's lock is no place for a
+        # Plain flags, and a queue whose `put` may interrupt its own `get`: an Event's lock is not safe for a
         # signal handler, which runs in the very thread that may hold it.
         self._stopping = False
         self._reloading = False
@@ -131,7 +131,7 @@ class Watch:
         self._woken.put(None)
 
     def run(self) -> None:
-        """Do passes. Returns when told to end, within about the time that WatchOptions allows for that."""
+        """Do passes. Return when stopped, within about the time that WatchOptions allows for that."""
         log.info("watching %d hosts, a pass every %g s", len(self.fleet.hosts), self._options.interval_s)
         self._notifier.ready()
         try:
@@ -140,7 +140,7 @@ class Watch:
             self._stopping = True
         finally:
             self._interruptible = False
-            log.info("told to end" if self._stopping else "ending")
+            log.info("stopped" if self._stopping else "ending")
             self._end()
 
     def _passes(self) -> None:
@@ -198,7 +198,7 @@ class Watch:
             log.error("pass failed: %s", error)  # noqa: TRY400 - one line
             self._failed(error, started)
         except Exception as error:
-            log.exception("pass failed: a fault of dzbgp's own")
+            log.exception("pass failed: internal error")
             self._failed(error, started)
         else:
             return
@@ -248,7 +248,7 @@ class Watch:
         return replace(options, rules=replace(options.rules, take_over=True))
 
     def _hand_over(self, decisions: list[Decision], seconds_per_slot: float) -> bool:
-        # The queue's lock is no place for a KeyboardInterrupt.
+        # The queue's lock is not safe for a KeyboardInterrupt.
         self._interruptible = False
         self._seconds_per_slot = seconds_per_slot
         dropped = self._worker.offer([Job(write_of(one), one, one.is_acknowledged) for one in decisions])
@@ -295,7 +295,7 @@ class Watch:
         try:
             self._observer.failed(error, time.monotonic() - started)
         except Exception:
-            log.exception("metrics: a fault of dzbgp's own")
+            log.exception("metrics: internal error")
 
     def _take_in_results(self) -> None:
         """Remember what the worker has written since the last pass, and which users it is about."""
@@ -316,7 +316,7 @@ class Watch:
         except DzbgpError as error:
             log.error("reload: %s; going on as before", error)  # noqa: TRY400 - one line
         except Exception:
-            log.exception("reload: a fault of dzbgp's own; going on as before")
+            log.exception("reload: internal error; going on as before")
         else:
             self._interruptible = False
             before, self._setup = self._setup, fresh

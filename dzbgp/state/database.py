@@ -29,7 +29,7 @@ class Database:
         self._lock = threading.Lock()
         if not _is_database(path):
             raise UsageError(
-                f"--state {path}: it is no state file; expected a file of dzbgp's own, or a new one"
+                f"--state {path}: it is not a state file; expected a file of dzbgp, or a new one"
             )
         try:
             if not read_only or (path.exists() and path.stat().st_size > 0):

@@ -97,7 +97,7 @@ class Memory:
         if user in self.submitting:
             return "an earlier write of this process may still land"
         # An answer from before our own last write: a node behind, or the cache. Slots of a ledger that began
-        # anew since (a local one) must not block for good.
+        # again since (a local one) must not block for good.
         if (
             memory is not None
             and memory.written_slot is not None

@@ -97,7 +97,7 @@ def test_a_filter_that_leaves_no_host_is_named(lab: E2eLab, tmp_path: Path) -> N
         (f"{AMS}: {{platform: junos}}\n", ["'ams-dz-001' has platform 'junos'; expected platform: eos"]),
         (f"{AMS}: {{platform: eos, port: '1'}}\n", ["ams-dz-001: port: it holds a text; expected a number"]),
         (f"{AMS}: {{platform: eos, port: 70000}}\n", ["port 70000; expected 1 to 65535"]),
-        (f"{AMS}: {{platform: eos, groups: [lost]}}\n", ["groups: 'lost' is no group", "groups.yaml"]),
+        (f"{AMS}: {{platform: eos, groups: [lost]}}\n", ["groups: unknown group 'lost'", "groups.yaml"]),
         (f"{AMS}: {{platform: eos, groups: lost}}\n", ["groups: it holds a text; expected a list"]),
         ("other: {platform: eos}\n", ["no host of 1 is one of the program's 8 devices", "dz_device"]),
         (
@@ -151,12 +151,12 @@ SECRET = list(bytes(Keypair.from_seed(bytes(range(32)))))
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ("", "it is no JSON"),
-        (json.dumps(SECRET)[:-1], "it is no JSON"),
+        ("", "it is not JSON"),
+        (json.dumps(SECRET)[:-1], "it is not JSON"),
         (json.dumps({"key": SECRET}), "it holds a JSON object"),
         (json.dumps(str(Keypair.from_bytes(bytes(SECRET)))), "it holds a JSON string"),
         (json.dumps(SECRET[:32]), "it holds a JSON array of 32 items"),
-        (json.dumps([*SECRET[:63], 256]), "an item is no integer from 0 to 255"),
+        (json.dumps([*SECRET[:63], 256]), "an item is not an integer from 0 to 255"),
         (json.dumps([*SECRET[:63], (SECRET[63] + 1) % 256]), "does not belong to its secret key"),
     ],
 )

@@ -20,7 +20,7 @@ def test_the_shards_of_a_fleet_together_write_what_one_run_would(lab: E2eLab, tm
     for number in (1, 2, 3):
         done = dzbgp(tmp_path, "run", *lab.args, "--shard", f"{number}/3", "--output", "json")
         assert done.code == 0, done.err
-        assert f"This is shard {number}/3 of the fleet: the guard judges this part only." in done.err
+        assert f"This is shard {number}/3 of the fleet: the guard sees this part only." in done.err
         hosts += [device["host"] for device in done.report["devices"]]
         assert {user["host"] for user in done.report["users"]} <= {
             one["host"] for one in done.report["devices"]
@@ -52,4 +52,4 @@ def test_check_and_audit_take_a_shard_too(lab: E2eLab, tmp_path: Path) -> None:
     assert check.code == 0, check.out + check.err
     wrong = dzbgp(tmp_path, "audit", "--inventory", str(lab.inventory), "--shard", "4/3")
     assert wrong.code == 2
-    assert "is no part" in wrong.error
+    assert "invalid part" in wrong.error

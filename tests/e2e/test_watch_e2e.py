@@ -153,7 +153,7 @@ def test_a_signal_between_passes_ends_it_cleanly_also_when_sent_twice(
     with Watching(lab, tmp_path, "--interval", "10s") as watching:
         watching.passes(1)
         watching.ends(*numbers)
-        assert watching.log.count("told to end") == 1
+        assert watching.log.count("INFO stopped") == 1
 
 
 def test_a_signal_in_the_middle_of_asking_silent_devices_ends_it_cleanly(tmp_path: Path) -> None:

@@ -337,7 +337,7 @@ class Answers:
                 readings = under_test.read(matched, self.progress.append)
                 self.progress_again: list[str] = []
                 due = {name: device for name, device in matched.items() if device is not None}
-                self.again = under_test.look_again(due, self.progress_again.append)
+                self.again = under_test.recheck(due, self.progress_again.append)
                 self.open = [name for name, host in nornir.inventory.hosts.items() if host.connections]
             self.left_open = [name for name, host in nornir.inventory.hosts.items() if host.connections]
             self.requests = {name: fleet.requests(name) for name in hosts}
@@ -496,7 +496,7 @@ def test_the_next_reading_shows_what_has_changed(
     assert {peer.is_up for peer in read().neighbors if peer.address == "169.254.0.1"} == {False}
     assert {
         (one.is_up, one.rtt_ns)
-        for one in fleet.look_again({"ams-dz-001": AMS})["ams-dz-001"].neighbors
+        for one in fleet.recheck({"ams-dz-001": AMS})["ams-dz-001"].neighbors
         if one.address == "169.254.0.1"
     } == {(False, 0)}
 
@@ -504,7 +504,7 @@ def test_the_next_reading_shows_what_has_changed(
 def test_nobody_to_ask_is_no_error(one: tuple[EosFleet, Callable[[], DeviceReading], Fleet]) -> None:
     devices, _, fleet = one
     assert fleet.read({"ams-dz-001": None})[0].result is DeviceResult.UNMATCHED
-    assert fleet.look_again({}) == {}
+    assert fleet.recheck({}) == {}
     assert devices.requests("ams-dz-001") == 0
 
 
@@ -640,7 +640,7 @@ def test_a_device_that_is_slow_is_late_and_delays_no_other_in_this_round_or_the_
     with fleet_of_workers(3) as fleet:
         for read in (
             lambda: fleet.read(matched, within_s=2.0),
-            lambda: fleet.look_again(matched, within_s=1.0),
+            lambda: fleet.recheck(matched, within_s=1.0),
         ):
             found = read()
             readings = list(found.values()) if isinstance(found, dict) else found
@@ -656,10 +656,10 @@ def test_hosts_that_a_round_has_no_time_for_are_asked_in_the_next_one(
     with fleet_of_workers(1) as fleet:
         assert {one.result for one in fleet.read(matched)} == {DeviceResult.OK}
         made.set_fault("r1", EosFault(FaultKind.SLOW, delay_s=3.0))
-        first = fleet.look_again(matched, within_s=1.0)
+        first = fleet.recheck(matched, within_s=1.0)
         assert [(host, one.is_late) for host, one in first.items()] == [("r1", True)]
         left = {host: device for host, device in matched.items() if host not in first}
-        assert [one.result for one in fleet.look_again(left).values()] == [DeviceResult.OK] * 2
+        assert [one.result for one in fleet.recheck(left).values()] == [DeviceResult.OK] * 2
 
 
 def test_a_first_look_goes_on_until_every_host_was_asked(

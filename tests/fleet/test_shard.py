@@ -37,7 +37,7 @@ def test_shards_are_of_about_one_size() -> None:
 
 @pytest.mark.parametrize("text", ["0/4", "5/4", "1", "1/0", "a/b", "1/4/2", "-1/4", " 1/4", "1/٤"])
 def test_what_is_no_part_is_told(text: str) -> None:
-    with pytest.raises(UsageError, match=r"--shard: .* is no part; expected I/N"):
+    with pytest.raises(UsageError, match=r"--shard: invalid part .*; expected I/N"):
         Shard.parse(text)
 
 

@@ -118,7 +118,7 @@ class Stage:
         assert data is not None
         return decode_user(key, data)
 
-    def look_again(self) -> None:
+    def recheck(self) -> None:
         """Decide the same writes anew, on the users as they are now."""
         self.writes = writes_of(self.world, self.ledger)
 

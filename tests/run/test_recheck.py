@@ -304,7 +304,7 @@ def test_each_decision_rests_on_the_second_look_and_on_the_slot_before_it() -> N
     assert [look.slot if look else None for look in looks] == [pytest.approx(second, abs=1), *[first] * 3]
 
 
-@pytest.mark.parametrize("look", ["read", "look_again"])
+@pytest.mark.parametrize("look", ["read", "recheck"])
 def test_a_device_that_is_slow_in_either_look_loses_only_its_own_users(look: str) -> None:
     world = SmallWorld(75, 1, DOWN)
     world.goes_up()

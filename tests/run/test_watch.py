@@ -303,7 +303,7 @@ def test_no_bad_pass_ends_it(
     with monkeypatch.context() as patched:
         patched.setattr(job, "guard", lambda *_: 1 / 0)
         until(lambda: any(isinstance(error, ZeroDivisionError) for error in lab.told.failures))
-    assert "pass failed: a fault of dzbgp's own" in caplog.text
+    assert "pass failed: internal error" in caplog.text
 
     lab.put(0, up=False)
     until(lambda: lab.says(0, DOWN))
@@ -477,7 +477,7 @@ def test_a_reload_that_raises_something_unforeseen_keeps_the_old_setup(
     lab.more_passes(1)
     monkeypatch.setattr(watch, "_load", lambda: 1 / 0)
     watch.reload()
-    until(lambda: "reload: a fault of dzbgp's own; going on as before" in caplog.text)
+    until(lambda: "reload: internal error; going on as before" in caplog.text)
     lab.more_passes(2)
 
 

@@ -665,7 +665,7 @@ def test_only_a_file_with_the_header_of_sqlite_is_ever_moved(
 ) -> None:
     file = tmp_path / "id.json"
     file.write_bytes(content)
-    with pytest.raises(UsageError, match="it is no state file"):
+    with pytest.raises(UsageError, match="it is not a state file"):
         opened(file, read_only=read_only)
     assert file.read_bytes() == content
     assert {one.name for one in tmp_path.iterdir()} <= {"id.json", "id.json.lock"}

@@ -118,10 +118,10 @@ def _check_answer(
     identity_check: bool,
 ) -> None:
     reading = DeviceReading(host, DeviceResult.OK, device, vrfs=probe.vrfs, neighbors=probe.neighbors)
-    judged = assess_credibility(reading, users, identity_check=identity_check)
-    if judged.result is DeviceResult.SUSPECT:
+    assessed = assess_credibility(reading, users, identity_check=identity_check)
+    if assessed.result is DeviceResult.SUSPECT:
         check = "identity" if probe.vrfs and probe.neighbors else "bgp"
-        found.fail(host, check, str(judged.error), HINTS[check], ExitCode.PARTIAL)
+        found.fail(host, check, str(assessed.error), HINTS[check], ExitCode.PARTIAL)
         return
     up = sum(neighbor.is_up for neighbor in probe.neighbors)
     found.ok(host, "bgp", f"{len(probe.neighbors)} neighbors, {up} established")

@@ -76,7 +76,7 @@ def merge_extra(content: Content, extra: Path, everything: Iterable[Facts]) -> N
     for name, entry in loaded["hosts"].items():
         facts = finder.find(name, entry)
         if facts is None:
-            log.warning("%s: host %r is no device of the ledger; it is left out", files["hosts"], name)
+            log.warning("%s: host %r is not a device of the ledger; it is left out", files["hosts"], name)
         elif facts.name in content.hosts:
             host = content.hosts[facts.name] = merged(content.hosts[facts.name], entry)
             host["data"]["dz_device"] = facts.data["dz_device"]

@@ -44,7 +44,7 @@ class Selection:
         for _, name, spec, conversion in parts:
             if name is not None and (name not in FACTS or spec or conversion):
                 raise InventoryError(
-                    f"{where} is no template; expected for example {{code}}.mgmt.example.net, "
+                    f"{where} is not a template; expected for example {{code}}.mgmt.example.net, "
                     f"with any of {', '.join(FACTS)}"
                 )
         if not any(name for _, name, _, _ in parts):

@@ -36,7 +36,7 @@ def parse_ledger_url(path: Path) -> dict[str, Any]:
     for key, value in pairs:
         if key not in _CHOICE:
             # Its value is not told: it may be an RPC's URL.
-            raise InventoryError(f"{where}{env}: {key!r} is no option; expected {', '.join(_CHOICE)}")
+            raise InventoryError(f"{where}{env}: unknown option {key!r}; expected {', '.join(_CHOICE)}")
         if key == "hostname" and key in options:
             raise InventoryError(f"{where}{env}: hostname stands there twice")
         options[key] = value if key == "hostname" else [*options.get(key, ()), value]
@@ -47,7 +47,9 @@ def check_options(where: str, options: Mapping[str, Any]) -> None:
     """Raise InventoryError for an option that the plugin does not have, naming `where` it stands."""
     for key in options:
         if key not in OPTIONS:
-            raise InventoryError(f"{where}: {key!r} is no option of {PLUGIN}; expected {', '.join(OPTIONS)}")
+            raise InventoryError(
+                f"{where}: unknown option {key!r} of {PLUGIN}; expected {', '.join(OPTIONS)}"
+            )
 
 
 def texts(where: str, value: Any, *, split: bool = True) -> tuple[str, ...]:

@@ -71,7 +71,7 @@ def check_elements(file: Path, elements: Mapping[Any, Any]) -> None:
 def check_parents(
     file: Path, elements: Mapping[str, Any], group_file: Path, groups: Mapping[str, Any]
 ) -> None:
-    """Raise InventoryError for a parent that is no group, and for groups that are their own parents."""
+    """Raise InventoryError for a parent that is not a group, and for groups that are their own parents."""
     for name, element in elements.items():
         _check_groups(file, name, element, group_file, groups)
     if elements is groups:
@@ -115,7 +115,7 @@ def _check_groups(file: Path, name: str, element: Mapping[str, Any], group_file:
             raise InventoryError(f"{file}: {name}: groups: it holds {_kind(group)}; expected names of groups")
         if group not in groups:
             raise InventoryError(
-                f"{file}: {name}: groups: {group!r} is no group; expected one of {group_file}"
+                f"{file}: {name}: groups: unknown group {group!r}; expected one of {group_file}"
             )
 
 

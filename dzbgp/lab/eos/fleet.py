@@ -164,7 +164,7 @@ class EosFleet:
         ValueError for a state that BGP does not have.
         """
         if state not in STATES:
-            raise ValueError(f"{state!r} is no BGP state; expected one of {', '.join(STATES)}")
+            raise ValueError(f"unknown BGP state {state!r}; expected one of {', '.join(STATES)}")
 
         def put(device: EosDevice) -> None:
             peer = device.peer(peer_address)

@@ -14,7 +14,7 @@ class FaultKind(StrEnum):
     HTTP_STATUS = "http_status"
     """Answers `status`, with Retry-After when `retry_after_s` is set; executed only with `executed=True`."""
     GARBAGE = "garbage"
-    """Answers 200 with a body that is no JSON; executed only with `executed=True`."""
+    """Answers 200 with a body that is not JSON; executed only with `executed=True`."""
     TRUNCATED = "truncated"
     """Executes, announces the whole answer, sends half of it and closes."""
     HANGUP_BEFORE = "hangup_before"
@@ -115,7 +115,7 @@ class Fault:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
-        """Read what `to_json` wrote. Raises ValueError or TypeError when it is no fault."""
+        """Read what `to_json` wrote. Raises ValueError or TypeError when it is not a fault."""
         user = value.get("user")
         changes: dict[str, Any] = {"kind": FaultKind(value.get("kind", ""))}
         if user is not None:

@@ -230,7 +230,7 @@ USERS = (
     U(LAX, 505, MULTICAST, NEVER, up(29_640), write_up("first-report", 29_640_000)),
     U(LAX, 506, ALLOCATED, UP, up(35_002), leave("unchanged")),
     U(LAX, 507, IBRL, UP_STALE, GONE, write_down("changed"), "solstice"),
-    # This one never answers, so nothing is known of its users.
+    # This one never answers, so the state of its users is unknown.
     U(TYO, 500, IBRL, UP, up(2_000), leave("no-answer")),
     U(TYO, 501, IBRL, UP_STALE, up(2_100), leave("no-answer")),
     U(TYO, 502, IBRL, NEVER, up(2_200), leave("no-answer")),

@@ -1,4 +1,4 @@
-"""Reads users anew right before a signature, together with the ledger's own clock.
+"""Reads users again right before a signature, together with the ledger's own clock.
 
 Batches that get this far at the same moment share a request.
 """

@@ -139,13 +139,13 @@ def _load(path: Path) -> Keypair:
     except OSError as error:
         raise KeypairError(f"--keypair {path}: {error.strerror or 'unreadable'}; {_EXPECTED}") from None
     except (ValueError, RecursionError):
-        raise KeypairError(f"--keypair {path}: it is no JSON; {_EXPECTED}") from None
+        raise KeypairError(f"--keypair {path}: it is not JSON; {_EXPECTED}") from None
     if not isinstance(content, list):
         raise KeypairError(f"--keypair {path}: it holds a JSON {_kind(content)}; {_EXPECTED}")
     if len(content) != _KEYPAIR_INTEGERS:
         raise KeypairError(f"--keypair {path}: it holds a JSON array of {len(content)} items; {_EXPECTED}")
     if not all(type(item) is int and 0 <= item <= 255 for item in content):  # noqa: PLR2004 - a byte
-        raise KeypairError(f"--keypair {path}: an item is no integer from 0 to 255; {_EXPECTED}")
+        raise KeypairError(f"--keypair {path}: an item is not an integer from 0 to 255; {_EXPECTED}")
     keypair = None
     # solders' own message is left out: it might hold a part of the key.
     with contextlib.suppress(ValueError):

@@ -1,6 +1,6 @@
 """Writes statuses onchain: simulate, authorize, sign, send, confirm; never twice, and never an older truth.
 
-One coroutine takes one batch from beginning to end, several at a time. Before each signature the users are read anew
+One coroutine takes one batch from beginning to end, several at a time. Before each signature the users are read again
 and `authorize` is asked who may still be written. A second signature is made only for what is left of a batch whose
 transaction was rejected. A transaction that expires is never signed again: its users need another look first. When
 the fate is not known in time, the write is reported as pending, with its signature.

@@ -19,7 +19,7 @@ async def verify(
 ) -> tuple[dict[Pubkey, Submission], str | None]:
     """Return the submissions whose accounts say something else, as corrected, and a note or None.
 
-    A later report by another writer is no failure of ours: it is mentioned, and the outcome stays.
+    A later report by another writer is not a failure of ours: it is mentioned, and the outcome stays.
     """
     landed = [write for write in writes if (one := submissions.get(write.user)) and one.slot is not None]
     if not landed:

@@ -123,7 +123,7 @@ def test_watch_follows_kills_shutdowns_removals_and_dead_switches_into_the_right
         watch.two_more_passes()
         assert watch.end() == 0, "\n".join(watch.lines)
     assert lab.accounts() == settled
-    assert not [line for line in watch.lines if "Traceback" in line or "fault of dzbgp" in line]
+    assert not [line for line in watch.lines if "Traceback" in line or "internal error" in line]
 
 
 def _of(device: str, lab: BgpLab) -> dict[tuple[str, int], Bgp]:

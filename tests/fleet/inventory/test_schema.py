@@ -89,7 +89,7 @@ FAULTY_HOSTS = {
     "groups in text": ("r1: {groups: a}", "hosts.yaml: r1: groups: it holds a text; expected a list"),
     "an unknown group": (
         "r1: {groups: [a, b]}",
-        "hosts.yaml: r1: groups: 'b' is no group; expected one of ",
+        "hosts.yaml: r1: groups: unknown group 'b'; expected one of ",
     ),
     "a group that is a number": (
         "r1: {groups: [5]}",
@@ -181,7 +181,7 @@ def test_a_fault_of_the_hosts_is_told_by_file_and_key_and_not_by_value(tmp_path:
         ("- a", "groups.yaml: it holds a list; expected a mapping"),
         ("a:", "groups.yaml: a: it holds nothing; expected a mapping"),
         ("a: {port: x}", "groups.yaml: a: port: it holds a text; expected a number"),
-        ("a: {groups: [b]}", "groups.yaml: a: groups: 'b' is no group"),
+        ("a: {groups: [b]}", "groups.yaml: a: groups: unknown group 'b'"),
         ("a: {}\n5: {}", "groups.yaml: 5: the name is a number"),
         ("a: {groups: [a]}", "groups.yaml: a: groups: the group is, through its groups, its own parent"),
         ("a: {groups: [b]}\nb: {groups: [c]}\nc: {groups: [a]}", "its own parent"),

@@ -33,7 +33,7 @@ def one() -> Iterator[Stage]:
     """A ledger whose slots pass by hand."""
     with stage(users=3, slot_ms=0) as made:
         made.ledger.advance(200)
-        made.look_again()
+        made.recheck()
         yield made
 
 

@@ -265,7 +265,7 @@ def test_what_expires_is_not_signed_again_without_another_look(one: Stage) -> No
     [why] = {refusal.detail for refusal in done.refused.values()}
     assert "expired before it landed: the device must be asked again" in why
     assert one.ledger.stats().per_user == {}
-    one.look_again()
+    one.recheck()
     again = one.submit()
     assert outcomes(again.submissions) == {"landed": 5}
     one.check(again.submissions)
