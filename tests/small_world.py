@@ -250,6 +250,7 @@ class SmallLedger:
         self.network = Network("localnet", PROGRAM, ("http://ledger",))
         self.builder = TransactionBuilder(PROGRAM)
         self.rpc_requests = 0
+        self.floor = None
 
     def look(self) -> Look:
         return Look(self._world.slot, self._world.now)

@@ -6,6 +6,7 @@
     |-- RpcProtocolError       the answer is not JSON-RPC, or belongs to another request
     |-- RpcSizeError           an answer beyond the limit
     |-- RpcError               a JSON-RPC error: `code`, `data`
+    |   `-- LedgerBehindError  this RPC's ledger stands still, is behind, or differs from this machine's clock
     |-- EmptyProgramError      the program has no accounts: a wrong program ID, never an empty fleet
     |-- ClusterMismatchError   the RPC serves another cluster than the one asked for
     `-- WriteInterruptedError  exit code 3: interrupted before the result of a sent transaction was known
@@ -50,6 +51,10 @@ class RpcError(LedgerError):
         super().__init__(message)
         self.code = code
         self.data = data
+
+
+class LedgerBehindError(RpcError):
+    """The RPC's ledger stands still, is behind, or its time differs from this machine's clock."""
 
 
 class EmptyProgramError(LedgerError):

@@ -21,17 +21,18 @@ from dzbgp.ledger.program.cache import Fetched, ProgramDataFetcher
 from dzbgp.ledger.program.fetch import Scope
 from dzbgp.ledger.program.instruction import Write
 from dzbgp.ledger.rpc.client import RpcClient
+from dzbgp.ledger.rpc.credible import Credibility
 from dzbgp.ledger.rpc.transport import RetryBudget
 from dzbgp.ledger.submit.fates import fates
 from dzbgp.ledger.submit.journal import Journal
 from dzbgp.ledger.submit.packing import TransactionBuilder
 from dzbgp.ledger.submit.preflight import check_balances, check_cluster
-from dzbgp.ledger.submit.reread import Authorize, reread
+from dzbgp.ledger.submit.reread import Authorize
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.ledger.submit.submitter import SubmitOptions, Submitted, Submitter
 from dzbgp.ledger.submit.verify import verify
 from dzbgp.models.in_flight import InFlight, Settled
-from dzbgp.models.ledger import Device
+from dzbgp.models.ledger import Device, Sighting
 from dzbgp.models.report import Outcome, Refusal, Submission
 from dzbgp.models.session import Look
 
@@ -49,6 +50,8 @@ class SessionOptions:
     low_balance: int = 500_000_000
     """Lamports below which a publisher is warned about."""
     verify: bool = True
+    max_ledger_lag_s: float = 60.0
+    """How far the ledger's time may differ from this machine's clock."""
 
 
 @dataclass(slots=True)
@@ -88,6 +91,8 @@ class ComingData:
     """That of the devices."""
     devices: Mapping[Pubkey, Device]
     _fetched: "Future[Fetched]"
+    ledger_at: float | None = None
+    """The ledger's Unix time in that slot; None without a Clock sysvar, or if no RPC is believed."""
 
     def check(self) -> None:
         """Raise the LedgerError of the rest, if it is known already that it failed."""
@@ -114,7 +119,11 @@ class LedgerSession:
         self._options = options or SessionOptions()
         # Reads are confirmed, whatever the commitment of the writes: at finalized a pass would not see what the one
         # before it wrote, and would write it again.
-        self._client = RpcClient(network, budget=self._options.budget)
+        self._client = RpcClient(
+            network,
+            budget=self._options.budget,
+            credibility=Credibility(self._options.max_ledger_lag_s),
+        )
         self._fetcher = ProgramDataFetcher(self._client, scope, spare_scope=spare_scope, on_fetch=on_fetch)
         self._taken = RpcCounts(Counter(), Counter())
         self._submitters: set[Submitter] = set()
@@ -142,6 +151,15 @@ class LedgerSession:
         return self._has_sent or any(submitter.has_sent for submitter in self._submitters)
 
     @property
+    def floor(self) -> Sighting | None:
+        """The highest slot that the ledger is known to have reached; None before anything was read."""
+        return self._client.credibility.floor
+
+    def restore_floor(self, floor: Sighting | None) -> None:
+        """Start from what an earlier run saw: no answer may be older. To be called before anything is read."""
+        self._client.credibility.restore(floor)
+
+    @property
     def rpc_requests(self) -> int:
         """The number of HTTP requests made to RPCs."""
         return sum(self._client.transport.requests.values())
@@ -163,11 +181,8 @@ class LedgerSession:
     def look(self) -> Look:
         """Return the ledger's present slot and time, for a look at devices that begins now. Raises a LedgerError."""
         at = time.time()
-        clock = self._portal.call(reread, self._client, [], self._client.read_floor)
-        if clock.ledger_at is not None:
-            return Look(clock.slot, at, clock.ledger_at)
-        slot, _ = self._portal.call(self._client.height, "confirmed")
-        return Look(slot, at)
+        bank = self._portal.call(self._client.bank)
+        return Look(bank.slot, at, bank.ledger_at)
 
     def balances(self, publishers: Sequence[Pubkey]) -> dict[Pubkey, int]:
         """Return the publishers' lamports, 0 where there is no account. Raises a LedgerError."""
@@ -195,7 +210,9 @@ class LedgerSession:
     def coming(self) -> "ComingData":
         """Return the devices as soon as they are read, and what is still on its way. Raises a LedgerError."""
         early, flight = self._portal.call(self._fetcher.begin)
-        return ComingData(early.slot, early.devices, self._portal.start_task_soon(_shielded, flight))
+        return ComingData(
+            early.slot, early.devices, self._portal.start_task_soon(_shielded, flight), early.ledger_at
+        )
 
     def program_data(self) -> Fetched:
         """Return the program's accounts through the shared cache. Raises a LedgerError."""

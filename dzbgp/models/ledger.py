@@ -125,6 +125,14 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class Sighting:
+    """A slot of the ledger, and this machine's Unix time when it was read."""
+
+    slot: int
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class User:
     """A user's account. Slots are those of the ledger; `bgp_rtt_ns` 0 means that there was no sample."""
 
@@ -216,6 +224,10 @@ class ProgramData:
     """The devices whose users were read; None: all devices."""
     remarks: tuple[str, ...] = ()
     """What else a person should know about this reading, as sentences."""
+    ledger_at: float | None = None
+    """The ledger's Unix time when it was read; None without a Clock sysvar, or if no RPC was believed."""
+    doubt: str = ""
+    """Why no RPC was believed: then this is for reading only, and nothing may be written because of it."""
     newest_slot: int | None = None
     """The newest slot among those answers; None: `slot`."""
 

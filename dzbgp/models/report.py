@@ -46,6 +46,7 @@ class ExitReason(StrEnum):
     HOSTS_UNMATCHED = "hosts-unmatched"
     ACCOUNTS_SKIPPED = "accounts-skipped"
     NOT_WRITTEN = "not-written"
+    LEDGER_NOT_BELIEVED = "ledger-not-believed"
     WRITES_FAILED = "writes-failed"
     WRITES_PENDING = "writes-pending"
     INTERRUPTED = "interrupted"
@@ -95,6 +96,8 @@ class Report:
     """A dry run with something to write exits with CHANGES_PENDING (--exit-code)."""
     is_interrupted: bool = False
     """A signal ended the pass before all its writes were sent and confirmed."""
+    is_ledger_believed: bool = True
+    """Whether an RPC was found whose ledger moves and is not behind: else even what is unchanged may not be so."""
     notes: tuple[str, ...] = ()
     """Sentences for a person: hosts ignored, low balances and the like."""
 

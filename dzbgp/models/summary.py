@@ -139,6 +139,7 @@ def exit_reasons(report: Report, *, is_delivered: bool = True) -> list[ExitReaso
         ExitReason.HOSTS_UNMATCHED: counts.devices_unmatched,
         ExitReason.ACCOUNTS_SKIPPED: any(account.device in ours for account in report.skipped_accounts),
         ExitReason.NOT_WRITTEN: any(map(is_left, report.decisions)),
+        ExitReason.LEDGER_NOT_BELIEVED: not report.is_ledger_believed,
         ExitReason.WRITES_FAILED: counts.failed,
         ExitReason.WRITES_PENDING: counts.pending,
         ExitReason.INTERRUPTED: report.is_interrupted,

@@ -135,9 +135,8 @@ class Decider:
         )
         if not decision.is_write:
             return decision
-        if self.fetched.stale:
-            why = f"the ledger did not answer, its data is {self.fetched.age_s:.0f} s old"
-            return withheld(decision, "stale-ledger", why)
+        if self.fetched.doubt:
+            return withheld(decision, "stale-ledger", self.fetched.doubt)
         if self.options.signers is not None and decision.publisher not in self.options.signers:
             return withheld(decision, "no-signer", f"no keypair for publisher {decision.publisher}")
         if decision.reason == "first-report" and self._is_new(decision):

@@ -67,6 +67,7 @@ def run_pass(
     plan = plan_pass(fleet, ledger, options, progress, memory, sleep, submit)
     interrupts.hold()
     report = plan.report(written, ledger.rpc_requests)
+    memory.keep_floor(ledger.floor)
     memory.end(report, summary(report))
     return report
 
@@ -90,7 +91,7 @@ def plan_pass(
         decider = Decider.of(coming.fetched(), now, options, memory, fleet.identity_checks())
         memory.forget_departed(decider.data)
         readings = decider.assess(read)
-        decisions = decider.decide_all(readings, Look(coming.slot, now))
+        decisions = decider.decide_all(readings, Look(coming.slot, now, coming.ledger_at))
         decisions = add_early_refreshes(decisions, decider, ledger.builder)
         limits, final = fleet.limits(options.rules.limits), dict[Pubkey, Decision]()
         is_begun, stopped = False, ""

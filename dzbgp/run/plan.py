@@ -54,6 +54,7 @@ class Plan:
     skipped_accounts: tuple[SkippedAccount, ...] = ()
     is_interrupted: bool = False
     """Whether it ended before all was decided."""
+    is_ledger_believed: bool = True
 
     @property
     def writes(self) -> list[Decision]:
@@ -84,6 +85,7 @@ class Plan:
             transitions=self.transitions,
             memories=self.memories,
             skipped_accounts=self.skipped_accounts,
+            is_ledger_believed=self.is_ledger_believed,
             notes=(*self.notes, *written.notes, *_refused_notes(written.refused)),
         )
 
@@ -131,6 +133,7 @@ def plan_of(
             *([f"The pass ended early, after a part of the writes: {stopped}."] if stopped else []),
         ),
         is_interrupted=bool(stopped),
+        is_ledger_believed=not data.doubt,
     )
 
 

@@ -18,7 +18,7 @@ from dzbgp.ledger.networks import Network
 from dzbgp.ledger.session import LedgerSession, SessionOptions
 from dzbgp.ledger.submit.signers import Signers, default_paths, load_signers
 from dzbgp.ledger.submit.submitter import SubmitOptions
-from dzbgp.models.ledger import LAMPORTS_PER_SOL, Device
+from dzbgp.models.ledger import LAMPORTS_PER_SOL, Device, Sighting
 from dzbgp.run.request import NO_STATE, PassOptions, RunRequest, SetupRequest
 from dzbgp.state.place import state_path
 from dzbgp.state.store import Store
@@ -86,8 +86,10 @@ def open_store(request: RunRequest, ledger: LedgerSession, stack: contextlib.Exi
         # It answers, but not this: the file is used as that of whatever ledger it was of before.
         log.warning("state: the ledger's genesis hash is not known: %s", error)
         genesis_hash = None
-    store = Store.open(path, program_id, genesis_hash, read_only=request.dry_run)
-    return stack.enter_context(store)
+    store = stack.enter_context(Store.open(path, program_id, genesis_hash, read_only=request.dry_run))
+    known = store.floor()
+    ledger.restore_floor(None if known is None else Sighting(*known))
+    return store
 
 
 def _session_options(request: RunRequest) -> SessionOptions:
@@ -96,6 +98,7 @@ def _session_options(request: RunRequest) -> SessionOptions:
         priority_fee=request.priority_fee,
         low_balance=int(request.low_balance_sol * LAMPORTS_PER_SOL),
         verify=request.verify,
+        max_ledger_lag_s=request.max_ledger_lag_s,
     )
 
 

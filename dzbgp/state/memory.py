@@ -14,7 +14,7 @@ from dzbgp.decision.rules import Rules
 from dzbgp.ledger.session import LedgerSession
 from dzbgp.models.decision import Decision, Decisions, UserMemory
 from dzbgp.models.in_flight import Fate, InFlight, Settled
-from dzbgp.models.ledger import BgpStatus, Device, ProgramData, User, UserStatus
+from dzbgp.models.ledger import BgpStatus, Device, ProgramData, Sighting, User, UserStatus
 from dzbgp.models.report import Outcome, Report, Submission
 from dzbgp.models.session import Observation
 from dzbgp.models.summary import exit_code_of
@@ -205,6 +205,11 @@ class Memory:
             )
         if self.history is not None and not self._dry_run:
             self.history.keep_users(changed)
+
+    def keep_floor(self, floor: Sighting | None) -> None:
+        """Keep the highest slot that the ledger is known to have reached, for the runs to come."""
+        if self.history is not None and floor is not None and not self._dry_run:
+            self.history.raise_floor(floor.slot, floor.at)
 
     def end(self, report: Report, totals: Mapping[str, int]) -> None:
         """Note the run."""

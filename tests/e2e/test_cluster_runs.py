@@ -102,7 +102,7 @@ def test_a_run_writes_what_is_due_in_one_place(lab: E2eLab, two: Cluster, tmp_pa
 
 def test_check_and_audit_ask_the_cluster_too(lab: E2eLab, two: Cluster, tmp_path: Path) -> None:
     lab.heal()
-    args = [word for word in lab.args if word not in {"--refresh-interval", "18m"}]
+    args = [word for word in lab.args if word not in {"--refresh-interval", "6h"}]
     check = clean(dzbgp(tmp_path, "check", *args, *on(two), "--output", "json"))
     assert check.code == 0, check.out + check.err
     ledger = ["--env", "localnet", "--rpc-url", lab.ledger.url]

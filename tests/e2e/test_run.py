@@ -130,7 +130,7 @@ def test_a_run_writes_every_due_user_of_the_world_and_nothing_else(lab: E2eLab, 
     assert stats.transactions_failed == 0
 
 
-def test_a_second_pass_writes_nothing_and_costs_four_questions(lab: E2eLab, tmp_path: Path) -> None:
+def test_a_second_pass_writes_nothing_and_costs_few_questions(lab: E2eLab, tmp_path: Path) -> None:
     args = ["run", *lab.args, "--limit", lab.healthy, "--output", "json"]
     first = dzbgp(tmp_path, *args)
     assert first.code == 0, first.err
@@ -146,7 +146,8 @@ def test_a_second_pass_writes_nothing_and_costs_four_questions(lab: E2eLab, tmp_
     now = lab.ledger.stats()
     assert now.instructions_executed == stats.instructions_executed
     assert now.requests.get("sendTransaction") == stats.requests.get("sendTransaction")
-    assert now.http_requests - stats.http_requests <= 4
+    # The genesis hash, the Clock, devices, tenants, users, the slot time; what is not final yet: statuses and height.
+    assert now.http_requests - stats.http_requests <= 8
     assert second.report["summary"]["rpc_requests"] == now.http_requests - stats.http_requests
     for code, before in asked.items():
         wanted = 0 if code in AILING else 2
@@ -249,7 +250,7 @@ def test_options_can_come_from_the_environment(lab: E2eLab, tmp_path: Path) -> N
         DZBGP_ENV="localnet",
         DZBGP_RPC_URL=lab.ledger.url,
         DZBGP_KEYPAIR=f"{lab.keypairs / 'northlight.json'}:{lab.keypairs / 'kestrel.json'}",
-        DZBGP_REFRESH_INTERVAL="18m",
+        DZBGP_REFRESH_INTERVAL="6h",
         DZBGP_LIMIT="ams-dz-001",
         DZBGP_OUTPUT="json",
     )

@@ -1,6 +1,7 @@
 """A ledger of the lab with writes to make on it, and what must hold after they were made."""
 
 import asyncio
+import struct
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
@@ -25,7 +26,7 @@ from dzbgp.ledger.rpc.transport import RetryBudget
 from dzbgp.ledger.session import LedgerSession, SessionOptions
 from dzbgp.ledger.submit.journal import Journal
 from dzbgp.ledger.submit.packing import TransactionBuilder
-from dzbgp.ledger.submit.reread import Authorize, Reread, clock_of
+from dzbgp.ledger.submit.reread import Authorize, Reread
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.ledger.submit.submitter import SubmitOptions, Submitted, Submitter
 from dzbgp.models.ledger import User
@@ -223,10 +224,10 @@ def reasons(done: Submitted) -> dict[str, int]:
 
 
 def look_of(ledger: Ledger) -> Look:
-    at, clock = time.time(), clock_of(ledger.account(CLOCK) or b"")
-    assert clock is not None
+    at, clock = time.time(), ledger.account(CLOCK) or b""
+    slot, _, _, _, unix_time = struct.unpack("<QqQQq", clock)
     # The newest slot is only processed; what is read is confirmed.
-    return Look(clock[0] - 1, at, clock[1])
+    return Look(slot - 1, at, unix_time)
 
 
 def writes_of(world: World, ledger: Ledger) -> list[Write]:

@@ -6,10 +6,11 @@ itself may be used only in the thread that made it.
 """
 
 import hashlib
+import struct
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from solders.account import Account
 from solders.clock import Clock
@@ -17,6 +18,7 @@ from solders.hash import Hash
 from solders.litesvm import LiteSVM
 from solders.pubkey import Pubkey
 from solders.signature import Signature
+from solders.sysvar import CLOCK
 from solders.transaction import VersionedTransaction
 from solders.transaction_metadata import FailedTransactionMetadata
 
@@ -27,7 +29,11 @@ BLOCKHASH_LIFE = 150
 KEPT_SLOTS = 1024
 """Accounts are known as they were this many slots ago."""
 NOMINAL_SLOT_MS = 400
+SLOTS_PER_EPOCH = 432_000
 SYSTEM_PROGRAM = Pubkey.default()
+SYSVAR_OWNER = Pubkey.from_string("Sysvar1111111111111111111111111111111111111")
+# slot, epoch_start_timestamp, epoch, leader_schedule_epoch, unix_timestamp
+_CLOCK = struct.Struct("<QqQQq")
 
 
 @dataclass(frozen=True)
@@ -59,7 +65,7 @@ class Chain:
         self.landed: dict[Signature, Landed] = {}
         self._base = pace.start_slot
         self._started = time.monotonic()
-        self._started_at = time.time()
+        self._generation = 0
         self._slot = pace.start_slot
         # Fewer blocks than slots, as on a real cluster: who takes one for the other is found out.
         self._skipped = pace.start_slot // 12
@@ -103,8 +109,23 @@ class Chain:
         return slot - self._skipped
 
     def unix_time(self, slot: int) -> int:
-        """Return when a slot was produced, in seconds since 1970."""
-        return int(self._started_at + (slot - self.pace.start_slot) * self.slot_duration_ms / 1000)
+        """Return when a slot was produced, in seconds since 1970: the newest one just now."""
+        return int(time.time() - (self._slot - slot) * self.slot_duration_ms / 1000)
+
+    @property
+    def genesis_hash(self) -> Hash:
+        """Return what tells this ledger from another one. `begin_anew` makes it another one."""
+        return self.blockhash(self._generation)
+
+    def begin_anew(self, slot: int) -> None:
+        """Start another ledger at `slot`, with the accounts as they are and no transaction."""
+        accounts = {pubkey: versions[-1] for pubkey, versions in self._versions.items()}
+        self._generation += 1
+        self._base, self._started, self._slot = slot, time.monotonic(), slot
+        self._due.clear()
+        self.landed.clear()
+        for pubkey, version in accounts.items():
+            self._versions[pubkey] = [replace(version, slot=0)]
 
     @property
     def slot_duration_ms(self) -> int:
@@ -125,12 +146,16 @@ class Chain:
 
     def account(self, pubkey: Pubkey, slot: int) -> Version | None:
         """Return an account as it was at a slot; None when there was none."""
+        if pubkey == CLOCK:
+            epoch = slot // SLOTS_PER_EPOCH
+            data = _CLOCK.pack(slot, 0, epoch, epoch + 1, self.unix_time(slot))
+            return Version(slot, self.rent(len(data)), SYSVAR_OWNER, data, executable=False)
         if pubkey in self._versions:
             versions = self._versions[pubkey]
             found = next((v for v in reversed(versions) if v.slot <= slot), None)
             return found if found is not None and found.lamports else None
         self._set_clock()
-        other = self._read(pubkey)  # a sysvar or a program
+        other = self._read(pubkey)  # another sysvar, or a program
         return other if other.lamports else None
 
     def program_accounts(self, owner: Pubkey, slot: int) -> Iterator[tuple[Pubkey, Version]]:
@@ -249,5 +274,5 @@ class Chain:
         return self._svm.get_balance(pubkey) or 0
 
     def _set_clock(self) -> None:
-        epoch = self._slot // 432_000
+        epoch = self._slot // SLOTS_PER_EPOCH
         self._svm.set_clock(Clock(self._slot, 0, epoch, epoch + 1, self.unix_time(self._slot)))

@@ -47,7 +47,17 @@ class FaultKind(StrEnum):
     EMPTY_ACCOUNTS = "empty_accounts"
     """getProgramAccounts finds nothing."""
     STALE_SLOT = "stale_slot"
-    """Answers from the state `slots` slots ago."""
+    """Answers from the state `slots` slots ago: a node that lags."""
+    FROZEN_SLOT = "frozen_slot"
+    """From the first hit on, answers from the state of that moment: a node that stands still."""
+    ABSURD_SLOT = "absurd_slot"
+    """Says `slots` (default: 2^60) as the slot that it answers from."""
+    SHIFTED_CLOCK = "shifted_clock"
+    """The Clock sysvar is `delay_s` ahead; negative: behind."""
+    NO_CLOCK = "no_clock"
+    """Neither the Clock sysvar nor the time of any block is there."""
+    ABSURD_SAMPLES = "absurd_samples"
+    """getRecentPerformanceSamples says `slots` slots a minute."""
     BLIND_STATUSES = "blind_statuses"
     """getSignatureStatuses knows no signature."""
     FORK = "fork"
@@ -59,6 +69,8 @@ DEFAULT_SLOTS = {
     FaultKind.DELAYED_SEND: 5,
     FaultKind.EXPIRE_BLOCKHASH: 151,
     FaultKind.STALE_SLOT: 50,
+    FaultKind.ABSURD_SLOT: 2**60,
+    FaultKind.ABSURD_SAMPLES: 1,
     FaultKind.FORK: 2,
 }
 
@@ -68,6 +80,7 @@ DEFAULT_METHOD = {
     FaultKind.REJECT_USER: "sendTransaction",
     FaultKind.EMPTY_ACCOUNTS: "getProgramAccounts",
     FaultKind.BLIND_STATUSES: "getSignatureStatuses",
+    FaultKind.ABSURD_SAMPLES: "getRecentPerformanceSamples",
 }
 
 

@@ -143,6 +143,10 @@ class Ledger:
         """Let slots pass at once; return the new slot."""
         return self._call(lambda core: core.chain.advance(slots))
 
+    def begin_anew(self, slot: int) -> None:
+        """Start another ledger at `slot`, with the accounts as they are and no transaction."""
+        self._call(lambda core: core.chain.begin_anew(slot))
+
     def account(self, pubkey: Pubkey) -> bytes | None:
         """Return an account's data as of the newest slot."""
         return self._call(lambda core: core.data(pubkey))

@@ -2,22 +2,23 @@
 
 import inspect
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from solders.hash import Hash
 from solders.message import from_bytes_versioned
 from solders.pubkey import Pubkey
 from solders.signature import Signature
+from solders.sysvar import CLOCK
 from solders.transaction import VersionedTransaction
 
 from dzbgp.lab.solana import codec
-from dzbgp.lab.solana.chain import BLOCKHASH_LIFE, Chain
+from dzbgp.lab.solana.chain import BLOCKHASH_LIFE, SLOTS_PER_EPOCH, Chain
 from dzbgp.lab.solana.codec import JsonRpcError, invalid
 from dzbgp.lab.solana.faults import Fault, FaultKind
-from dzbgp.lab.solana.types import Execution, Landed, explain, users_of
+from dzbgp.lab.solana.types import Execution, Landed, Version, explain, users_of
 
 VERSION = "2.3.6"
-SLOTS_PER_EPOCH = 432_000
 SAMPLE_S = 60
 MAX_SAMPLES = 720
 MAX_ACCOUNTS = 100
@@ -42,6 +43,7 @@ class RpcMethods:
     def __init__(self, chain: Chain) -> None:
         self._chain = chain
         self._lag = 0
+        self._frozen: dict[int, tuple[Fault, int]] = {}
         self._faults: dict[FaultKind, Fault] = {}
         self._methods: dict[str, Callable[..., Any]] = {
             _camel(name.removeprefix(_PREFIX)): method
@@ -77,6 +79,11 @@ class RpcMethods:
             self._chain.undo(fault.slot_count)
         stale = self._faults.get(FaultKind.STALE_SLOT)
         self._lag = stale.slot_count if stale else 0
+        if (fault := self._faults.get(FaultKind.FROZEN_SLOT)) is not None:
+            now = self._chain.slot
+            # By identity: a fault's data need not be hashable.
+            _, since = self._frozen.setdefault(id(fault), (fault, now))
+            self._lag += now - since
 
     # What a request looks at
 
@@ -88,8 +95,9 @@ class RpcMethods:
             raise JsonRpcError(-32016, "Minimum context slot has not been reached", {"contextSlot": slot})
         return slot
 
-    @staticmethod
-    def _context(slot: int, value: Any) -> dict[str, Any]:
+    def _context(self, slot: int, value: Any) -> dict[str, Any]:
+        if (fault := self._faults.get(FaultKind.ABSURD_SLOT)) is not None:
+            slot = fault.slot_count
         return {"context": {"apiVersion": VERSION, "slot": slot}, "value": value}
 
     # The cluster
@@ -101,7 +109,7 @@ class RpcMethods:
         return {"solana-core": VERSION, "feature-set": 3640012085}
 
     def _rpc_get_genesis_hash(self) -> str:
-        return str(self._chain.blockhash(0))
+        return str(self._chain.genesis_hash)
 
     def _rpc_get_slot(self, config: Config | None = None) -> int:
         return self._slot(config)
@@ -109,7 +117,9 @@ class RpcMethods:
     def _rpc_get_block_height(self, config: Config | None = None) -> int:
         return self._chain.height(self._slot(config))
 
-    def _rpc_get_block_time(self, slot: int) -> int:
+    def _rpc_get_block_time(self, slot: int) -> int | None:
+        if FaultKind.NO_CLOCK in self._faults:
+            return None
         if slot > self._chain.slot_at("confirmed"):
             raise JsonRpcError(-32004, f"Block not available for slot {slot}")
         return self._chain.unix_time(slot)
@@ -129,7 +139,8 @@ class RpcMethods:
     def _rpc_get_recent_performance_samples(self, limit: int | None = None) -> list[dict[str, int]]:
         if limit is not None and not 0 < limit <= MAX_SAMPLES:
             raise invalid(f"Invalid limit; max {MAX_SAMPLES}")
-        slots = SAMPLE_S * 1000 // self._chain.slot_duration_ms
+        absurd = self._faults.get(FaultKind.ABSURD_SAMPLES)
+        slots = absurd.slot_count if absurd else SAMPLE_S * 1000 // self._chain.slot_duration_ms
         newest = self._chain.slot_at("finalized")
         return [
             {
@@ -171,8 +182,19 @@ class RpcMethods:
 
     def _account(self, pubkey: str, slot: int, config: Config | None) -> dict[str, Any] | None:
         config = config or {}
-        account = self._chain.account(codec.read_pubkey(pubkey), slot)
+        key = codec.read_pubkey(pubkey)
+        account = self._chain.account(key, slot)
+        if key == CLOCK and account is not None:
+            account = self._clock(account)
         return codec.account_json(account, config.get("encoding") or "binary", config.get("dataSlice"))
+
+    def _clock(self, account: Version) -> Version | None:
+        if FaultKind.NO_CLOCK in self._faults:
+            return None
+        if (fault := self._faults.get(FaultKind.SHIFTED_CLOCK)) is None:
+            return account
+        shifted = int.from_bytes(account.data[-8:], "little") + int(fault.delay_s)
+        return replace(account, data=account.data[:-8] + shifted.to_bytes(8, "little"))
 
     def _rpc_get_account_info(self, pubkey: str, config: Config | None = None) -> dict[str, Any]:
         slot = self._slot(config)

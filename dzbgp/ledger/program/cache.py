@@ -32,6 +32,13 @@ class Fetched:
     age_s: float
     stale: bool
 
+    @property
+    def doubt(self) -> str:
+        """Return why nothing may be written because of this data; nothing if it may."""
+        if self.stale:
+            return f"the ledger did not answer, its data is {self.age_s:.0f} s old"
+        return self.data.doubt
+
 
 class ProgramDataFetcher:
     """The cache of a process. Used in one event loop."""
@@ -69,14 +76,14 @@ class ProgramDataFetcher:
         if self._is_fresh() and self._data is not None:
             ready: asyncio.Future[Fetched] = asyncio.get_running_loop().create_future()
             ready.set_result(Fetched(self._data, self._age_s(), stale=False))
-            return Early(self._data.slot, self._data.devices), ready
+            return _early(self._data), ready
         task, early = self._current()
         either: list[asyncio.Future[Any]] = [task, early]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         if early.done():
             return early.result(), task
         data = task.result().data
-        return Early(data.slot, data.devices), task
+        return _early(data), task
 
     async def get(self) -> Fetched:
         """Return the program data, at most `ttl_s` old unless it is stale. Raises a LedgerError."""
@@ -150,3 +157,7 @@ class ProgramDataFetcher:
 
     def _tell(self, result: FetchResult, started: float, stale_age_s: float = 0.0) -> None:
         self._on_fetch(FetchEvent(result, self._monotonic() - started, stale_age_s))
+
+
+def _early(data: ProgramData) -> Early:
+    return Early(data.slot, data.devices, data.ledger_at)

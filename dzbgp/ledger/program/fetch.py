@@ -3,14 +3,15 @@
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import partial
 from types import MappingProxyType
 from typing import Any, TypeVar
 
 from solders.pubkey import Pubkey
 
-from dzbgp.ledger.errors import EmptyProgramError, LedgerError, RpcSizeError
+from dzbgp.ledger.errors import EmptyProgramError, LedgerBehindError, LedgerError, RpcSizeError
 from dzbgp.ledger.program.accounts import (
     DEVICE,
     TENANT,
@@ -22,6 +23,7 @@ from dzbgp.ledger.program.accounts import (
     decode_user,
 )
 from dzbgp.ledger.rpc.client import RpcClient
+from dzbgp.ledger.rpc.credible import FASTEST_S, SLOWEST_S, slot_time
 from dzbgp.models.ledger import NOMINAL_SECONDS_PER_SLOT, Account, Device, ProgramData, SkippedAccount
 
 log = logging.getLogger(__name__)
@@ -34,6 +36,8 @@ _AT_ONCE = 8
 
 _Answer = tuple[int, list[Account]]
 """A slot, and the accounts as of that slot."""
+_Read = Callable[..., Coroutine[Any, Any, _Answer]]
+"""RpcClient.program_accounts, perhaps without demanding that an answer is as new as what was seen before."""
 
 Scope = Callable[[Mapping[Pubkey, Device]], Sequence[Pubkey]]
 """Returns, given all devices, those whose users are wanted."""
@@ -46,6 +50,8 @@ class Early:
     slot: int
     """The slot of the devices: everything seen on a device from now on is from this slot or later."""
     devices: Mapping[Pubkey, Device]
+    ledger_at: float | None = None
+    """The ledger's Unix time in that slot; None without a Clock sysvar, or if no RPC is believed."""
 
 
 async def fetch(
@@ -63,35 +69,61 @@ async def fetch(
     """
     rate = asyncio.create_task(_slot_rate(client))
     try:
-        return await _fetch(client, scope, spare_scope, rate, on_devices, is_split=is_split)
+        # First of all: it turns away from RPCs that are not believed, and sets the slot that answers must have reached.
+        doubt, ledger_at = await _believable(client)
+        # Without a believable RPC the data is for reading only, and as good as it gets.
+        read = partial(client.program_accounts, least=0) if doubt else client.program_accounts
+        early = partial(_tell_early, on_devices, ledger_at)
+        data = await _fetch(client, read, scope, spare_scope, early, is_split=is_split)
+        seconds_per_slot, remark = await rate
     finally:
         rate.cancel()
+    remarks = (*filter(None, (doubt, remark)), *data.remarks)
+    return replace(data, doubt=doubt, ledger_at=ledger_at, seconds_per_slot=seconds_per_slot, remarks=remarks)
+
+
+async def _believable(client: RpcClient) -> tuple[str, float | None]:
+    """Return why no RPC is believed, nothing if one is, and the ledger's time. Raises a LedgerError."""
+    try:
+        return "", (await client.bank()).ledger_at
+    except LedgerBehindError as error:
+        log.warning("%s", error)
+        return str(error), None
+
+
+def _tell_early(
+    on_devices: Callable[[Early], None],
+    ledger_at: float | None,
+    slot: int,
+    devices: Mapping[Pubkey, Device],
+) -> None:
+    on_devices(Early(slot, devices, ledger_at))
 
 
 async def _devices(
-    client: RpcClient, on_devices: Callable[[Early], None]
+    client: RpcClient, read: _Read, on_devices: Callable[[int, Mapping[Pubkey, Device]], None]
 ) -> tuple[int, Mapping[Pubkey, Device], list[SkippedAccount]]:
-    slot, accounts = await client.program_accounts(DEVICE)
+    slot, accounts = await read(DEVICE)
     devices, skipped = decode_all("device", accounts, lambda item: decode_device(item.pubkey, item.data))
     if not devices:
         raise _empty(client, "device", "wrong --env, --program-id or --rpc-url?")
     shared = MappingProxyType(devices)
-    on_devices(Early(slot, shared))
+    on_devices(slot, shared)
     return slot, shared, skipped
 
 
 async def _fetch(
     client: RpcClient,
+    read: _Read,
     scope: Scope | None,
     spare_scope: Scope | None,
-    rate: "asyncio.Task[float]",
-    on_devices: Callable[[Early], None],
+    on_devices: Callable[[int, Mapping[Pubkey, Device]], None],
     *,
     is_split: bool,
 ) -> ProgramData:
     ((slot, devices, skipped), (tenant_slot, tenant_accounts)), whole = await _both(
-        _both(_devices(client, on_devices), client.program_accounts(TENANT)),
-        _all_users(client, is_wanted=scope is None and not is_split, is_spared=spare_scope is not None),
+        _both(_devices(client, read, on_devices), read(TENANT)),
+        _all_users(read, is_wanted=scope is None and not is_split, is_spared=spare_scope is not None),
     )
     asked = scope
     if scope is None and whole is None:
@@ -100,7 +132,7 @@ async def _fetch(
     known = wanted
     answers = [] if whole is None else [whole]
     if wanted is not None:
-        answers, known = await _users_of(client, wanted, is_whole_possible=scope is not None)
+        answers, known = await _users_of(read, wanted, is_whole_possible=scope is not None)
     if not any(accounts for _, accounts in answers) and wanted != frozenset():
         raise _empty(client, "user", "treated as a fault, not as an empty fleet")
     user_accounts = [account for _, accounts in answers for account in accounts]
@@ -118,7 +150,6 @@ async def _fetch(
         ),
         devices=devices,
         tenants=MappingProxyType(tenants),
-        seconds_per_slot=await rate,
         skipped=(*skipped, *skipped_tenants, *skipped_users),
         remarks=_not_known(wanted, known),
         scope=known,
@@ -134,12 +165,12 @@ def _not_known(wanted: frozenset[Pubkey] | None, known: frozenset[Pubkey] | None
     return (f"{count} {devices} left out: an answer without any user is not believed.",)
 
 
-async def _all_users(client: RpcClient, *, is_wanted: bool, is_spared: bool) -> _Answer | None:
+async def _all_users(read: _Read, *, is_wanted: bool, is_spared: bool) -> _Answer | None:
     """Return all users; None if they are not wanted, or if the answer is too large and `is_spared`."""
     if not is_wanted:
         return None
     try:
-        return await client.program_accounts(USER)
+        return await read(USER)
     except RpcSizeError as error:
         if not is_spared:
             raise
@@ -148,7 +179,7 @@ async def _all_users(client: RpcClient, *, is_wanted: bool, is_spared: bool) -> 
 
 
 async def _users_of(
-    client: RpcClient, wanted: frozenset[Pubkey], *, is_whole_possible: bool
+    read: _Read, wanted: frozenset[Pubkey], *, is_whole_possible: bool
 ) -> tuple[list[_Answer], frozenset[Pubkey]]:
     """Return the answers for the users of `wanted`, and the devices for which the answers are believed.
 
@@ -159,14 +190,14 @@ async def _users_of(
 
     async def of_device(key: Pubkey) -> _Answer:
         async with gate:
-            return await client.program_accounts(USER, (USER_DEVICE_OFFSET, bytes(key)))
+            return await read(USER, (USER_DEVICE_OFFSET, bytes(key)))
 
     keys = sorted(wanted, key=bytes)
     answers = await _together([of_device(key) for key in keys])
     if all(accounts for _, accounts in answers):
         return answers, wanted
     if is_whole_possible:
-        return [await client.program_accounts(USER)], wanted
+        return [await read(USER)], wanted
     return answers, frozenset(key for key, (_, accounts) in zip(keys, answers, strict=True) if accounts)
 
 
@@ -186,13 +217,23 @@ async def _together(reads: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
             task.cancel()
 
 
-async def _slot_rate(client: RpcClient) -> float:
-    """Return the cluster's own slot time, or the nominal one: a node without samples must not stop a run."""
+async def _slot_rate(client: RpcClient) -> tuple[float, str]:
+    """Return the cluster's own slot time and nothing, or the nominal one and a remark.
+
+    A node without samples, or with absurd ones, must not stop a run.
+    """
     try:
-        return await client.seconds_per_slot() or NOMINAL_SECONDS_PER_SLOT
+        rate = await client.seconds_per_slot()
     except LedgerError as error:
         log.warning("slot time unknown, using %g s: %s", NOMINAL_SECONDS_PER_SLOT, error)
-        return NOMINAL_SECONDS_PER_SLOT
+        return NOMINAL_SECONDS_PER_SLOT, ""
+    if rate is not None and slot_time(rate) is None:
+        remark = (
+            f"The cluster's samples say {rate:.3g} s a slot, expected {FASTEST_S:g} to {SLOWEST_S:g} s: "
+            f"{NOMINAL_SECONDS_PER_SLOT:g} s is used."
+        )
+        return NOMINAL_SECONDS_PER_SLOT, remark
+    return rate or NOMINAL_SECONDS_PER_SLOT, ""
 
 
 def _empty(client: RpcClient, kind: str, remark: str) -> EmptyProgramError:

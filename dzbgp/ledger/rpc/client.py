@@ -1,5 +1,8 @@
 """The questions that dzbgp asks a Solana-type ledger, and the answers as records."""
 
+import asyncio
+import struct
+import time
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,9 +11,11 @@ from typing import Annotated, Any, Generic, Literal, Self, TypeVar
 import msgspec
 from solders.hash import Hash
 from solders.pubkey import Pubkey
+from solders.sysvar import CLOCK
 
-from dzbgp.ledger.errors import RpcError
+from dzbgp.ledger.errors import LedgerBehindError, RpcError, RpcProtocolError
 from dzbgp.ledger.networks import Network
+from dzbgp.ledger.rpc.credible import SLACK_SLOTS, Credibility
 from dzbgp.ledger.rpc.failures import MIN_CONTEXT_SLOT_NOT_REACHED
 from dzbgp.ledger.rpc.transport import RetryBudget, RpcTransport
 from dzbgp.models.ledger import Account
@@ -20,6 +25,9 @@ T = TypeVar("T")
 STATUSES_PER_CALL = 256
 ACCOUNTS_PER_CALL = 100
 _SAMPLES = 60
+_RATE_GOOD_S = 600.0
+# slot, epoch_start_timestamp, epoch, leader_schedule_epoch, unix_timestamp
+_CLOCK = struct.Struct("<QqQQq")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +38,16 @@ class Blockhash:
     last_valid_block_height: int
     slot: int
     """The slot at which it was read: a transaction signed with it lands in a later one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bank:
+    """Accounts as of one slot of a ledger that is believed."""
+
+    slot: int
+    ledger_at: float | None
+    """The ledger's Unix time in that slot; None if there is no Clock sysvar."""
+    accounts: tuple[Account | None, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +76,27 @@ class RpcClient:
     """
 
     def __init__(
-        self, network: Network, commitment: str = "confirmed", budget: RetryBudget | None = None
+        self,
+        network: Network,
+        commitment: str = "confirmed",
+        budget: RetryBudget | None = None,
+        credibility: Credibility | None = None,
     ) -> None:
         self.network = network
         self.commitment = commitment
         self.transport = RpcTransport(network.rpc_urls, budget or RetryBudget())
-        self.read_floor = 0
-        """Accounts are read as of this slot or later, so that our own writes are seen."""
+        self.credibility = credibility or Credibility()
+        self._rate: tuple[float | None, float] | None = None
+        self._genesis_hash: str | None = None
+
+    @property
+    def read_floor(self) -> int:
+        """The slot that every answer must have reached: our own writes are seen, and no node is believed that lags."""
+        return self.credibility.least_slot
+
+    @read_floor.setter
+    def read_floor(self, slot: int) -> None:
+        self.credibility.must_reach(slot)
 
     async def __aenter__(self) -> Self:
         return self
@@ -72,17 +104,55 @@ class RpcClient:
     async def __aexit__(self, *_: object) -> None:
         await self.transport.close()
 
+    async def bank(self, keys: Sequence[Pubkey] = (), min_context_slot: int = 0) -> Bank:
+        """Return up to 99 accounts and the ledger's time, all as of one slot, from an RPC that is believed.
+
+        Raises LedgerBehindError if every RPC stands still, is behind, or differs from this machine's clock.
+        """
+        try:
+            bank = await self._bank(keys, min_context_slot)
+            while wait_s := self.credibility.needs_another_reading(bank.ledger_at, time.time()):
+                self.credibility.believe(bank.slot, time.time())
+                await asyncio.sleep(wait_s)
+                bank = await self._bank(keys, min_context_slot)
+        except LedgerBehindError as error:
+            told = f"{error}. {self.credibility.verdict_on_clock()}".rstrip()
+            raise LedgerBehindError(told, error.code) from None
+        self.credibility.believe(bank.slot, time.time())
+        return bank
+
+    async def _bank(self, keys: Sequence[Pubkey], least: int) -> Bank:
+        def check(where: str, answer: _InContext[list[_AccountItem | None]]) -> None:
+            slot, told = answer.context.slot, f"RPC {where} is not believed: "
+            clock = _clock(answer)
+            if clock is not None and abs(clock[0] - slot) > SLACK_SLOTS:
+                raise RpcProtocolError(f"{told}it answered as of slot {slot}, but its Clock says {clock[0]}")
+            why = self.credibility.doubt(where, slot, clock and clock[1], time.time())
+            if why is not None:
+                raise LedgerBehindError(f"{told}{why}", MIN_CONTEXT_SLOT_NOT_REACHED)
+            self._check_slot(where, "getMultipleAccounts", slot, least)
+
+        kind = _list_of(len(keys) + 1, _AccountItem | None)
+        params = [[str(key) for key in (CLOCK, *keys)], {"encoding": "base64", "commitment": self.commitment}]
+        answer = await self.transport.call("getMultipleAccounts", params, _IN_CONTEXT[kind], check)
+        clock = _clock(answer)
+        accounts = [item and item.record(key) for key, item in zip(keys, answer.value[1:], strict=True)]
+        return Bank(answer.context.slot, clock and clock[1], tuple(accounts))
+
     async def program_accounts(
-        self, account_type: int, *matches: tuple[int, bytes]
+        self, account_type: int, *matches: tuple[int, bytes], least: int | None = None
     ) -> tuple[int, list[Account]]:
-        """Return the slot and the program's accounts of a type; `matches`: further (offset, bytes) filters."""
+        """Return the slot and the program's accounts of a type; `matches`: further (offset, bytes) filters.
+
+        `least` replaces the slot that the answer must have reached.
+        """
         filters = [
             {"memcmp": {"offset": offset, "bytes": _base64(wanted), "encoding": "base64"}}
             for offset, wanted in ((0, bytes([account_type])), *matches)
         ]
         config = {"encoding": "base64", "withContext": True, "filters": filters}
         params = [str(self.network.program_id)]
-        answer = await self._at(list[_ProgramAccount], "getProgramAccounts", params, config, self.read_floor)
+        answer = await self._at(list[_ProgramAccount], "getProgramAccounts", params, config, least)
         return answer.context.slot, [item.account.record(item.pubkey) for item in answer.value]
 
     async def accounts(self, keys: Sequence[Pubkey], min_context_slot: int = 0) -> list[Account | None]:
@@ -98,13 +168,19 @@ class RpcClient:
         return found
 
     async def seconds_per_slot(self) -> float | None:
-        """Return the cluster's slot time over the last hour; None if the node keeps no samples."""
+        """Return the cluster's slot time over the last hour; None if the node keeps no samples.
+
+        An answer is used for ten minutes.
+        """
+        if self._rate is not None and time.monotonic() - self._rate[1] < _RATE_GOOD_S:
+            return self._rate[0]
         samples: list[_Sample] = await self.transport.call(
             "getRecentPerformanceSamples", [_SAMPLES], list[_Sample]
         )
         slots = sum(sample.num_slots for sample in samples)
         seconds = sum(sample.sample_period_secs for sample in samples)
-        return seconds / slots if slots and seconds else None
+        self._rate = (seconds / slots if slots and seconds else None, time.monotonic())
+        return self._rate[0]
 
     async def genesis_hashes(self) -> list[tuple[str, str]]:
         """Return (RPC, genesis hash) of every RPC that answers. The hash identifies the cluster."""
@@ -112,8 +188,10 @@ class RpcClient:
         return [(where, str(answer)) for where, answer in answers]
 
     async def genesis_hash(self) -> str:
-        """Return the genesis hash that the first RPC that answers names."""
-        return str(await self.transport.call("getGenesisHash", [], Hash))
+        """Return the genesis hash that the first RPC says. It is asked once."""
+        if self._genesis_hash is None:
+            self._genesis_hash = str(await self.transport.call("getGenesisHash", [], Hash))
+        return self._genesis_hash
 
     async def minimum_balance(self, data_len: int) -> int:
         """Return the lamports that make an account of `data_len` bytes exempt from rent."""
@@ -193,22 +271,28 @@ class RpcClient:
         await self.transport.call_each_once("sendTransaction", _sent(transaction))
 
     async def _at(
-        self, kind: Any, method: str, params: list[Any], config: dict[str, Any], least: int = 0
+        self, kind: Any, method: str, params: list[Any], config: dict[str, Any], least: int | None = None
     ) -> "_InContext[Any]":
-        """Ask as of slot `least` or later, at our commitment by default. A node that is behind is not believed."""
+        """Ask as of slot `least` or later (None: the floor), at our commitment by default."""
+        if least is None:
+            least = self.read_floor
 
         def check(where: str, answer: _InContext[Any]) -> None:
-            if answer.context.slot < least:
-                raise RpcError(
-                    f"RPC {where}: {method}: answered as of slot {answer.context.slot}, expected {least} or later",
-                    MIN_CONTEXT_SLOT_NOT_REACHED,
-                )
+            self._check_slot(where, method, answer.context.slot, least)
 
         config = {"commitment": self.commitment} | config | ({"minContextSlot": least} if least else {})
         answer: _InContext[Any] = await self.transport.call(
             method, [*params, config], _IN_CONTEXT[kind], check
         )
         return answer
+
+    def _check_slot(self, where: str, method: str, slot: int, least: int) -> None:
+        """Refuse an answer of a node that is behind, or of one that says an absurd slot."""
+        told = f"RPC {where}: {method}: answered as of slot {slot}, "
+        if slot < least:
+            raise RpcError(f"{told}expected {least} or later", MIN_CONTEXT_SLOT_NOT_REACHED)
+        if self.credibility.is_absurd(slot, time.time()):
+            raise RpcProtocolError(f"{told}which no ledger can have reached")
 
 
 _U63 = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
@@ -239,6 +323,15 @@ class _InContext(msgspec.Struct, Generic[T]):
 
 
 _IN_CONTEXT: Any = _InContext
+
+
+def _clock(answer: _InContext[list[_AccountItem | None]]) -> tuple[int, float] | None:
+    """Decode the Clock sysvar, the first account of an answer: its slot and Unix time. None if it is not there."""
+    item = answer.value[0]
+    if item is None or len(item.data[0]) < _CLOCK.size:
+        return None
+    slot, _, _, _, unix_time = _CLOCK.unpack_from(item.data[0])
+    return slot, float(unix_time)
 
 
 class _BlockhashItem(msgspec.Struct, rename="camel"):

@@ -5,12 +5,10 @@ Batches that get this far at the same moment share a request.
 
 import asyncio
 import contextlib
-import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from solders.pubkey import Pubkey
-from solders.sysvar import CLOCK
 
 from dzbgp.ledger.program.accounts import AccountError, decode_user
 from dzbgp.ledger.program.instruction import Write
@@ -20,8 +18,6 @@ from dzbgp.models.report import Refusal
 
 _USERS_PER_CALL = ACCOUNTS_PER_CALL - 1
 _GATHER_S = 0.005
-# slot, epoch_start_timestamp, epoch, leader_schedule_epoch, unix_timestamp: the Clock sysvar's account.
-_CLOCK = struct.Struct("<QqQQq")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,20 +79,14 @@ class Rereader:
 
 
 async def reread(client: RpcClient, keys: Sequence[Pubkey], min_context_slot: int) -> Reread:
-    """Read users and the Clock sysvar in one request for up to 99 users. Raises a LedgerError."""
-    clock, *accounts = await client.accounts([CLOCK, *keys], min_context_slot=min_context_slot)
-    slot, ledger_at = (clock_of(clock.data) if clock else None) or (min_context_slot, None)
-    return Reread(
-        max(slot, min_context_slot), ledger_at, dict(zip(keys, map(user_of, accounts), strict=True))
-    )
+    """Read users and the Clock sysvar in one request for up to 99 users. Raises a LedgerError.
 
-
-def clock_of(data: bytes) -> tuple[int, float] | None:
-    """Decode the Clock sysvar: its slot and Unix time. None for something else."""
-    if len(data) < _CLOCK.size:
-        return None
-    slot, _, _, _, unix_time = _CLOCK.unpack_from(data)
-    return slot, float(unix_time)
+    LedgerBehindError if no RPC is believed.
+    """
+    bank = await client.bank(keys[:_USERS_PER_CALL], min_context_slot)
+    more = await client.accounts(keys[_USERS_PER_CALL:], min_context_slot=bank.slot)
+    users = map(user_of, (*bank.accounts, *more))
+    return Reread(bank.slot, bank.ledger_at, dict(zip(keys, users, strict=True)))
 
 
 def user_of(account: Account | None) -> User | None:

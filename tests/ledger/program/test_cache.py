@@ -353,7 +353,7 @@ def test_each_outage_is_logged_anew(one: Stage, caplog: pytest.LogCaptureFixture
         for _ in range(3):
             await fetcher.get()
             clock.now += 10
-            one.inject(Kind.RPC_ERROR, method=ACCOUNTS)
+            one.inject(Kind.RPC_ERROR, method=ACCOUNTS, code=-32601)
             assert (await fetcher.get()).stale
             one.ledger.clear_faults()
 
@@ -531,8 +531,8 @@ def test_answers_are_compressed_on_the_wire() -> None:
 def test_the_slot_is_the_oldest_of_what_was_read() -> None:
     with stage(slot_ms=0) as made:
         assert made.ask(fetch).slot == made.ledger.slot - 1
-        made.inject(Kind.STALE_SLOT, method=ACCOUNTS, slots=90, after=1)
-        assert made.ask(fetch).slot == made.ledger.slot - 91
+        made.inject(Kind.STALE_SLOT, method=ACCOUNTS, slots=9, after=1)
+        assert made.ask(fetch).slot == made.ledger.slot - 10
 
 
 # Immutable

@@ -167,6 +167,7 @@ def test_an_answer_of_another_form_is_a_protocol_error_or_nothing(shared: Stage,
 
     async def ask(client: RpcClient) -> None:
         for odd in ODD:
+            client._rate = None
             requests = answering(client, odd)
             try:
                 await QUESTIONS[method](client)

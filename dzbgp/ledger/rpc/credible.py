@@ -1,0 +1,128 @@
+"""Whether an RPC is believed: its ledger moves, is not behind, and agrees with this machine's clock.
+
+Pure rules, and a small record of what was seen. Nothing here reads a clock or asks an RPC.
+"""
+
+from dataclasses import dataclass, field
+
+from dzbgp.models.ledger import Sighting
+
+MOTION_S = 2.0
+"""Two reads this far apart show whether a ledger moves: by a slot in this time at least."""
+MOTION_WINDOW_S = 60.0
+"""A ledger that was halted in between need not make up for more than this."""
+FASTEST_S = 0.1
+SLOWEST_S = 2.0
+"""Seconds a slot. A rate outside of these bounds is not believed."""
+SLACK_SLOTS = 16
+"""The nodes behind one URL may differ by this much."""
+ABSURD_SLOTS = 1_000_000
+"""No ledger is this far beyond what the elapsed time allows."""
+_ALIKE_S = 10.0
+
+
+def slot_time(seconds_per_slot: float | None) -> float | None:
+    """Return a cluster's slot time in seconds; None if it is unknown or outside the bounds."""
+    if seconds_per_slot is None or not FASTEST_S <= seconds_per_slot <= SLOWEST_S:
+        return None
+    return seconds_per_slot
+
+
+def raised(floor: Sighting | None, slot: int, now: float) -> Sighting:
+    """Return the floor after `slot` was seen at `now`.
+
+    It rises by no more than the elapsed time allows, so one absurd slot does not rule out every later answer. A floor
+    from the future, written before the clock was set back, says nothing about elapsed time: it rises by the slack.
+    """
+    if floor is None:
+        return Sighting(slot, now)
+    if slot <= floor.slot:
+        return Sighting(floor.slot, min(floor.at, now))
+    most = floor.slot + SLACK_SLOTS + int(max(0.0, now - floor.at) / FASTEST_S)
+    return Sighting(min(slot, most), now)
+
+
+def slots_due(since: Sighting, now: float) -> int:
+    """Return how many slots a ledger must have moved on since a sighting; 0 if it is too young to tell."""
+    elapsed_s = now - since.at
+    return int(min(elapsed_s, MOTION_WINDOW_S) / MOTION_S) if elapsed_s >= MOTION_S else 0
+
+
+@dataclass(slots=True)
+class _RpcRecord:
+    """What was seen of one RPC: the first and the newest slot, and how far its time is off, in seconds."""
+
+    first_slot: int
+    slot: int
+    behind_s: float | None = None
+
+
+@dataclass(slots=True)
+class Credibility:
+    """Judges readings of the Clock sysvar. `max_lag_s`: how far its time may differ from this machine's."""
+
+    max_lag_s: float = 60.0
+    floor: Sighting | None = None
+    """The highest slot that any answer is known to have reached. No read may be older."""
+    _last: Sighting | None = None
+    """The reading that motion is measured from: it is renewed when it is MOTION_S old."""
+    _rpcs: dict[str, _RpcRecord] = field(default_factory=dict)
+
+    @property
+    def least_slot(self) -> int:
+        """Return the slot that every answer must have reached."""
+        return self.floor.slot if self.floor else 0
+
+    def is_absurd(self, slot: int, now: float) -> bool:
+        """Return whether no ledger can have reached `slot` since the last credible reading."""
+        last = self._last
+        if last is None:
+            return False
+        return slot > last.slot + ABSURD_SLOTS + max(0.0, now - last.at) / FASTEST_S
+
+    def restore(self, floor: Sighting | None) -> None:
+        """Start from the floor of earlier runs."""
+        if floor is not None and (self.floor is None or floor.slot > self.floor.slot):
+            self.floor = self._last = floor
+
+    def must_reach(self, slot: int) -> None:
+        """Let no later answer be older than `slot`, in which one of our own writes landed."""
+        last = self._last
+        if slot > self.least_slot and not (last and slot > last.slot + ABSURD_SLOTS):
+            self.floor = Sighting(slot, self.floor.at if self.floor else 0.0)
+
+    def doubt(self, where: str, slot: int, ledger_at: float | None, now: float) -> str | None:
+        """Return why a reading is not believed, None if it is. `ledger_at`: the Clock's Unix time, if there is one."""
+        record = self._rpcs.setdefault(where, _RpcRecord(slot, slot))
+        record.slot, record.behind_s = slot, None if ledger_at is None else now - ledger_at
+        if slot < self.least_slot:
+            return f"it is at slot {slot}, but slot {self.least_slot} was seen before"
+        if self._last and slot < self._last.slot + slots_due(self._last, now):
+            return f"it stands still: slot {slot}, and {self._last.slot} was seen {now - self._last.at:.0f} s before"
+        if record.behind_s is not None and abs(record.behind_s) > self.max_lag_s:
+            side = "behind" if record.behind_s > 0 else "ahead of"
+            return f"its time is {abs(record.behind_s):.0f} s {side} this machine's clock"
+        return None
+
+    def needs_another_reading(self, ledger_at: float | None, now: float) -> float:
+        """Return after how many seconds a reading must be repeated to show motion; 0 if it need not.
+
+        Only where there is no Clock to read: then motion alone tells a ledger that stands still.
+        """
+        if ledger_at is not None or (self._last is not None and now - self._last.at >= MOTION_S):
+            return 0.0
+        return MOTION_S if self._last is None else MOTION_S - max(0.0, now - self._last.at)
+
+    def believe(self, slot: int, now: float) -> None:
+        """Take in a credible reading."""
+        self.floor = raised(self.floor, slot - SLACK_SLOTS, now)
+        if self._last is None or now < self._last.at or now - self._last.at >= MOTION_S:
+            self._last = Sighting(slot, now)
+
+    def verdict_on_clock(self) -> str:
+        """Return a sentence about this machine's clock if every RPC moves and differs from it alike."""
+        off = [record.behind_s for record in self._rpcs.values() if record.behind_s is not None]
+        moves = all(record.slot > record.first_slot for record in self._rpcs.values())
+        if len(off) < len(self._rpcs) or not off or not moves or max(off) - min(off) > _ALIKE_S:
+            return ""
+        return "All RPCs move and differ alike: this machine's clock may be off (see timedatectl)."
