@@ -79,5 +79,5 @@ def _bounced(observation: Observation, since_s: float) -> bool:
 
 
 def flaps(memory: UserMemory | None, now: float, window_s: float) -> int:
-    """Count the transitions of the last `window_s` seconds."""
-    return sum(now - at < window_s for at in memory.transitions) if memory else 0
+    """Count the transitions of the last `window_s` seconds; none from after `now`: the clock was set back."""
+    return sum(0 <= now - at < window_s for at in memory.transitions) if memory else 0

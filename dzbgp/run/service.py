@@ -15,6 +15,7 @@ from dzbgp.models.report import Report
 from dzbgp.run.once import measure_balances, measure_requests
 from dzbgp.run.request import WatchRequest
 from dzbgp.run.setup import Setup, load_setup, network_of_run, open_ledger, open_store
+from dzbgp.run.systemd import Notifier
 from dzbgp.run.watch import Observer, Watch, WatchOptions
 from dzbgp.state.memory import Memory
 from dzbgp.state.store import Store
@@ -63,7 +64,8 @@ def watch_fleet(request: WatchRequest) -> None:
             open_ledger(request, net, lambda: watch.fleet, metrics.observe_fetch, is_fixed=False)
         )
         measure = _Measure(metrics, ledger)
-        store = _opened_store(request, ledger, stack, measure)
+        notifier = Notifier()
+        store = _opened_store(request, ledger, stack, measure, notifier)
         memory = Memory(store, dry_run=request.dry_run)
         first = [setup]
 
@@ -72,7 +74,7 @@ def watch_fleet(request: WatchRequest) -> None:
             measure.signers = fresh.options.signers
             return fresh
 
-        watch = Watch(ledger, memory, load, WatchOptions(interval_s=request.interval_s), measure)
+        watch = Watch(ledger, memory, load, WatchOptions(interval_s=request.interval_s), measure, notifier)
         _heed_signals(watch)
         if asked.is_set():
             watch.reload()
@@ -81,17 +83,30 @@ def watch_fleet(request: WatchRequest) -> None:
 
 
 def _opened_store(
-    request: WatchRequest, ledger: LedgerSession, stack: contextlib.ExitStack, measure: _Measure
+    request: WatchRequest,
+    ledger: LedgerSession,
+    stack: contextlib.ExitStack,
+    measure: _Measure,
+    notifier: Notifier,
 ) -> Store | None:
-    """Open the state file as soon as the ledger says which one it is."""
-    while True:
-        started = time.monotonic()
-        try:
-            return open_store(request, ledger, stack)
-        except LedgerError as error:
-            log.error("pass failed: %s", error)  # noqa: TRY400 - one line
-            measure.failed(error, time.monotonic() - started)
-            time.sleep(request.interval_s)
+    """Open the state file as soon as the ledger says which one it is. Raises _Ended when told to end meanwhile."""
+    try:
+        while True:
+            started = time.monotonic()
+            try:
+                return open_store(request, ledger, stack)
+            except LedgerError as error:
+                log.error("pass failed: %s", error)  # noqa: TRY400 - one line
+                measure.failed(error, time.monotonic() - started)
+                notifier.ready()
+                notifier.status(f"last pass failed: {error}")
+            until = time.monotonic() + request.interval_s
+            while (left_s := until - time.monotonic()) > 0:
+                notifier.alive()
+                time.sleep(min(left_s, 1.0, notifier.feed_s))
+    except KeyboardInterrupt:
+        log.info("ended")
+        raise _Ended from None
 
 
 def _heed_signals(watch: Watch) -> None:

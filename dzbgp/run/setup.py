@@ -25,6 +25,7 @@ from dzbgp.state.store import Store
 
 log = logging.getLogger(__name__)
 
+_METHOD_NOT_FOUND = -32601
 SMALL_FLEET = 4
 """Up to this many hosts the users are asked for device by device instead of all at once."""
 
@@ -83,7 +84,9 @@ def open_store(request: RunRequest, ledger: LedgerSession, stack: contextlib.Exi
     try:
         genesis_hash = ledger.genesis_hash()
     except RpcError as error:
-        # It answers, but not this: the file is used as that of whatever ledger it was of before.
+        if error.code != _METHOD_NOT_FOUND:
+            raise
+        # It answers, but never this: the file is used as that of whatever ledger it was of before.
         log.warning("state: the ledger's genesis hash is not known: %s", error)
         genesis_hash = None
     store = stack.enter_context(Store.open(path, program_id, genesis_hash, read_only=request.dry_run))

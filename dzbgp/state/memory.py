@@ -103,7 +103,7 @@ class Memory:
             and memory.written_slot is not None
             and memory.written_at is not None
             and memory.written_slot > slot
-            and now - memory.written_at < _OWN_WRITE_UNSEEN_S
+            and 0 <= now - memory.written_at < _OWN_WRITE_UNSEEN_S
         ):
             return f"the ledger was read before our last write landed, in slot {memory.written_slot}"
         return ""

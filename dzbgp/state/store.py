@@ -151,7 +151,8 @@ class Store:
         if taken is not None:
             key = Pubkey.from_bytes(taken)
             raise StateLockedError(
-                f"--state {self.database.path}: another run writes for {devices[key]}{self._holder(key)}"
+                f"--state {self.database.path}: another run writes for {devices[key]}{self._holder(key)}; "
+                "nothing was written"
             )
         self._devices = frozenset(devices)
         is_stale = bool(fresh) and self.database.version() != self._read_version

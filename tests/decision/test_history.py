@@ -124,6 +124,12 @@ TABLE: dict[str, Row] = {
 }
 
 
+def test_transitions_from_after_a_clock_that_was_set_back_do_not_count_as_recent() -> None:
+    flapping = memory(transitions=(900.0, 990.0, 1_500.0))
+    assert flaps(flapping, 1_000.0, 3_600.0) == 2
+    assert flaps(flapping, 2_000.0, 3_600.0) == 3
+
+
 @pytest.mark.parametrize("row", TABLE.values(), ids=TABLE.keys())
 def test_memory_follows_from_what_was_and_what_is_seen(row: Row) -> None:
     before, observation, after = row

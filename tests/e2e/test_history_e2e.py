@@ -74,7 +74,10 @@ def test_of_two_runs_at_once_the_second_waits_then_names_the_first(lab: E2eLab, 
     dry = dzbgp(tmp_path, "run", *lab.args, "--dry-run")
     assert second.code == 1
     since = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00"
-    assert re.search(rf"another run writes for [a-z0-9-]+: pid {first.pid}, since {since}$", second.error)
+    assert re.search(
+        rf"another run writes for [a-z0-9-]+: pid {first.pid}, since {since}; nothing was written$",
+        second.error,
+    )
     # A dry run changes nothing, and needs no lock.
     assert dry.code == 0, dry.err
     done = ended(first)

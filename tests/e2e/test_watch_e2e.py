@@ -311,6 +311,26 @@ def test_a_run_on_the_same_state_is_locked_out_and_names_the_watch(lab: E2eLab, 
         watching.ends(signal.SIGTERM)
 
 
+def test_a_second_watch_of_the_same_devices_says_at_its_start_who_has_them(
+    lab: E2eLab, tmp_path: Path
+) -> None:
+    with settled(lab, tmp_path) as watching:
+        with Watching(lab, tmp_path) as second:
+            assert second.process.wait(60) == 1
+            second.says(f"pid {watching.process.pid}, since ")
+        watching.passes(1)
+        watching.ends(signal.SIGTERM)
+
+
+def test_it_waits_for_a_ledger_that_does_not_answer_at_its_start_and_ends_when_told(
+    lab: E2eLab, tmp_path: Path
+) -> None:
+    lab.ledger.inject(Fault(kind=FaultKind.RPC_ERROR, method="getGenesisHash", code=-32602, times=None))
+    with Watching(lab, tmp_path) as watching:
+        watching.says("pass failed: RPC http://127.0.0.1:", times=2)
+        watching.ends(signal.SIGTERM)
+
+
 def test_killed_and_started_again_it_ends_in_the_right_state(lab: E2eLab, tmp_path: Path) -> None:
     number = a_stable_user(lab)
     user = lab.world.users[number].user.pubkey
