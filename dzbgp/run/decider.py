@@ -152,12 +152,10 @@ class Decider:
 
     def _is_new(self, decision: Decision) -> bool:
         memory, now = decision.memory, self.clock.now
-        return (
-            memory is not None
-            and memory.first_seen_at is not None
-            and now - memory.first_seen_at < NEW_USER_S
-            and self.is_memory_old
-        )
+        if memory is None or memory.first_seen_at is None or not self.is_memory_old:
+            return False
+        # Seen in the future: the clock was set back, and nothing is known of how long ago it was.
+        return 0 <= now - memory.first_seen_at < NEW_USER_S
 
     def _reported_by_another(self, decision: Decision) -> bool:
         return decision.observation.device.pubkey in self.others.since_pass
