@@ -80,6 +80,9 @@ class SmallWorld:
         self.per_look: int | None = None
         """How many hosts a second look has time for; None: for all."""
         self.host_limits: dict[str, Limits] = {}
+        self.host_identity_checks: dict[str, bool] = {}
+        self.router_id: str | None = None
+        """What the devices show for a router-id; None: their own."""
         self.seconds_per_slot = SECONDS_PER_SLOT
         self.writes: list[Write] = []
         """Those of the last pass."""
@@ -188,7 +191,7 @@ class SmallWorld:
         return self.host_limits
 
     def identity_checks(self) -> dict[str, bool]:
-        return {}
+        return self.host_identity_checks
 
     def read(
         self, matched: Mapping[str, Device | None], progress: Any, check: Any, within_s: float
@@ -207,7 +210,7 @@ class SmallWorld:
         if device.pubkey in self.silent:
             return DeviceReading(host, DeviceResult.FAILED, device, "no answer")
         vrfs = tuple(
-            Vrf(name, device.public_ip)
+            Vrf(name, self.router_id or device.public_ip)
             for name in ("default", "vrf1", "vrf2")
             if name not in self.missing_vrfs
         )

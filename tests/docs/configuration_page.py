@@ -20,8 +20,9 @@ The devices' login, where the inventory has none, has no option: `DZBGP_EOS_USER
 without a shell, for 30 s at most).
 
 In the inventory, beside what Nornir and NAPALM know, the data of a host, a group or the defaults may say: `dz_device`
-(the device's code or pubkey, where the host is not called as the device), `dz_tls_verify` (true, false) and
-`dz_tls_ca_file`.
+(the device's code or pubkey, where the host is not called as the device), `dz_tls_verify` (true, false),
+`dz_tls_ca_file`, `dz_identity_check` (true, false), and what the guard lets the device lose: `dz_max_down` (a share
+from 0 to 1) and `dz_max_down_min`.
 """
 
 

@@ -535,3 +535,11 @@ def test_an_absurd_slot_rate_is_not_believed(seconds_per_slot: float) -> None:
     assert report.seconds_per_slot == SECONDS_PER_SLOT
     (note,) = [note for note in report.notes if note.startswith("The ledger says that a slot takes")]
     assert note.endswith("expected 0.1 to 2 s. The nominal 0.4 s is used.")
+
+
+def test_a_host_may_have_its_identity_left_unchecked_or_checked_by_itself() -> None:
+    world = SmallWorld(2, 1, DOWN)
+    world.goes_up()
+    world.host_identity_checks = {world.device(1).code: False}
+    report = Passes(world).run(router_id="192.0.2.1")
+    assert [one.reason for one in report.decisions] == ["suspect-device", "changed"]

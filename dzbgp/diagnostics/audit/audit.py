@@ -53,12 +53,13 @@ def _ask_fleet(
             if device is None or evidence.covers(device.pubkey)
         }
         progress.stage("asking devices", sum(device is not None for device in matched.values()))
+        identity_checks = fleet.identity_checks()
         readings = fleet.read(matched, lambda _: progress.step())
     return [
         assess_credibility(
             reading,
             users.get(reading.device.pubkey, ()) if reading.device else (),
-            identity_check=request.identity_check,
+            identity_check=identity_checks.get(reading.host, request.identity_check),
         )
         for reading in readings
     ]

@@ -63,6 +63,7 @@ def run_check(request: SetupRequest, progress: Progress) -> CheckReport:
             connections = {host: fleet.hosts[host].get_connection_parameters(CONNECTION) for host in matched}
             users = users_by_device(ledger.data) if ledger.data else {}
             devices = list(check_verification(connections))
+            identity_checks = fleet.identity_checks()
             for host, device in matched.items():
                 devices += check_device(
                     host,
@@ -71,7 +72,7 @@ def run_check(request: SetupRequest, progress: Progress) -> CheckReport:
                     probes[host],
                     users.get(device.pubkey, ()) if device else (),
                     ledger.data.tenants if ledger.data else {},
-                    identity_check=request.identity_check,
+                    identity_check=identity_checks.get(host, request.identity_check),
                 )
     results = (*inventory, *ledger.found, *keys, *keys_of_fleet, *state, *devices)
     return CheckReport(net.name, str(net.program_id), started_at, time.monotonic() - started, results)
