@@ -1,9 +1,13 @@
-"""What import-linter (pyproject.toml) cannot say of imports: what is loaded when."""
+"""What import-linter (pyproject.toml) cannot say: what is loaded when, one class a name, a face for each package."""
 
+import ast
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
+
+ROOT = Path(__file__).parents[1]
 
 SLOW = (
     "napalm",
@@ -33,3 +37,21 @@ def test_what_every_command_imports_is_light(module: str) -> None:
 
 def test_only_a_run_on_a_cluster_loads_the_extra() -> None:
     assert "distributed" not in loaded_by("import dzbgp.run.service, dzbgp.run.once, dzbgp.fleet.dask.runner")
+
+
+def test_no_two_classes_share_a_name() -> None:
+    places: dict[str, list[str]] = {}
+    for file in sorted((ROOT / "dzbgp").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+                places.setdefault(node.name, []).append(str(file.relative_to(ROOT)))
+    assert not {name: files for name, files in places.items() if len(files) > 1}
+
+
+def test_every_package_says_what_is_in_it_and_where_to_start() -> None:
+    for file in sorted((ROOT / "dzbgp").rglob("__init__.py")):
+        summary, _, more = (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").partition(
+            "\n\n"
+        )
+        assert summary.endswith("."), file
+        assert more.endswith(".") or file.parent.parent != ROOT / "dzbgp", file

@@ -14,7 +14,7 @@ from dzbgp.errors import ExitCode, one_line
 from dzbgp.fleet.options import NetworkRequest
 
 if TYPE_CHECKING:
-    from dzbgp.fleet.from_ledger.directory import Plan
+    from dzbgp.fleet.from_ledger.directory import InventoryUpdate
     from dzbgp.fleet.from_ledger.selection import Selection
     from dzbgp.ledger.networks import Network
 
@@ -113,7 +113,7 @@ def sync(
     return ExitCode.CHANGES_PENDING if code is ExitCode.OK and dry_run and plan.files else code
 
 
-def _lines(plan: "Plan", head: str, *, dry_run: bool) -> Iterator[str]:
+def _lines(plan: "InventoryUpdate", head: str, *, dry_run: bool) -> Iterator[str]:
     tally = plan.tally
     signs = {"added": "+", "changed": "~", "gone": "!", "removed": "-"}
     for change in tally.changes:

@@ -1,1 +1,4 @@
-"""A fleet of simulated EOS devices and a local ledger: for the first run, for demos and for tests."""
+"""A fleet of simulated EOS devices and a local ledger, for the first run, demos and tests.
+
+Start with `lab.py`, which starts both; `world/` has the accounts and scenarios.
+"""

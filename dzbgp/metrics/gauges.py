@@ -92,7 +92,7 @@ class PassGauges:
 
 
 @dataclass(frozen=True, slots=True)
-class Snapshot:
+class MetricsState:
     """The state that the gauges show. Times are Unix seconds; 0 stands for never."""
 
     last_pass_at: float = 0.0
@@ -105,13 +105,13 @@ class Snapshot:
     balances: Mapping[str, float] = field(default_factory=dict)
     """In SOL, by publisher."""
 
-    def after_pass(self, report: Report, result: ExitCode, now: float) -> "Snapshot":
+    def after_pass(self, report: Report, result: ExitCode, now: float) -> "MetricsState":
         """Return the state after a pass that ended in `report` at `now`."""
         gauges = PassGauges.of(report)
         publishers = {
             str(reading.device.metrics_publisher_pk) for reading in report.devices if reading.device
         }
-        return Snapshot(
+        return MetricsState(
             last_pass_at=now,
             last_complete_at=now,
             last_duration_s=report.duration_s,
@@ -124,11 +124,11 @@ class Snapshot:
             balances={key: sol for key, sol in self.balances.items() if key in publishers},
         )
 
-    def after_failure(self, result: ExitCode, duration_s: float, now: float) -> "Snapshot":
+    def after_failure(self, result: ExitCode, duration_s: float, now: float) -> "MetricsState":
         """Return the state after a pass that failed as a whole: timestamps and balances stay as they were."""
         return replace(self, last_pass_at=now, last_duration_s=duration_s, last_result=result, gauges=None)
 
-    def with_balances(self, lamports: Mapping[Pubkey, int]) -> "Snapshot":
+    def with_balances(self, lamports: Mapping[Pubkey, int]) -> "MetricsState":
         """Return the state with these balances and no others."""
         balances = {str(publisher): amount / LAMPORTS_PER_SOL for publisher, amount in lamports.items()}
         return replace(self, balances=balances)

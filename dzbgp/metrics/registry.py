@@ -25,7 +25,7 @@ from dzbgp import __version__
 from dzbgp.console.files import replace_file
 from dzbgp.errors import DzbgpError, ExitCode
 from dzbgp.ledger.events import FetchEvent, FetchResult
-from dzbgp.metrics.gauges import Snapshot, result_word
+from dzbgp.metrics.gauges import MetricsState, result_word
 from dzbgp.metrics.server import MetricsServer
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.report import Report, Submission
@@ -57,7 +57,7 @@ class Metrics(Collector):
     def __init__(self, now: Callable[[], float] = time.time) -> None:
         self._now = now
         self._lock = threading.Lock()
-        self._snapshot = Snapshot()
+        self._snapshot = MetricsState()
         self._ledger_up: bool | None = None
         self._registry = _Registry()
         self._make_upstreams()
@@ -165,7 +165,7 @@ class Metrics(Collector):
         with self._lock:
             self._snapshot = self._snapshot.after_failure(result, duration_s, self._now())
 
-    def resume(self, before: Snapshot) -> None:
+    def resume(self, before: MetricsState) -> None:
         """Go on from what an earlier process left (metrics_textfile.read_back)."""
         with self._lock:
             self._snapshot = before

@@ -10,7 +10,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from dzbgp.errors import ExitCode, UsageError
-from dzbgp.metrics.gauges import BALANCE, LAST_COMPLETE, LAST_SUCCESS, DeviceLabels, Snapshot
+from dzbgp.metrics.gauges import BALANCE, LAST_COMPLETE, LAST_SUCCESS, DeviceLabels, MetricsState
 from dzbgp.metrics.registry import Metrics
 from dzbgp.models.report import Report
 
@@ -63,7 +63,7 @@ class MetricsTextfile:
         return True
 
 
-def read_back(file: Path) -> Snapshot:
+def read_back(file: Path) -> MetricsState:
     """Return what an earlier run left in `file`; nothing when there is none or it is not of this program."""
     last_success_at: dict[DeviceLabels, float] = {}
     balances: dict[str, float] = {}
@@ -80,11 +80,11 @@ def read_back(file: Path) -> Snapshot:
                 elif family.name == LAST_COMPLETE:
                     last_complete_at = sample.value
     except FileNotFoundError:
-        return Snapshot()
+        return MetricsState()
     except (OSError, ValueError, KeyError, IndexError) as error:
         log.warning("--metrics-textfile %s: started again, it cannot be read: %s", file, error)
-        return Snapshot()
-    return Snapshot(last_complete_at=last_complete_at, last_success_at=last_success_at, balances=balances)
+        return MetricsState()
+    return MetricsState(last_complete_at=last_complete_at, last_success_at=last_success_at, balances=balances)
 
 
 def _check(file: Path) -> None:

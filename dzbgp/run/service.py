@@ -89,7 +89,7 @@ def _opened_store(
     measure: _Measure,
     notifier: Notifier,
 ) -> Store | None:
-    """Open the state file as soon as the ledger says which one it is. Raises _Ended when told to end meanwhile."""
+    """Open the state file as soon as the ledger says which one it is. Raises _Ended when stopped meanwhile."""
     try:
         while True:
             started = time.monotonic()

@@ -20,7 +20,7 @@ from dzbgp.eos.connection import CONNECTION
 from dzbgp.fleet.fleet import Fleet
 from dzbgp.fleet.load import load_inventory
 from dzbgp.fleet.options import FleetRequest
-from dzbgp.lab.eos.fleet import EosFault, EosFleet, FaultKind
+from dzbgp.lab.eos.fleet import DeviceFault, EosFault, EosFleet
 from dzbgp.lab.solana.ledger import Ledger
 from dzbgp.lab.world.big import big_world
 from dzbgp.lab.world.inventory import write_inventory
@@ -121,7 +121,7 @@ def fleet_main(world: World, delay_s: float, directory: Path) -> None:
     with EosFleet.start(world.eos_devices()) as fleet:
         if delay_s:
             for code in fleet.addresses:
-                fleet.set_fault(code, EosFault(FaultKind.SLOW, delay_s=delay_s))
+                fleet.set_fault(code, EosFault(DeviceFault.SLOW, delay_s=delay_s))
         serve(
             str(write_inventory(directory, world.relocated(fleet.addresses)).parent),
             lambda: {code: fleet.requests(code) for code in fleet.addresses},

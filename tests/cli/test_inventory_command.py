@@ -16,7 +16,7 @@ from solders.pubkey import Pubkey
 from standing_ledger import invoke, standing_ledger
 
 from dzbgp.errors import ExitCode
-from dzbgp.fleet.from_ledger.directory import Plan, plan_update
+from dzbgp.fleet.from_ledger.directory import InventoryUpdate, plan_update
 from dzbgp.fleet.from_ledger.facts import FACTS, Facts, facts_of
 from dzbgp.fleet.from_ledger.selection import Selection
 from dzbgp.fleet.from_ledger.update import Kind
@@ -430,7 +430,7 @@ def cases(draw: st.DrawFn) -> Case:
     return Case(before, after, "\n".join(lines) + ("\n" if hand.flip() else ""), own)
 
 
-def updated(directory: Path, everything: list[Facts], *, prune: bool) -> Plan:
+def updated(directory: Path, everything: list[Facts], *, prune: bool) -> InventoryUpdate:
     plan = plan_update(directory, "localnet", everything, Selection(), prune=prune)
     plan.carry_out()
     return plan

@@ -16,7 +16,7 @@ from typing import Any
 import ruamel.yaml
 from solders.keypair import Keypair
 
-from dzbgp.lab.eos.fleet import EosFleet, FaultKind
+from dzbgp.lab.eos.fleet import DeviceFault, EosFleet
 from dzbgp.lab.solana.ledger import Ledger
 from dzbgp.lab.world.inventory import write_inventory
 from dzbgp.lab.world.world import World
@@ -218,4 +218,4 @@ def random_net() -> str:
 def silence(lab: E2eLab) -> None:
     """Lets no device answer at all."""
     for spec in lab.world.devices:
-        lab.fleet.set_fault(spec.code, FaultKind.NO_ANSWER)
+        lab.fleet.set_fault(spec.code, DeviceFault.NO_ANSWER)

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 from e2e_lab import AILING, E2eLab, dzbgp, edited, started_lab
 
-from dzbgp.lab.eos.fleet import FaultKind
+from dzbgp.lab.eos.fleet import DeviceFault
 from dzbgp.lab.solana.faults import Fault
 from dzbgp.lab.solana.faults import FaultKind as LedgerFault
 
@@ -75,7 +75,7 @@ def test_the_lowest_exit_code_wins(lab: E2eLab, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("more", [[], ["--verbose"], ["--output", "json"]])
 def test_devices_and_ledgers_that_fail_show_no_secret(lab: E2eLab, tmp_path: Path, more: list[str]) -> None:
-    kinds = [kind for kind in FaultKind if kind is not FaultKind.SLOW]
+    kinds = [kind for kind in DeviceFault if kind is not DeviceFault.SLOW]
     for spec, kind in zip(lab.world.devices, kinds, strict=False):
         lab.fleet.set_fault(spec.code, kind)
     lab.ledger.inject(Fault(kind=LedgerFault.GARBAGE, times=None, method="getProgramAccounts"))

@@ -25,7 +25,7 @@ from e2e_lab import (
     until,
 )
 
-from dzbgp.lab.eos.fleet import FaultKind
+from dzbgp.lab.eos.fleet import DeviceFault
 
 CANARY = "canary-of-the-devices-41c7"
 SECRET_PATH = "canary-of-the-rpc-77d1"
@@ -222,7 +222,7 @@ def lose_in_the_middle(lab: E2eLab, tmp_path: Path, lost: str) -> None:
     slow, *others = [spec.code for spec in lab.world.devices]
     host_of = {spec.code: spec.host for spec in lab.world.devices}
     with cluster(tmp_path / "cluster", workers=1) as running:
-        lab.fleet.set_fault(slow, FaultKind.NO_ANSWER)
+        lab.fleet.set_fault(slow, DeviceFault.NO_ANSWER)
         settings = tmp_path / "config.yaml"
         files = {f"{name}_file": str(lab.inventory / f"{plural}.yaml") for name, plural in PLURALS.items()}
         options = {"scheduler": running.address, "patience_s": 2, "num_workers": 20}

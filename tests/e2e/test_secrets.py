@@ -14,21 +14,21 @@ import pytest
 from e2e_lab import E2eLab, began, dzbgp, edited, ended, started_lab
 from solders.keypair import Keypair
 
-from dzbgp.lab.eos.fleet import FaultKind
+from dzbgp.lab.eos.fleet import DeviceFault
 from dzbgp.lab.solana.faults import Fault
 from dzbgp.lab.solana.faults import FaultKind as LedgerFault
 
 PASSWORD = "canary-password-4711"
 TOKENS = ("canary-login", "canary-secret", "canary-path-7f3a", "canary-query-91bc")
 FAULTS = (
-    FaultKind.BAD_PASSWORD,
-    FaultKind.HTTP_500,
-    FaultKind.GARBAGE,
-    FaultKind.HANGUP,
-    FaultKind.REFUSE,
-    FaultKind.REFUSED_COMMAND,
-    FaultKind.TRUNCATED,
-    FaultKind.ODD_NEIGHBOR,
+    DeviceFault.BAD_PASSWORD,
+    DeviceFault.HTTP_500,
+    DeviceFault.GARBAGE,
+    DeviceFault.HANGUP,
+    DeviceFault.REFUSE,
+    DeviceFault.REFUSED_COMMAND,
+    DeviceFault.TRUNCATED,
+    DeviceFault.ODD_NEIGHBOR,
 )
 
 

@@ -19,8 +19,7 @@ from solders.pubkey import Pubkey
 from watch_lab import NO_GUARD, WatchLab, until, watch_lab
 
 from dzbgp.errors import ExitCode
-from dzbgp.lab.eos.fleet import EosFault
-from dzbgp.lab.eos.fleet import FaultKind as DeviceFault
+from dzbgp.lab.eos.fleet import DeviceFault, EosFault
 from dzbgp.lab.solana.faults import FaultKind
 from dzbgp.models.decision import Action
 from dzbgp.models.ledger import BgpStatus

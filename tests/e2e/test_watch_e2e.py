@@ -15,7 +15,7 @@ from typing import Self
 import pytest
 from e2e_lab import E2eLab, began, dzbgp, edited, started_lab, until
 
-from dzbgp.lab.eos.fleet import FaultKind as DeviceFault
+from dzbgp.lab.eos.fleet import DeviceFault
 from dzbgp.lab.solana.faults import Fault, FaultKind
 from dzbgp.ledger.program.accounts import decode_user
 from dzbgp.models.ledger import BgpStatus

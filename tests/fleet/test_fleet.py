@@ -24,7 +24,7 @@ from dzbgp.errors import ExitCode, InventoryError
 from dzbgp.fleet.fleet import Fleet
 from dzbgp.fleet.load import load_inventory
 from dzbgp.fleet.options import FleetRequest
-from dzbgp.lab.eos.fleet import ADMIN_DOWN, EosDevice, EosFault, EosFleet, EosPeer, FaultKind
+from dzbgp.lab.eos.fleet import ADMIN_DOWN, DeviceFault, EosDevice, EosFault, EosFleet, EosPeer
 from dzbgp.ledger.errors import RpcTransportError
 from dzbgp.models.ledger import Device
 from dzbgp.models.session import DeviceReading, DeviceResult, Observed
@@ -250,24 +250,24 @@ def test_nornir_napalm_alone_asks_them_all_on_the_port_of_the_first(
 
 # What devices answer, rightly and wrongly.
 
-FAULTS: dict[str, tuple[EosFault | FaultKind | None, dict[str, Any], str]] = {
-    "no-answer": (FaultKind.NO_ANSWER, {}, "no answer in 1 s"),
-    "slow": (EosFault(FaultKind.SLOW, delay_s=30), {}, "no answer in 1 s"),
-    "refused": (FaultKind.REFUSE, {}, "connection refused: is `management api http-commands` on?"),
+FAULTS: dict[str, tuple[EosFault | DeviceFault | None, dict[str, Any], str]] = {
+    "no-answer": (DeviceFault.NO_ANSWER, {}, "no answer in 1 s"),
+    "slow": (EosFault(DeviceFault.SLOW, delay_s=30), {}, "no answer in 1 s"),
+    "refused": (DeviceFault.REFUSE, {}, "connection refused: is `management api http-commands` on?"),
     "bad-password": (
-        FaultKind.BAD_PASSWORD,
+        DeviceFault.BAD_PASSWORD,
         {},
         "user 'reader' was not accepted (HTTP 401): wrong name or password",
     ),
     "refused-command": (
-        FaultKind.REFUSED_COMMAND,
+        DeviceFault.REFUSED_COMMAND,
         {},
         "the device refused a command: CLI command 2 of 3 'show ip bgp summary vrf all' failed: invalid",
     ),
-    "http-500": (FaultKind.HTTP_500, {}, "not a valid eAPI response (HTTP 500)"),
-    "garbage": (FaultKind.GARBAGE, {}, "not a valid eAPI response (HTTP 200)"),
-    "hangup": (FaultKind.HANGUP, {}, "the device closed the connection without an answer"),
-    "truncated": (FaultKind.TRUNCATED, {}, "the answer broke off in the middle"),
+    "http-500": (DeviceFault.HTTP_500, {}, "not a valid eAPI response (HTTP 500)"),
+    "garbage": (DeviceFault.GARBAGE, {}, "not a valid eAPI response (HTTP 200)"),
+    "hangup": (DeviceFault.HANGUP, {}, "the device closed the connection without an answer"),
+    "truncated": (DeviceFault.TRUNCATED, {}, "the answer broke off in the middle"),
     "certificate": (
         None,
         {"extras": {"timeout": 1, "optional_args": {"enforce_verification": True}}},
@@ -287,13 +287,13 @@ FAULTS: dict[str, tuple[EosFault | FaultKind | None, dict[str, Any], str]] = {
     "old-eos": (None, {}, "EOS 4.20.1F is older than 4.23.0, the oldest that NAPALM reads"),
     "wrong-password": (None, {"password": "wrong-hunter2"}, "user 'reader' was not accepted (HTTP 401)"),
 }
-ANSWERS: dict[str, EosFault | FaultKind | None] = {
+ANSWERS: dict[str, EosFault | DeviceFault | None] = {
     "healthy": None,
-    "odd-neighbor": FaultKind.ODD_NEIGHBOR,
-    "late": EosFault(FaultKind.SLOW, delay_s=0.1),
-    "empty": FaultKind.EMPTY,
-    "wrong-identity": FaultKind.WRONG_IDENTITY,
-    "missing-vrf": FaultKind.MISSING_VRF,
+    "odd-neighbor": DeviceFault.ODD_NEIGHBOR,
+    "late": EosFault(DeviceFault.SLOW, delay_s=0.1),
+    "empty": DeviceFault.EMPTY,
+    "wrong-identity": DeviceFault.WRONG_IDENTITY,
+    "missing-vrf": DeviceFault.MISSING_VRF,
 }
 
 
@@ -308,7 +308,7 @@ class Answers:
                 name,
                 f"{net}.{number}",
                 number,
-                fault=EosFault(fault) if isinstance(fault, FaultKind) else fault,
+                fault=EosFault(fault) if isinstance(fault, DeviceFault) else fault,
                 eos_version="4.20.1F" if name == "old-eos" else "4.31.2F",
             )
             for number, (name, fault) in enumerate(faults.items(), 1)
@@ -468,7 +468,7 @@ def test_a_device_that_failed_is_asked_again_the_next_time(
 ) -> None:
     devices, read, _ = one
     results = []
-    for fault in (FaultKind.REFUSE, None, FaultKind.HTTP_500, None, FaultKind.REFUSED_COMMAND, None):
+    for fault in (DeviceFault.REFUSE, None, DeviceFault.HTTP_500, None, DeviceFault.REFUSED_COMMAND, None):
         devices.set_fault("ams-dz-001", fault)
         results.append(read().result is DeviceResult.OK)
     assert results == [False, True] * 3
@@ -478,7 +478,7 @@ def test_an_attempt_that_failed_leaves_the_next_one_all_its_options(
     one: tuple[EosFleet, Callable[[], DeviceReading], Fleet],
 ) -> None:
     devices, read, fleet = one
-    devices.set_fault("ams-dz-001", FaultKind.HANGUP)
+    devices.set_fault("ams-dz-001", DeviceFault.HANGUP)
     assert read().result is DeviceResult.FAILED
     extras = fleet.hosts["ams-dz-001"].get_connection_parameters(CONNECTION).extras
     assert extras == {
@@ -518,7 +518,7 @@ def test_a_run_that_was_given_up_begins_no_host_more_and_the_next_one_waits_for_
             for code, (address, port) in made.addresses.items()
         }
         for code in made.addresses:
-            made.set_fault(code, EosFault(FaultKind.SLOW, delay_s=1.0))
+            made.set_fault(code, EosFault(DeviceFault.SLOW, delay_s=1.0))
         nornir = load_inventory(put(tmp_path, hosts), FleetRequest(workers=1))
         matched = {code: make_device(number) for number, code in enumerate(made.addresses, 1)}
 
@@ -636,7 +636,7 @@ def test_a_device_that_is_slow_is_late_and_delays_no_other_in_this_round_or_the_
     slow: tuple[EosFleet, dict[str, Device], Callable[[int], Fleet]],
 ) -> None:
     made, matched, fleet_of_workers = slow
-    made.set_fault("r2", EosFault(FaultKind.SLOW, delay_s=4.0))
+    made.set_fault("r2", EosFault(DeviceFault.SLOW, delay_s=4.0))
     with fleet_of_workers(3) as fleet:
         for read in (
             lambda: fleet.read(matched, within_s=2.0),
@@ -655,7 +655,7 @@ def test_hosts_that_a_round_has_no_time_for_are_asked_in_the_next_one(
     made, matched, fleet_of_workers = slow
     with fleet_of_workers(1) as fleet:
         assert {one.result for one in fleet.read(matched)} == {DeviceResult.OK}
-        made.set_fault("r1", EosFault(FaultKind.SLOW, delay_s=3.0))
+        made.set_fault("r1", EosFault(DeviceFault.SLOW, delay_s=3.0))
         first = fleet.recheck(matched, within_s=1.0)
         assert [(host, one.is_late) for host, one in first.items()] == [("r1", True)]
         left = {host: device for host, device in matched.items() if host not in first}
@@ -666,7 +666,7 @@ def test_a_first_look_goes_on_until_every_host_was_asked(
     slow: tuple[EosFleet, dict[str, Device], Callable[[int], Fleet]],
 ) -> None:
     made, matched, fleet_of_workers = slow
-    made.set_fault("r1", EosFault(FaultKind.SLOW, delay_s=3.0))
+    made.set_fault("r1", EosFault(DeviceFault.SLOW, delay_s=3.0))
     with fleet_of_workers(1) as fleet:
         readings = fleet.read(matched, within_s=1.0)
     assert [one.is_late for one in readings] == [True, False, False]

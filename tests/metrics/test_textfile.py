@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from dzbgp.cli.app import app
 from dzbgp.errors import ExitCode, UsageError
 from dzbgp.ledger.errors import RpcTransportError
-from dzbgp.metrics.gauges import Snapshot
+from dzbgp.metrics.gauges import MetricsState
 from dzbgp.metrics.registry import Metrics
 from dzbgp.metrics.textfile import MetricsTextfile, read_back
 from dzbgp.models.report import Report
@@ -202,6 +202,6 @@ def test_a_file_that_is_not_ours_is_begun_anew(
 ) -> None:
     file.write_bytes(content)
 
-    assert read_back(file) == Snapshot()
+    assert read_back(file) == MetricsState()
     assert run(file, BOTH, monkeypatch)[0] == ExitCode.OK
     assert last_success(file, NYC.code)

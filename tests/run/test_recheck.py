@@ -11,10 +11,10 @@ from dzbgp.console.progress import NoProgress
 from dzbgp.decision.rules import Rules
 from dzbgp.fleet.fleet import Fleet
 from dzbgp.fleet.load import load_inventory
-from dzbgp.lab.eos.fleet import EosFault, EosFleet, FaultKind
+from dzbgp.lab.eos.fleet import DeviceFault, EosFault, EosFleet
 from dzbgp.lab.world import scenario
 from dzbgp.lab.world.inventory import write_inventory
-from dzbgp.lab.world.scenario import DeviceRow, UserRow
+from dzbgp.lab.world.scenario import ScenarioDevice, ScenarioUser
 from dzbgp.lab.world.world import UserSpec, World
 from dzbgp.models.decision import Decision
 from dzbgp.models.ledger import BgpStatus
@@ -29,7 +29,7 @@ CONTRIBUTOR = scenario.PUBLISHERS[0]
 # What is expected of a first pass is not used here: each test makes its own.
 NOTHING = scenario.leave("unchanged")
 USERS = tuple(
-    UserRow(code, 500 + number, scenario.IBRL, onchain, scenario.up(1_000 * (number + 1)), NOTHING)
+    ScenarioUser(code, 500 + number, scenario.IBRL, onchain, scenario.up(1_000 * (number + 1)), NOTHING)
     for code in (ONE, TWO, THREE)
     for number, onchain in enumerate((scenario.UP, scenario.UP, scenario.DOWN))
 )
@@ -96,7 +96,8 @@ class Scene:
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
     net = f"127.{100 + hash(str(tmp_path_factory.getbasetemp())) % 100}.77"
     rows = tuple(
-        DeviceRow(code, CONTRIBUTOR, f"{net}.{number}", 0) for number, code in enumerate((ONE, TWO, THREE), 1)
+        ScenarioDevice(code, CONTRIBUTOR, f"{net}.{number}", 0)
+        for number, code in enumerate((ONE, TWO, THREE), 1)
     )
     world = World.of(rows, USERS, publishers={CONTRIBUTOR: PUBLISHER.pubkey()})
     with EosFleet.start(world.eos_devices()) as eos:
@@ -180,18 +181,18 @@ def test_a_neighbor_that_is_taken_away_between_the_looks_is_down(scene: Scene) -
 @pytest.mark.parametrize(
     ("fault", "words"),
     [
-        (FaultKind.NO_ANSWER, ""),
-        (FaultKind.HANGUP, ""),
-        (FaultKind.BAD_PASSWORD, ""),
-        (FaultKind.GARBAGE, ""),
-        (FaultKind.EMPTY, "shows no BGP at all"),
-        (FaultKind.WRONG_IDENTITY, "it is another device"),
-        (EosFault(FaultKind.MISSING_VRF, vrf="vrf1"), "vrf"),
+        (DeviceFault.NO_ANSWER, ""),
+        (DeviceFault.HANGUP, ""),
+        (DeviceFault.BAD_PASSWORD, ""),
+        (DeviceFault.GARBAGE, ""),
+        (DeviceFault.EMPTY, "shows no BGP at all"),
+        (DeviceFault.WRONG_IDENTITY, "it is another device"),
+        (EosFault(DeviceFault.MISSING_VRF, vrf="vrf1"), "vrf"),
     ],
     ids=str,
 )
 def test_a_second_look_that_tells_nothing_leaves_the_down_unconfirmed(
-    scene: Scene, fault: FaultKind | EosFault, words: str
+    scene: Scene, fault: DeviceFault | EosFault, words: str
 ) -> None:
     spec = scene.user(ONE, 0)
     scene.goes(spec, "Active")
@@ -259,7 +260,7 @@ def test_an_up_is_not_written_when_the_device_falls_silent_in_between(scene: Sce
     spec = scene.user(ONE, 2)
     scene.chain.change(spec.user.pubkey, bgp_status=DOWN)
     scene.goes(scene.user(TWO, 0), "Idle")
-    scene.between = lambda: scene.eos.set_fault(ONE, FaultKind.HANGUP)
+    scene.between = lambda: scene.eos.set_fault(ONE, DeviceFault.HANGUP)
     decision = scene.decision(spec, scene.run())
     assert decision.reason == "unconfirmed"
     assert "the session was Established at the first look" in decision.detail

@@ -15,7 +15,7 @@ from watch_lab import DEADLINE_S, NO_GUARD, QUICK, WatchLab, until, watch_lab
 
 from dzbgp.decision.rules import Rules
 from dzbgp.fleet.fleet import Fleet
-from dzbgp.lab.eos.fleet import FaultKind as DeviceFault
+from dzbgp.lab.eos.fleet import DeviceFault
 from dzbgp.lab.solana.faults import FaultKind
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.session import DeviceResult

@@ -14,7 +14,7 @@ from nornir.core.state import GlobalState
 from nornir.core.task import Result, Task
 
 from dzbgp.eos.connection import CONNECTION, EosConnection, connect
-from dzbgp.lab.eos.device import EosDevice, EosFault, EosPeer, FaultKind
+from dzbgp.lab.eos.device import DeviceFault, EosDevice, EosFault, EosPeer
 from dzbgp.lab.eos.fleet import EosFleet
 from dzbgp.models.session import Neighbor, Seen, Vrf
 from dzbgp.tasks.bgp_neighbors import bgp_neighbors
@@ -69,8 +69,8 @@ def test_a_connection_that_the_device_closed_between_two_looks_is_no_failure(fle
     assert fleet.connections(CODE) == 2
 
 
-@pytest.mark.parametrize("kind", [FaultKind.NO_ANSWER, FaultKind.SLOW])
-def test_a_device_that_is_too_slow_has_failed_at_the_deadline(fleet: EosFleet, kind: FaultKind) -> None:
+@pytest.mark.parametrize("kind", [DeviceFault.NO_ANSWER, DeviceFault.SLOW])
+def test_a_device_that_is_too_slow_has_failed_at_the_deadline(fleet: EosFleet, kind: DeviceFault) -> None:
     fleet.set_fault(CODE, EosFault(kind, delay_s=60))
     task = task_for(fleet.addresses[CODE][1])
     result = look(task, 0.3)
@@ -150,7 +150,7 @@ def test_a_device_that_resets_twice_has_failed(fleet: EosFleet, monkeypatch: pyt
 
 
 def test_a_wrong_password_is_not_sent_twice(fleet: EosFleet) -> None:
-    fleet.set_fault(CODE, FaultKind.BAD_PASSWORD)
+    fleet.set_fault(CODE, DeviceFault.BAD_PASSWORD)
     result = look(task_for(fleet.addresses[CODE][1]))
     assert "was not accepted (HTTP 401)" in str(result.result)
     assert fleet.requests(CODE) == 1

@@ -1,1 +1,4 @@
-"""Inventories made of the ledger: which devices are hosts, what is known of them, and the files that say so."""
+"""Inventories made from the ledger: as a Nornir plugin, and as files that keep what people added.
+
+Start with `plugin.py` for `dz://`, and with `directory.py` for `dzbgp inventory`.
+"""

@@ -56,7 +56,7 @@ logging:
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class InventoryUpdate:
     """What would be written, and what is different then."""
 
     files: Mapping[Path, str]
@@ -71,7 +71,7 @@ class Plan:
 
 def plan_update(
     directory: Path, env: str, everything: Collection[Facts], selection: Selection, *, prune: bool = False
-) -> Plan:
+) -> InventoryUpdate:
     """Compare a directory, which need not be there, with the devices that `selection` chooses.
 
     Raises InventoryError for files that are malformed, or that can't be changed in place; UsageError.
@@ -113,7 +113,7 @@ def plan_update(
             finished[files[name]] = text.finished()
     if _read(files["config"]) is None:
         finished[files["config"]] = new[files["config"]]
-    return Plan({file: text for file, text in finished.items() if text != _read(file)}, tally)
+    return InventoryUpdate({file: text for file, text in finished.items() if text != _read(file)}, tally)
 
 
 @contextlib.contextmanager

@@ -6,22 +6,22 @@ Source of the shapes: the public answers of real devices in the test data of NAP
 import time
 from collections.abc import Callable, Iterator
 
-from dzbgp.lab.eos.device import ADMIN_DOWN, LOCAL_ASN, EosDevice, EosFault, EosPeer, FaultKind
+from dzbgp.lab.eos.device import ADMIN_DOWN, LOCAL_ASN, DeviceFault, EosDevice, EosFault, EosPeer
 from dzbgp.lab.eos.neighbor import Json, neighbor
 
 _ODD = EosPeer("169.254.255.255", 65000, "default", state="Idle", interface="Tunnel4095")
 
 
-def _faulty(device: EosDevice, kind: FaultKind) -> EosFault | None:
+def _faulty(device: EosDevice, kind: DeviceFault) -> EosFault | None:
     return device.fault if device.fault is not None and device.fault.kind is kind else None
 
 
 def _vrfs(device: EosDevice) -> Iterator[tuple[str, str, list[EosPeer]]]:
     """Yield name, router-id and neighbors of every VRF that the device shows."""
-    if _faulty(device, FaultKind.EMPTY):
+    if _faulty(device, DeviceFault.EMPTY):
         return
-    missing = _faulty(device, FaultKind.MISSING_VRF)
-    other = _faulty(device, FaultKind.WRONG_IDENTITY)
+    missing = _faulty(device, DeviceFault.MISSING_VRF)
+    other = _faulty(device, DeviceFault.WRONG_IDENTITY)
     for vrf in device.vrfs:
         if missing and vrf == missing.vrf:
             continue
@@ -89,7 +89,7 @@ def neighbors(device: EosDevice) -> Json:
         vrf: {"peerList": [neighbor(peer, router_id) for peer in peers]}
         for vrf, router_id, peers in _vrfs(device)
     }
-    if _faulty(device, FaultKind.ODD_NEIGHBOR):
+    if _faulty(device, DeviceFault.ODD_NEIGHBOR):
         odd = neighbor(_ODD, device.loopback)
         del odd["state"]
         next(iter(shown.values()))["peerList"].append(odd)

@@ -13,7 +13,7 @@ ADMIN_DOWN = "Administratively shut down"
 STATES = ("Established", "Idle", "Active", "Connect", "OpenSent", "OpenConfirm")
 
 
-class FaultKind(StrEnum):
+class DeviceFault(StrEnum):
     """What a device can be made to do instead of answering."""
 
     NO_ANSWER = "no_answer"
@@ -48,7 +48,7 @@ class FaultKind(StrEnum):
 class EosFault:
     """A fault of a device, in force until it is taken back."""
 
-    kind: FaultKind
+    kind: DeviceFault
     delay_s: float = 2.0
     router_id: str = "192.0.2.250"
     vrf: str = "vrf1"

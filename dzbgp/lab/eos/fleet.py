@@ -20,16 +20,25 @@ from dzbgp.lab.eos.device import (
     LOCAL_ASN,
     STATES,
     USER_ASN,
+    DeviceFault,
     EosDevice,
     EosFault,
     EosPeer,
-    FaultKind,
 )
 from dzbgp.lab.eos.neighbor import UPTIME_MARK
 from dzbgp.lab.eos.tls import make_tls
 from dzbgp.lab.http import Hangup, LoopThread, Request, Response, serve
 
-__all__ = ["ADMIN_DOWN", "LOCAL_ASN", "USER_ASN", "EosDevice", "EosFault", "EosFleet", "EosPeer", "FaultKind"]
+__all__ = [
+    "ADMIN_DOWN",
+    "LOCAL_ASN",
+    "USER_ASN",
+    "DeviceFault",
+    "EosDevice",
+    "EosFault",
+    "EosFleet",
+    "EosPeer",
+]
 
 _JSON = {"content-type": "application/json"}
 _TEXT = {"content-type": "text/plain"}
@@ -133,15 +142,15 @@ class EosFleet:
             finally:
                 one.forget()
             fault = one.device.fault
-            if one.server is None and (fault is None or fault.kind is not FaultKind.REFUSE):
+            if one.server is None and (fault is None or fault.kind is not DeviceFault.REFUSE):
                 await one.listen()
             one.apply_fault()
 
         self._thread.call(run())
 
-    def set_fault(self, code: str, fault: EosFault | FaultKind | None) -> None:
+    def set_fault(self, code: str, fault: EosFault | DeviceFault | None) -> None:
         """Put a fault in force from the next request on; None: the device works again."""
-        wanted = EosFault(fault) if isinstance(fault, FaultKind) else fault
+        wanted = EosFault(fault) if isinstance(fault, DeviceFault) else fault
 
         def put(device: EosDevice) -> None:
             device.fault = wanted
@@ -227,7 +236,7 @@ class _Served:
             writer.close()
 
     def apply_fault(self) -> None:
-        if self.device.fault is not None and self.device.fault.kind is FaultKind.REFUSE:
+        if self.device.fault is not None and self.device.fault.kind is DeviceFault.REFUSE:
             self.close()
 
     def forget(self) -> None:
@@ -250,7 +259,7 @@ class _Served:
         if request.method != "POST":
             return Response(405, b"Method Not Allowed", _TEXT)
         body = self._run(request.body)
-        if self.device.fault is not None and self.device.fault.kind is FaultKind.TRUNCATED:
+        if self.device.fault is not None and self.device.fault.kind is DeviceFault.TRUNCATED:
             head = f"HTTP/1.1 200 OK\r\ncontent-length: {len(body)}\r\n\r\n".encode("ascii")
             raise Hangup(head + body[: len(body) // 2])
         return Response(200, body, _JSON)
@@ -269,21 +278,21 @@ class _Served:
         """Do what a fault does before a request is even understood."""
         fault = self.device.fault
         match fault.kind if fault else None:
-            case FaultKind.NO_ANSWER:
+            case DeviceFault.NO_ANSWER:
                 # A timer, since the loop holds on to it: a task that waits for what nobody else knows is
                 # collected as garbage in the middle of its wait.
                 await asyncio.sleep(_FOREVER_S)
-            case FaultKind.SLOW if fault:
+            case DeviceFault.SLOW if fault:
                 await asyncio.sleep(fault.delay_s)
-            case FaultKind.BAD_PASSWORD:
+            case DeviceFault.BAD_PASSWORD:
                 return _unauthorized()
-            case FaultKind.HTTP_500:
+            case DeviceFault.HTTP_500:
                 return Response(500, b"Internal Server Error", _TEXT)
-            case FaultKind.GARBAGE:
+            case DeviceFault.GARBAGE:
                 return Response(
                     200, b"<html><body>Switch is booting</body></html>", {"content-type": "text/html"}
                 )
-            case FaultKind.HANGUP | FaultKind.REFUSE:
+            case DeviceFault.HANGUP | DeviceFault.REFUSE:
                 # REFUSE: a connection that was opened before the listening stopped.
                 raise Hangup
             case _:
@@ -316,7 +325,7 @@ class _Served:
     def _answer(self, command: str, *, text: bool) -> str | None:
         """Return the answer to one command as JSON; None when the device does not know, or refuses, it."""
         fault = self.device.fault
-        if fault is not None and fault.kind is FaultKind.REFUSED_COMMAND and " bgp " in command:
+        if fault is not None and fault.kind is DeviceFault.REFUSED_COMMAND and " bgp " in command:
             return None
         if text:
             render = TEXT_COMMANDS.get(command)

@@ -18,7 +18,7 @@ from dzbgp.lab.world.encode import (
     encode_noise,
     encode_tenant,
 )
-from dzbgp.lab.world.scenario import METROS, TENANTS, DeviceRow, Metro, Session
+from dzbgp.lab.world.scenario import METROS, TENANTS, Metro, ScenarioDevice, Session
 from dzbgp.ledger.networks import NETWORKS
 from dzbgp.models.ledger import (
     BgpStatus,
@@ -126,7 +126,7 @@ def tenant_keys(seed: int) -> dict[str, Pubkey]:
 
 
 def make_devices(
-    rng: random.Random, rows: Sequence[DeviceRow], seed: int, publishers: Mapping[str, Pubkey]
+    rng: random.Random, rows: Sequence[ScenarioDevice], seed: int, publishers: Mapping[str, Pubkey]
 ) -> tuple[DeviceSpec, ...]:
     """Return each device its account. Raises ValueError when there are more devices than addresses."""
     public_ips = draw(rng, _DEVICE_NETS, len(rows))
@@ -191,7 +191,7 @@ def draw(rng: random.Random, nets: Sequence[str], count: int) -> Iterator[str]:
     raise ValueError(f"{count} addresses wanted, more than {nets[-1]} has")
 
 
-def _device(row: DeviceRow, seed: int, publisher: Pubkey, public_ip: str, position: int) -> DeviceSpec:
+def _device(row: ScenarioDevice, seed: int, publisher: Pubkey, public_ip: str, position: int) -> DeviceSpec:
     metro = row.code.partition("-")[0]
     prefix = int(ipaddress.IPv4Address(_DZ_NET.partition("/")[0])) + 32 * (position % 8)
     device = Device(

@@ -14,11 +14,11 @@ from dzbgp.lab.world.scenario import (
     PUBLISHERS,
     UP,
     UP_STALE,
-    DeviceRow,
     Onchain,
+    ScenarioDevice,
+    ScenarioUser,
     Session,
     Truth,
-    UserRow,
     leave,
     up,
     write_down,
@@ -58,7 +58,7 @@ def big_world(
     if devices > 250 * 250:
         raise ValueError(f"{devices} devices; {block} has addresses for 62500")
     rows = tuple(
-        DeviceRow(
+        ScenarioDevice(
             f"big-dz-{number:03d}",
             PUBLISHERS[number % len(PUBLISHERS)],
             f"{block}.{number // 250}.{number % 250 + 1}",
@@ -76,5 +76,5 @@ def big_world(
             due -= is_due
             onchain, session, truth = next(news) if is_due else _NO_NEWS
             kind = MULTICAST if tunnel % 8 == 7 else IBRL  # noqa: PLR2004 - the last of each eight
-            users.append(UserRow(row.code, 500 + tunnel, kind, onchain, session, truth))
+            users.append(ScenarioUser(row.code, 500 + tunnel, kind, onchain, session, truth))
     return World.of(rows, tuple(users), seed, publishers=publishers, now_slot=now_slot)

@@ -7,8 +7,8 @@ the two tests something. Keys, IP addresses and slots come from the seed, in wor
 from dataclasses import dataclass
 
 from dzbgp.lab.eos.device import ADMIN_DOWN
+from dzbgp.lab.eos.device import DeviceFault as Kind
 from dzbgp.lab.eos.device import EosFault as Fault
-from dzbgp.lab.eos.device import FaultKind as Kind
 from dzbgp.lab.world.encode import Layout
 from dzbgp.models.ledger import BgpStatus, DeviceStatus, UserStatus, UserType
 
@@ -41,7 +41,7 @@ METROS = {
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceRow:
+class ScenarioDevice:
     """A device of the story."""
 
     code: str
@@ -86,7 +86,7 @@ class Truth:
 
 
 @dataclass(frozen=True, slots=True)
-class UserRow:
+class ScenarioUser:
     """A user of the story. `session` None: the device has no such neighbor."""
 
     device: str
@@ -137,18 +137,18 @@ GONE = None
 
 NORTH, TIDE, KESTREL = PUBLISHERS
 DEVICES = (
-    DeviceRow("ams-dz-001", NORTH, "127.101.1.1", 8443),
-    DeviceRow("fra-dz-001", NORTH, "127.101.2.1", 8443, host="frankfurt-1", matched_by="public_ip"),
-    DeviceRow("lon-dz-001", NORTH, "127.101.3.1", 8443, status=DeviceStatus.DRAINED),
+    ScenarioDevice("ams-dz-001", NORTH, "127.101.1.1", 8443),
+    ScenarioDevice("fra-dz-001", NORTH, "127.101.2.1", 8443, host="frankfurt-1", matched_by="public_ip"),
+    ScenarioDevice("lon-dz-001", NORTH, "127.101.3.1", 8443, status=DeviceStatus.DRAINED),
     # Three devices behind one address, told apart by nothing but the port.
-    DeviceRow("nyc-dz-001", TIDE, "127.101.4.1", 8443),
-    DeviceRow("chi-dz-001", TIDE, "127.101.4.1", 9443, host="chicago-1", matched_by="pubkey"),
-    DeviceRow("lax-dz-001", TIDE, "127.101.4.1", 10443, host="los-angeles-1", matched_by="code"),
-    DeviceRow("tyo-dz-001", KESTREL, "127.101.5.1", 8443, fault=Fault(Kind.NO_ANSWER)),
-    DeviceRow("sgp-dz-001", KESTREL, "127.101.6.1", 8443, fault=Fault(Kind.EMPTY)),
+    ScenarioDevice("nyc-dz-001", TIDE, "127.101.4.1", 8443),
+    ScenarioDevice("chi-dz-001", TIDE, "127.101.4.1", 9443, host="chicago-1", matched_by="pubkey"),
+    ScenarioDevice("lax-dz-001", TIDE, "127.101.4.1", 10443, host="los-angeles-1", matched_by="code"),
+    ScenarioDevice("tyo-dz-001", KESTREL, "127.101.5.1", 8443, fault=Fault(Kind.NO_ANSWER)),
+    ScenarioDevice("sgp-dz-001", KESTREL, "127.101.6.1", 8443, fault=Fault(Kind.EMPTY)),
 )
 
-U = UserRow
+U = ScenarioUser
 AMS, FRA, LON, NYC, CHI, LAX, TYO, SGP = (row.code for row in DEVICES)
 USERS = (
     # A healthy device with a bit of everything.

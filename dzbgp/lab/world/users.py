@@ -9,7 +9,7 @@ from solders.pubkey import Pubkey
 
 from dzbgp.lab.world.accounts import UserSpec, draw, key_of, pick, sample
 from dzbgp.lab.world.encode import NO_KEY, Layout, encode_user
-from dzbgp.lab.world.scenario import TENANTS, UserRow
+from dzbgp.lab.world.scenario import TENANTS, ScenarioUser
 from dzbgp.models.ledger import BgpStatus, CyoaType, Device, Net, User, UserType
 
 # In slots. The refresh interval of 6 h is 54,000 slots of 400 ms; a run may start minutes after the lab.
@@ -57,7 +57,7 @@ class UserMaker:
         self._allocated: dict[str, int] = {}
         self._made: dict[tuple[str, int], User] = {}
 
-    def make(self, row: UserRow) -> UserSpec:
+    def make(self, row: ScenarioUser) -> UserSpec:
         """Make the user of `row`. Raises KeyError when it refers to a user that was not made yet."""
         user = self._user(row, self._devices[row.device])
         self._made[row.device, row.tunnel_id] = user
@@ -76,7 +76,7 @@ class UserMaker:
             rtt_ns=row.truth.rtt_ns,
         )
 
-    def _user(self, row: UserRow, device: Device) -> User:
+    def _user(self, row: ScenarioUser, device: Device) -> User:
         client = next(self._clients)
         if row.client_of is not None:
             client = self._made[row.device, row.client_of].client_ip
@@ -121,14 +121,14 @@ class UserMaker:
         size = len(encode_user(user, row.layout))
         return replace(user, data_len=size, lamports=(_RENT_OVERHEAD + size) * _RENT_PER_BYTE)
 
-    def _dz_ip(self, row: UserRow, device: Device, client: str) -> str:
+    def _dz_ip(self, row: ScenarioUser, device: Device, client: str) -> str:
         """Return the address inside the network: the client's own, or one of the device's prefix."""
         if row.user_type is not UserType.IBRL_WITH_ALLOCATED_IP:
             return client
         offset = self._allocated[row.device] = self._allocated.get(row.device, 0) + 1
         return str(ipaddress.IPv4Address(device.dz_prefixes[0].address + offset))
 
-    def _onchain(self, row: UserRow) -> tuple[int, int, int]:
+    def _onchain(self, row: ScenarioUser) -> tuple[int, int, int]:
         """Return last_bgp_reported_at, last_bgp_up_at and bgp_rtt_ns as the account has them at the start."""
         age = pick(self._rng, _FRESH if row.onchain.fresh else _STALE)
         rtt_ns = pick(self._rng, range(500_000, 40_000_000))

@@ -25,7 +25,7 @@ from dzbgp.lab.world.accounts import (
     tenant_keys,
 )
 from dzbgp.lab.world.encode import encode_device, encode_user
-from dzbgp.lab.world.scenario import DeviceRow, UserRow
+from dzbgp.lab.world.scenario import ScenarioDevice, ScenarioUser
 from dzbgp.lab.world.users import UserMaker
 from dzbgp.models.ledger import BgpStatus
 
@@ -79,8 +79,8 @@ class World:
     @classmethod
     def of(
         cls,
-        devices: tuple[DeviceRow, ...],
-        users: tuple[UserRow, ...],
+        devices: tuple[ScenarioDevice, ...],
+        users: tuple[ScenarioUser, ...],
         seed: int = 1,
         *,
         publishers: Mapping[str, Pubkey] | None = None,

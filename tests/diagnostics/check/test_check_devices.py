@@ -10,7 +10,7 @@ from e2e_lab import E2eLab, edited
 from nornir.core.inventory import ConnectionOptions
 
 from dzbgp.eos.tls import is_verified
-from dzbgp.lab.eos.fleet import EosDevice, EosFault, FaultKind
+from dzbgp.lab.eos.fleet import DeviceFault, EosDevice, EosFault
 
 AMS = "ams-dz-001"
 Check = Callable[..., Checked]
@@ -35,21 +35,21 @@ def test_a_fleet_that_is_well_has_nothing_that_fails(checked: Check) -> None:
 @pytest.mark.parametrize(
     ("fault", "check", "detail", "hint"),
     [
-        (FaultKind.REFUSE, "reachable", "connection refused", "management api http-commands"),
-        (FaultKind.NO_ANSWER, "api", "no answer in 1 s", "timeout"),
-        (EosFault(FaultKind.SLOW, delay_s=1.5), "api", "no answer in 1 s", "timeout"),
-        (FaultKind.HTTP_500, "api", "not a valid eAPI response", "show management api"),
-        (FaultKind.GARBAGE, "api", "not a valid eAPI response", "show management api"),
-        (FaultKind.HANGUP, "api", "closed the connection", "show management api"),
-        (FaultKind.TRUNCATED, "api", "broke off", "show management api"),
-        (FaultKind.BAD_PASSWORD, "credentials", "user 'dzbgp' was not accepted", "DZBGP_EOS_PASSWORD"),
-        (FaultKind.REFUSED_COMMAND, "commands", "refused a command", "role dzbgp"),
-        (FaultKind.EMPTY, "bgp", "no BGP at all", "show ip bgp summary"),
-        (FaultKind.WRONG_IDENTITY, "identity", "it is another device", "dz_device"),
+        (DeviceFault.REFUSE, "reachable", "connection refused", "management api http-commands"),
+        (DeviceFault.NO_ANSWER, "api", "no answer in 1 s", "timeout"),
+        (EosFault(DeviceFault.SLOW, delay_s=1.5), "api", "no answer in 1 s", "timeout"),
+        (DeviceFault.HTTP_500, "api", "not a valid eAPI response", "show management api"),
+        (DeviceFault.GARBAGE, "api", "not a valid eAPI response", "show management api"),
+        (DeviceFault.HANGUP, "api", "closed the connection", "show management api"),
+        (DeviceFault.TRUNCATED, "api", "broke off", "show management api"),
+        (DeviceFault.BAD_PASSWORD, "credentials", "user 'dzbgp' was not accepted", "DZBGP_EOS_PASSWORD"),
+        (DeviceFault.REFUSED_COMMAND, "commands", "refused a command", "role dzbgp"),
+        (DeviceFault.EMPTY, "bgp", "no BGP at all", "show ip bgp summary"),
+        (DeviceFault.WRONG_IDENTITY, "identity", "it is another device", "dz_device"),
     ],
 )
 def test_a_device_that_fails_is_told_with_the_check_it_failed_and_a_hint(
-    lab: E2eLab, checked: Check, fault: FaultKind | EosFault, check: str, detail: str, hint: str
+    lab: E2eLab, checked: Check, fault: DeviceFault | EosFault, check: str, detail: str, hint: str
 ) -> None:
     lab.fleet.set_fault(AMS, fault)
     done = checked()
@@ -61,7 +61,7 @@ def test_a_device_that_fails_is_told_with_the_check_it_failed_and_a_hint(
 
 
 def test_an_odd_neighbor_costs_no_device(lab: E2eLab, checked: Check) -> None:
-    lab.fleet.set_fault(AMS, FaultKind.ODD_NEIGHBOR)
+    lab.fleet.set_fault(AMS, DeviceFault.ODD_NEIGHBOR)
     assert checked().code == 0
 
 
@@ -70,19 +70,19 @@ def test_every_fault_of_a_device_is_tested_here() -> None:
         *("refuse", "no_answer", "slow", "http_500", "garbage", "hangup", "truncated", "bad_password"),
         *("refused_command", "empty", "odd_neighbor", "wrong_identity", "missing_vrf"),
     }
-    assert {kind.value for kind in FaultKind} == tested
+    assert {kind.value for kind in DeviceFault} == tested
 
 
 def test_a_device_whose_password_is_refused_was_reachable_and_nothing_later_is_claimed(
     lab: E2eLab, checked: Check
 ) -> None:
-    lab.fleet.set_fault(AMS, FaultKind.BAD_PASSWORD)
+    lab.fleet.set_fault(AMS, DeviceFault.BAD_PASSWORD)
     checks = {item["check"]: item["verdict"] for item in checked().found(subject=AMS)}
     assert checks == {"reachable": "ok", "tls": "ok", "credentials": "fail"}
 
 
 def test_a_read_only_user_is_explained_where_a_command_is_refused(lab: E2eLab, checked: Check) -> None:
-    lab.fleet.set_fault(AMS, FaultKind.REFUSED_COMMAND)
+    lab.fleet.set_fault(AMS, DeviceFault.REFUSED_COMMAND)
     hint = checked().only_failure()["hint"]
     for part in (
         "read-only user is enough",
@@ -94,7 +94,7 @@ def test_a_read_only_user_is_explained_where_a_command_is_refused(lab: E2eLab, c
 
 
 def test_a_vrf_that_users_are_in_and_that_is_not_shown_is_a_warning(lab: E2eLab, checked: Check) -> None:
-    lab.fleet.set_fault("fra-dz-001", EosFault(FaultKind.MISSING_VRF, vrf="vrf2"))
+    lab.fleet.set_fault("fra-dz-001", EosFault(DeviceFault.MISSING_VRF, vrf="vrf2"))
     done = checked()
     (item,) = done.found(check="vrf")
     assert (item["verdict"], item["subject"]) == ("warning", "frankfurt-1")
@@ -103,7 +103,7 @@ def test_a_vrf_that_users_are_in_and_that_is_not_shown_is_a_warning(lab: E2eLab,
 
 
 def test_a_device_that_nearly_takes_its_timeout_is_slow(lab: E2eLab, checked: Check) -> None:
-    lab.fleet.set_fault(AMS, EosFault(FaultKind.SLOW, delay_s=0.6))
+    lab.fleet.set_fault(AMS, EosFault(DeviceFault.SLOW, delay_s=0.6))
     done = checked("--limit", AMS)
     (item,) = done.found(check="slow")
     assert (item["verdict"], done.code) == ("warning", 0)
@@ -159,7 +159,7 @@ def test_what_the_inventory_says_of_the_transport_is_tested_too(
 
 def test_devices_are_asked_side_by_side(lab: E2eLab, checked: Check) -> None:
     for spec in lab.world.devices:
-        lab.fleet.set_fault(spec.code, FaultKind.NO_ANSWER)
+        lab.fleet.set_fault(spec.code, DeviceFault.NO_ANSWER)
     done = checked()
     assert len(done.failed) == len(lab.world.devices)
     # One after another they would take 8 s.
@@ -167,7 +167,7 @@ def test_devices_are_asked_side_by_side(lab: E2eLab, checked: Check) -> None:
 
 
 def test_with_no_identity_check_another_router_id_is_fine(lab: E2eLab, checked: Check) -> None:
-    lab.fleet.set_fault(AMS, FaultKind.WRONG_IDENTITY)
+    lab.fleet.set_fault(AMS, DeviceFault.WRONG_IDENTITY)
     assert checked("--no-identity-check").code == 0
 
 

@@ -21,7 +21,16 @@ from dzbgp.lab.solana.ledger import Ledger
 from dzbgp.lab.world.accounts import UserSpec
 from dzbgp.lab.world.encode import encode_user
 from dzbgp.lab.world.inventory import write_inventory
-from dzbgp.lab.world.scenario import IBRL, MULTICAST, NEVER, DeviceRow, Onchain, Session, UserRow, leave
+from dzbgp.lab.world.scenario import (
+    IBRL,
+    MULTICAST,
+    NEVER,
+    Onchain,
+    ScenarioDevice,
+    ScenarioUser,
+    Session,
+    leave,
+)
 from dzbgp.lab.world.world import World
 from dzbgp.ledger.program.accounts import decode_user
 from dzbgp.models.ledger import BgpStatus, User
@@ -135,16 +144,16 @@ def _bgp(user: User) -> Bgp:
     return Bgp(user.bgp_status, user.last_bgp_up_at, user.last_bgp_reported_at, user.bgp_rtt_ns)
 
 
-def device_row(code: str) -> DeviceRow:
-    return DeviceRow(code, PUBLISHER, "127.0.0.1", 0)
+def device_row(code: str) -> ScenarioDevice:
+    return ScenarioDevice(code, PUBLISHER, "127.0.0.1", 0)
 
 
 def user_row(
     device: str, tunnel_id: int, *, multicast: bool = False, tenant: str = "", onchain: Onchain = NEVER
-) -> UserRow:
+) -> ScenarioUser:
     """A user whose session is real: what the row says of it only configures the neighbor."""
     kind = MULTICAST if multicast else IBRL
-    return UserRow(device, tunnel_id, kind, onchain, Session("Active"), leave("real"), tenant)
+    return ScenarioUser(device, tunnel_id, kind, onchain, Session("Active"), leave("real"), tenant)
 
 
 def require_real_bgp() -> None:
@@ -176,7 +185,7 @@ def two_switches() -> AbstractContextManager[Switches]:
 
 @contextmanager
 def started_switches(
-    devices: Sequence[str], users: Sequence[UserRow], wrong_asn: Sequence[tuple[str, int]] = ()
+    devices: Sequence[str], users: Sequence[ScenarioUser], wrong_asn: Sequence[tuple[str, int]] = ()
 ) -> Iterator[Switches]:
     """Starts a switch for every device, and the front; returns when every session is up that can be."""
     require_real_bgp()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from bgp_lab import FIRST, IBGP, SECOND, WRONG_ASN_USER, BgpLab, Switches, started_lab, two_switches
 
-from dzbgp.lab.eos.fleet import FaultKind
+from dzbgp.lab.eos.fleet import DeviceFault
 from dzbgp.models.ledger import BgpStatus
 
 UP, DOWN, UNKNOWN = BgpStatus.UP, BgpStatus.DOWN, BgpStatus.UNKNOWN
@@ -172,8 +172,8 @@ def test_nothing_is_written_about_a_switch_whose_bgp_daemon_is_dead_and_it_is_su
     assert up.ledger.stats().transactions_executed == 0
 
 
-@pytest.mark.parametrize("fault", [FaultKind.REFUSE, FaultKind.NO_ANSWER])
-def test_nothing_is_written_about_a_switch_that_can_not_be_reached(up: BgpLab, fault: FaultKind) -> None:
+@pytest.mark.parametrize("fault", [DeviceFault.REFUSE, DeviceFault.NO_ANSWER])
+def test_nothing_is_written_about_a_switch_that_can_not_be_reached(up: BgpLab, fault: DeviceFault) -> None:
     before = up.accounts()
     up.switch().kill(up.peer(KILLED))
     up.front.set_fault(FIRST, fault)
@@ -188,7 +188,7 @@ def test_nothing_is_written_about_a_switch_that_can_not_be_reached(up: BgpLab, f
 def test_the_users_of_one_switch_are_written_while_the_other_switch_is_down(lab: BgpLab) -> None:
     lab.switch(SECOND).kill(lab.peer(501, SECOND))
     lab.switch(SECOND).down(lab.peer(501, SECOND))
-    lab.front.set_fault(FIRST, FaultKind.REFUSE)
+    lab.front.set_fault(FIRST, DeviceFault.REFUSE)
     done = lab.run()
     assert done.code == 3
     assert lab.statuses(SECOND) == {500: UP, 501: DOWN, 502: UP}

@@ -13,7 +13,7 @@ from bgp_lab import FIRST, SECOND, WRONG_ASN_USER, Bgp, BgpLab, Switches, starte
 from e2e_lab import began
 from sandbox import until
 
-from dzbgp.lab.eos.fleet import FaultKind
+from dzbgp.lab.eos.fleet import DeviceFault
 from dzbgp.models.ledger import BgpStatus
 
 UP, DOWN = BgpStatus.UP, BgpStatus.DOWN
@@ -107,7 +107,7 @@ def test_watch_follows_kills_shutdowns_removals_and_dead_switches_into_the_right
         _until_statuses(lab, all_up)
 
         # One can not be reached, while a session of the other comes back.
-        lab.front.set_fault(FIRST, FaultKind.REFUSE)
+        lab.front.set_fault(FIRST, DeviceFault.REFUSE)
         watch.two_more_passes()
         before = lab.accounts()
         switch.kill(lab.peer(506))

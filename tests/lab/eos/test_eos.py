@@ -12,7 +12,7 @@ import pytest
 from eos_lab import block, device, raw, read, two_devices
 
 from dzbgp.lab.eos.device import STATES
-from dzbgp.lab.eos.fleet import ADMIN_DOWN, EosDevice, EosFault, EosFleet, EosPeer, FaultKind
+from dzbgp.lab.eos.fleet import ADMIN_DOWN, DeviceFault, EosDevice, EosFault, EosFleet, EosPeer
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_two_devices_of_one_code_are_refused() -> None:
 
 
 def test_stopping_twice_is_fine_and_ends_the_thread_even_while_a_client_waits() -> None:
-    fleet = EosFleet.start([device("one", f"{block()}.1", fault=EosFault(FaultKind.NO_ANSWER))])
+    fleet = EosFleet.start([device("one", f"{block()}.1", fault=EosFault(DeviceFault.NO_ANSWER))])
     failures: list[BaseException] = []
 
     def wait() -> None:

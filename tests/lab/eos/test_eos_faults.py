@@ -15,7 +15,7 @@ from eos_lab import block, device, driver, raw, read, two_devices
 from napalm import get_network_driver
 from napalm.base.exceptions import CommandErrorException
 
-from dzbgp.lab.eos.fleet import EosFault, EosFleet, FaultKind
+from dzbgp.lab.eos.fleet import DeviceFault, EosFault, EosFleet
 
 
 @pytest.fixture
@@ -46,20 +46,20 @@ def test_http_to_the_https_port_is_closed_without_an_answer(fleet: EosFleet) -> 
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        (FaultKind.NO_ANSWER, "Socket error during eAPI connection: .*read operation timed out"),
-        (FaultKind.REFUSE, "Socket error during eAPI connection: .*Connection refused"),
-        (FaultKind.BAD_PASSWORD, "Unauthorized. Unable to authenticate user"),
-        (FaultKind.HTTP_500, "unable to connect to eAPI"),
-        (FaultKind.GARBAGE, "unable to connect to eAPI"),
-        (FaultKind.HANGUP, "Remote end closed connection without response"),
+        (DeviceFault.NO_ANSWER, "Socket error during eAPI connection: .*read operation timed out"),
+        (DeviceFault.REFUSE, "Socket error during eAPI connection: .*Connection refused"),
+        (DeviceFault.BAD_PASSWORD, "Unauthorized. Unable to authenticate user"),
+        (DeviceFault.HTTP_500, "unable to connect to eAPI"),
+        (DeviceFault.GARBAGE, "unable to connect to eAPI"),
+        (DeviceFault.HANGUP, "Remote end closed connection without response"),
     ],
 )
 def test_a_connection_fault_is_pyeapis_connection_error_until_it_is_taken_back(
-    fleet: EosFleet, kind: FaultKind, message: str
+    fleet: EosFleet, kind: DeviceFault, message: str
 ) -> None:
     fleet.set_fault("one", kind)
     with pytest.raises(pyeapi.eapilib.ConnectionError, match=message):
-        read(fleet, timeout=0.3 if kind is FaultKind.NO_ANSWER else 5)
+        read(fleet, timeout=0.3 if kind is DeviceFault.NO_ANSWER else 5)
     assert "vrf1" in read(fleet, "two")
     fleet.set_fault("one", None)
     assert "vrf1" in read(fleet)
@@ -73,7 +73,7 @@ def test_the_wrong_password_is_refused(fleet: EosFleet) -> None:
 
 
 def test_a_slow_device_answers_rightly_unless_the_client_gives_up(fleet: EosFleet) -> None:
-    fleet.set_fault("one", EosFault(FaultKind.SLOW, delay_s=0.2))
+    fleet.set_fault("one", EosFault(DeviceFault.SLOW, delay_s=0.2))
     started = time.monotonic()
     assert "vrf1" in read(fleet)
     assert time.monotonic() - started >= 0.4
@@ -82,7 +82,7 @@ def test_a_slow_device_answers_rightly_unless_the_client_gives_up(fleet: EosFlee
 
 
 def test_refused_commands_are_command_errors_and_other_commands_work(fleet: EosFleet) -> None:
-    fleet.set_fault("one", FaultKind.REFUSED_COMMAND)
+    fleet.set_fault("one", DeviceFault.REFUSED_COMMAND)
     napalm = driver(fleet)
     napalm.open()
     with pytest.raises(pyeapi.eapilib.CommandError, match=r"CLI command 2 of 5 '.*' failed: invalid command"):
@@ -90,35 +90,35 @@ def test_refused_commands_are_command_errors_and_other_commands_work(fleet: EosF
 
 
 def test_an_answer_cut_short_is_not_even_wrapped_by_pyeapi(fleet: EosFleet) -> None:
-    fleet.set_fault("one", FaultKind.TRUNCATED)
+    fleet.set_fault("one", DeviceFault.TRUNCATED)
     with pytest.raises(http.client.IncompleteRead):
         read(fleet)
 
 
 def test_the_empty_answer_is_no_error_at_all(fleet: EosFleet) -> None:
-    fleet.set_fault("one", FaultKind.EMPTY)
+    fleet.set_fault("one", DeviceFault.EMPTY)
     assert read(fleet) == {}
 
 
 def test_one_odd_neighbor_fails_napalms_getter_as_a_whole(fleet: EosFleet) -> None:
-    fleet.set_fault("one", FaultKind.ODD_NEIGHBOR)
+    fleet.set_fault("one", DeviceFault.ODD_NEIGHBOR)
     with pytest.raises(KeyError, match="state"):
         read(fleet)
 
 
 def test_another_device_shows_in_its_router_ids(fleet: EosFleet) -> None:
-    fleet.set_fault("one", EosFault(FaultKind.WRONG_IDENTITY, router_id="203.0.113.77"))
+    fleet.set_fault("one", EosFault(DeviceFault.WRONG_IDENTITY, router_id="203.0.113.77"))
     assert {table["router_id"] for table in read(fleet).values()} == {"203.0.113.77"}
     assert raw(fleet)["169.254.0.1"]["localRouterId"] == "203.0.113.77"
 
 
 def test_a_missing_vrf_is_missing_everywhere(fleet: EosFleet) -> None:
-    fleet.set_fault("one", EosFault(FaultKind.MISSING_VRF, vrf="vrf2"))
+    fleet.set_fault("one", EosFault(DeviceFault.MISSING_VRF, vrf="vrf2"))
     assert set(read(fleet)) == {"global", "vrf1"}
 
 
 def test_a_refusing_device_can_be_started_and_comes_back_on_its_port() -> None:
-    with EosFleet.start([device("one", f"{block()}.1", fault=EosFault(FaultKind.REFUSE))]) as fleet:
+    with EosFleet.start([device("one", f"{block()}.1", fault=EosFault(DeviceFault.REFUSE))]) as fleet:
         address = fleet.addresses["one"]
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(address, timeout=5)

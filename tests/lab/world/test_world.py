@@ -14,7 +14,7 @@ from nornir.plugins.runners import SerialRunner
 from nornir_napalm.plugins.tasks import napalm_get
 from solders.pubkey import Pubkey
 
-from dzbgp.lab.eos.fleet import ADMIN_DOWN, EosFleet, FaultKind
+from dzbgp.lab.eos.fleet import ADMIN_DOWN, DeviceFault, EosFleet
 from dzbgp.lab.world.big import big_world
 from dzbgp.lab.world.encode import AccountType, Layout
 from dzbgp.lab.world.inventory import write_inventory
@@ -184,8 +184,8 @@ def test_no_more_users_go_down_at_once_than_a_guard_lets_through() -> None:
 def test_the_devices_carry_the_sessions_and_faults_of_the_story() -> None:
     devices = {device.code: device for device in WORLD.eos_devices()}
     assert {code: d.fault.kind for code, d in devices.items() if d.fault} == {
-        "tyo-dz-001": FaultKind.NO_ANSWER,
-        "sgp-dz-001": FaultKind.EMPTY,
+        "tyo-dz-001": DeviceFault.NO_ANSWER,
+        "sgp-dz-001": DeviceFault.EMPTY,
     }
     for spec in WORLD.devices:
         device = devices[spec.code]
