@@ -59,7 +59,7 @@ class _RpcRecord:
 
 @dataclass(slots=True)
 class Credibility:
-    """Decides which readings of the Clock sysvar to believe. `max_lag_s`: how far its time may differ from this machine's."""
+    """Decides which readings of the Clock sysvar to believe: its time may differ from ours by `max_lag_s`."""
 
     max_lag_s: float = 60.0
     floor: Sighting | None = None
