@@ -23,7 +23,7 @@ def register(app: typer.Typer) -> None:
     @app.command()
     @takes(AuditRequest, _Wanted, Logging)
     def audit(request: AuditRequest, wanted: _Wanted, logging: Logging) -> None:
-        """Says what is odd on the ledger, and with --inventory also between the ledger and the devices.
+        """Reports what is odd on the ledger and, with --inventory, between the ledger and the devices.
 
         Nothing is written, anywhere. Exit codes: 0 done, whatever was found; 1 the ledger could not be read;
         2 usage or configuration; 3 the result could not be printed; 5 something odd was found (with --exit-code).

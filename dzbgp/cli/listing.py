@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
     def devices(
         request: NetworkRequest, keys: HeldKeys, query: DeviceQuery, wanted: ListingFormat, logging: Logging
     ) -> None:
-        """Shows the devices of the ledger, with their publishers and the counts of their users. None is touched.
+        """Shows the devices of the ledger, with their publishers and the counts of their users. No device is touched.
 
         Exit codes: 0 done; 1 the ledger could not be read; 2 usage; 3 the result could not be printed.
         """

@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
     @app.command()
     @takes(RunRequest, LabChoice, ReportOptions, Logging)
     def run(request: RunRequest, choice: LabChoice, wanted: ReportOptions, logging: Logging) -> None:
-        """Does one pass: reads the fleet, decides, and writes onchain what must be written.
+        """Runs one pass: reads the fleet, decides, and writes onchain what must be written.
 
         Exit codes: 0 done; 1 could not run, nothing was written; 2 usage or configuration; 3 done in part;
         4 the guard held something; 5 a dry run with changes pending (with --exit-code).

@@ -12,11 +12,12 @@ from dzbgp.ledger.session import LedgerSession
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.metrics.registry import Metrics
 from dzbgp.models.report import Report
+from dzbgp.run.observer import Observer
 from dzbgp.run.once import measure_balances, measure_requests
 from dzbgp.run.request import WatchRequest
 from dzbgp.run.setup import Setup, load_setup, network_of_run, open_ledger, open_store
 from dzbgp.run.systemd import Notifier
-from dzbgp.run.watch import Observer, Watch, WatchOptions
+from dzbgp.run.watch import Watch, WatchOptions
 from dzbgp.state.memory import Memory
 from dzbgp.state.store import Store
 

@@ -1,10 +1,13 @@
-"""Tells systemd how a service is (sd_notify(3)); does nothing where systemd did not start it."""
+"""The service's state, for systemd (sd_notify(3)); nothing happens where systemd did not start it."""
 
+import logging
 import math
 import os
 import socket
 import time
 from collections.abc import Mapping
+
+log = logging.getLogger(__name__)
 
 _SEND_TIMEOUT_S = 1.0
 """A service manager that does not read must not hold up the service."""
@@ -60,3 +63,19 @@ class Notifier:
         except OSError:
             # Nobody to tell it to: the service manager has gone away, the service has not.
             return
+
+
+class Heartbeat:
+    """A pass's progress that feeds the watchdog: it only fires when nothing moves any more."""
+
+    def __init__(self, notifier: Notifier) -> None:
+        self._notifier = notifier
+
+    def stage(self, name: str, total: int) -> None:
+        """Feed the watchdog."""
+        log.debug("stage=%s total=%d", name, total)
+        self._notifier.alive()
+
+    def step(self, count: int = 1) -> None:  # noqa: ARG002 - Progress's own signature
+        """Feed the watchdog."""
+        self._notifier.alive()

@@ -13,23 +13,23 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from dzbgp.errors import DzbgpError, ExitCode, StateLockedError
+from dzbgp.errors import DzbgpError, StateLockedError
 from dzbgp.fleet.fleet import Fleet
 from dzbgp.ledger.session import LedgerSession, WriteResult
 from dzbgp.ledger.submit.reread import Authorize
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.models.decision import Decision
 from dzbgp.models.ledger import NOMINAL_SECONDS_PER_SLOT
-from dzbgp.models.report import Report
 from dzbgp.models.session import DeviceResult
 from dzbgp.models.summary import exit_code_of, summary
 from dzbgp.run.authorize import authorizer
 from dzbgp.run.job import plan_pass
+from dzbgp.run.observer import Observer
 from dzbgp.run.plan import Plan, write_of
 from dzbgp.run.request import PassOptions
 from dzbgp.run.setup import Setup
 from dzbgp.run.submit_queue import Job, SubmitWorker
-from dzbgp.run.systemd import Notifier
+from dzbgp.run.systemd import Heartbeat, Notifier
 from dzbgp.state.memory import Memory
 
 log = logging.getLogger(__name__)
@@ -47,30 +47,6 @@ class WatchOptions:
     themselves (SubmitOptions.interrupt_wait_s)."""
     passes: int | None = None
     """Ends after so many passes; None: never."""
-
-
-class Observer:
-    """Is told of passes, for metrics; does nothing by itself."""
-
-    def passed(self, report: Report, result: ExitCode) -> None:
-        """A pass has ended."""
-
-    def failed(self, error: BaseException, duration_s: float) -> None:
-        """A pass could not be done."""
-
-
-class _Beat:
-    """A pass's progress feeds the watchdog: it bites only when nothing moves any more."""
-
-    def __init__(self, notifier: Notifier) -> None:
-        self._notifier = notifier
-
-    def stage(self, name: str, total: int) -> None:
-        log.debug("stage=%s total=%d", name, total)
-        self._notifier.alive()
-
-    def step(self, count: int = 1) -> None:  # noqa: ARG002 - Progress's own signature
-        self._notifier.alive()
 
 
 class Watch:
@@ -213,7 +189,7 @@ class Watch:
                 self.fleet,
                 self._ledger,
                 self._options_of_pass(),
-                _Beat(self._notifier),
+                Heartbeat(self._notifier),
                 self._memory,
                 self._pause,
                 self._hand_over,

@@ -24,7 +24,8 @@ from dzbgp.lab.solana.faults import FaultKind
 from dzbgp.models.decision import Action
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.report import Report
-from dzbgp.run.watch import Observer, Watch, WatchOptions
+from dzbgp.run.observer import Observer
+from dzbgp.run.watch import Watch, WatchOptions
 from dzbgp.state.memory import Memory
 
 SOAK_S = float(os.environ.get("DZBGP_SOAK_SECONDS", "70"))

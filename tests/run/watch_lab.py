@@ -31,10 +31,11 @@ from dzbgp.ledger.submit.submitter import SubmitOptions
 from dzbgp.metrics.registry import Metrics
 from dzbgp.models.ledger import BgpStatus, User
 from dzbgp.models.report import Report
+from dzbgp.run.observer import Observer
 from dzbgp.run.request import PassOptions
 from dzbgp.run.setup import Setup
 from dzbgp.run.systemd import Notifier
-from dzbgp.run.watch import Observer, Watch, WatchOptions
+from dzbgp.run.watch import Watch, WatchOptions
 from dzbgp.state.memory import Memory
 from dzbgp.state.store import Store
 

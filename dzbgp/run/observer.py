@@ -1,0 +1,14 @@
+"""What is told of the passes of a watch."""
+
+from dzbgp.errors import ExitCode
+from dzbgp.models.report import Report
+
+
+class Observer:
+    """Does nothing with it; the metrics of a service do (run/service.py)."""
+
+    def passed(self, report: Report, result: ExitCode) -> None:
+        """Take in a pass that came to a report."""
+
+    def failed(self, error: BaseException, duration_s: float) -> None:
+        """Take in a pass that failed as a whole."""
