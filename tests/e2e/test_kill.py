@@ -15,6 +15,7 @@ import pytest
 from e2e_lab import E2eLab, environment, until, write_keypair
 
 from dzbgp.lab.eos.fleet import EosFleet
+from dzbgp.lab.solana.faults import Fault, FaultKind
 from dzbgp.lab.solana.ledger import Ledger
 from dzbgp.lab.world.big import big_world
 from dzbgp.lab.world.inventory import write_inventory
@@ -185,9 +186,10 @@ def test_a_run_that_is_killed_at_any_point_loses_nothing_that_matters(tmp_path: 
 
 def test_a_write_killed_between_sending_and_landing_is_let_be_until_its_fate_is_known(tmp_path: Path) -> None:
     state = tmp_path / "state.sqlite"
-    with small_lab(tmp_path, slot_ms=0) as lab, Runner.started(tmp_path) as runner:
+    with small_lab(tmp_path, slot_ms=100) as lab, Runner.started(tmp_path) as runner:
         args = ("run", *lab.args, "--state", str(state), "--max-down", "100%")
-        # Slots stand still: what is sent is never confirmed.
+        # What is sent lands long after the run is killed.
+        lab.ledger.inject(Fault(kind=FaultKind.DELAYED_SEND, times=None, slots=80))
         code = runner.run(*args, kill_when=lambda: lab.sent() >= len(lab.publishers))
         assert code == -signal.SIGKILL
         sent = lab.sent()
@@ -196,11 +198,13 @@ def test_a_write_killed_between_sending_and_landing_is_let_be_until_its_fate_is_
             flying = {user for flight in history.in_flight() for user in flight.users}
         expected = lab.world.expected()
         assert flying >= set(expected)  # and who rode along
-        assert runner.run(*args, "--output", "json") == 0, runner.out.read_text(encoding="utf-8")
+        assert runner.run(*args, "--output", "json") == 3, runner.out.read_text(encoding="utf-8")
         assert lab.sent() == sent
         text = runner.out.read_text(encoding="utf-8")
         assert len(expected) <= text.count('"in-flight"') <= len(flying)
-        lab.ledger.advance(400)
+        lab.ledger.advance(80)
+        until(lambda: lab.ledger.stats().per_user.keys() == flying)
+        lab.ledger.advance(60)
         assert runner.run(*args) == 0, runner.out.read_text(encoding="utf-8")
         assert lab.sent() == sent
         for key, (status, _) in expected.items():
