@@ -1,5 +1,7 @@
 """Which ledger a request is about. Nornir is loaded only for a request with an inventory."""
 
+from dataclasses import replace
+
 from dzbgp.errors import UsageError
 from dzbgp.fleet.options import FleetRequest
 from dzbgp.ledger.networks import Network, network
@@ -8,7 +10,7 @@ from dzbgp.ledger.networks import Network, network
 def network_for(request: FleetRequest) -> Network:
     """Give the ledger that a request is about: that of its inventory, if it is made of one. Raises UsageError."""
     # What is wrong with the options is told first, whatever the inventory is.
-    asked = network(request.env, request.rpc_urls, request.program_id)
+    asked = _network(request, request.env)
     if request.inventory is None:
         return asked
     from dzbgp.fleet.load import network_of  # noqa: PLC0415 - slow
@@ -18,4 +20,8 @@ def network_for(request: FleetRequest) -> Network:
         return asked
     if request.env and request.env != named:
         raise UsageError(f"--env: {request.env!r} was given, but the inventory is made of {named!r}")
-    return network(named, request.rpc_urls, request.program_id)
+    return _network(request, named)
+
+
+def _network(request: FleetRequest, name: str) -> Network:
+    return replace(network(name, request.rpc_urls, request.program_id), use_proxies=request.proxy)

@@ -133,6 +133,11 @@ class FleetRequest(NetworkRequest):
         "CA certificate (PEM) that the devices are verified with; implies --tls-verify.",
         metavar="PATH",
     )
+    proxy: bool = option(
+        True,
+        LEDGER,
+        "Reach RPCs through the proxies that the environment names (HTTPS_PROXY, ALL_PROXY, NO_PROXY).",
+    )
     max_ledger_lag_s: float = duration(
         60, LEDGER, "Believe an RPC only if its ledger's time differs from this machine's clock by less."
     )

@@ -20,6 +20,8 @@ class Network:
     rpc_urls: tuple[str, ...]
     genesis_hash: str | None = None
     """None if unknown, or if each start of the ledger makes a new one (localnet)."""
+    use_proxies: bool = True
+    """Whether RPCs are reached through the proxies that the environment names."""
 
 
 # Source: upstream's public network configuration, state of 2026-08.

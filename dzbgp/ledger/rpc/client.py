@@ -84,7 +84,9 @@ class RpcClient:
     ) -> None:
         self.network = network
         self.commitment = commitment
-        self.transport = RpcTransport(network.rpc_urls, budget or RetryBudget())
+        self.transport = RpcTransport(
+            network.rpc_urls, budget or RetryBudget(), use_proxies=network.use_proxies
+        )
         self.credibility = credibility or Credibility()
         self._rate: tuple[float | None, float] | None = None
         self._genesis_hash: str | None = None

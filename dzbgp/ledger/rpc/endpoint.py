@@ -9,6 +9,7 @@ import httpx2
 
 from dzbgp.ledger.errors import LedgerError, RpcSizeError, RpcStatusError, RpcTransportError
 from dzbgp.ledger.networks import redact
+from dzbgp.ledger.rpc.environment import proxy_of, tls_context
 from dzbgp.ledger.rpc.failures import Redactor
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
@@ -27,17 +28,25 @@ class _Connections:
 
 
 class Endpoint:
-    """One RPC. Every failure is a LedgerError that shows no more of the URL than scheme, host and port."""
+    """One RPC. Every failure is a LedgerError that shows no more of the URL than scheme, host and port.
 
-    def __init__(self, url: str, redactor: Redactor, timeout_s: float) -> None:
+    Raises UsageError if the environment names a proxy or a file that cannot be used.
+    """
+
+    def __init__(self, url: str, redactor: Redactor, timeout_s: float, *, use_proxies: bool = True) -> None:
         self.shown = redact(url)
         self._url = url
         self._redactor = redactor
         self._timeout_s = timeout_s
+        self._proxy = proxy_of(url, use_proxies=use_proxies)
+        self._tls = tls_context(url, self._proxy)
         self._current = self._connect()
 
     def _connect(self) -> _Connections:
-        return _Connections(httpx2.AsyncClient(http2=True, timeout=httpx2.Timeout(self._timeout_s)))
+        http = httpx2.AsyncClient(
+            http2=True, timeout=self._timeout_s, proxy=self._proxy, verify=self._tls, trust_env=False
+        )
+        return _Connections(http)
 
     async def close(self) -> None:
         """Close the connections."""

@@ -86,12 +86,14 @@ class RpcTransport:
     Counters: `requests` and `retries`, by method; a question that goes on to the next RPC counts again.
     """
 
-    def __init__(self, rpc_urls: tuple[str, ...], budget: RetryBudget) -> None:
+    def __init__(self, rpc_urls: tuple[str, ...], budget: RetryBudget, *, use_proxies: bool = True) -> None:
         self.budget = budget
         self.requests: Counter[str] = Counter()
         self.retries: Counter[str] = Counter()
         self.redactor = Redactor(rpc_urls)
-        self._opened = tuple(Endpoint(url, self.redactor, budget.request_s) for url in rpc_urls)
+        self._opened = tuple(
+            Endpoint(url, self.redactor, budget.request_s, use_proxies=use_proxies) for url in rpc_urls
+        )
         self._endpoints = list(self._opened)
         self._ids = count(1)
 
