@@ -23,10 +23,21 @@ def register(app: typer.Typer) -> None:
     @takes(Logging)
     def lab_command(
         logging: Logging,
+        action: Annotated[
+            list[str] | None,
+            typer.Argument(
+                metavar="[ACTION]",
+                help="Change the running lab of --dir instead of starting one: flap HOST [PEER], mass-down HOST, "
+                "recover HOST, rpc freeze, rpc thaw.",
+            ),
+        ] = None,
         directory: Annotated[
             Path,
             typer.Option(
-                "--dir", envvar="DZBGP_DIR", metavar="PATH", help="Where the keypairs go while the lab runs."
+                "--dir",
+                envvar="DZBGP_DIR",
+                metavar="PATH",
+                help="Where keypairs and inventory go while the lab runs.",
             ),
         ] = Path(".lab"),
         port: Annotated[
@@ -43,8 +54,13 @@ def register(app: typer.Typer) -> None:
             int, typer.Option("--seed", envvar="DZBGP_SEED", help="The same seed gives the same world.")
         ] = 1,
     ) -> None:
-        """Starts simulated devices and a local ledger, says how to use them, and runs until it is interrupted."""
+        """Start simulated devices and a local ledger, print how to use them, and run until interrupted."""
         with reporting_errors(logging):
+            if action:
+                from dzbgp.lab.control import send  # noqa: PLC0415 - slow
+
+                typer.echo(send(directory, action))
+                return
             from dzbgp.lab.serve import serve_lab  # noqa: PLC0415 - slow
 
             serve_lab(directory, port=port, seed=seed, say=typer.echo)
@@ -57,7 +73,7 @@ def lab_for(request: Request, choice: LabChoice) -> Iterator[Request]:
         yield request
         return
     from dzbgp.fleet.from_ledger.source import is_ledger_url  # noqa: PLC0415 - slow
-    from dzbgp.lab.lab import Lab, default_inventory  # noqa: PLC0415 - slow
+    from dzbgp.lab.lab import Lab  # noqa: PLC0415 - slow
 
     taken = [
         ("--rpc-url", request.rpc_urls),
@@ -67,17 +83,17 @@ def lab_for(request: Request, choice: LabChoice) -> Iterator[Request]:
     for name, value in taken:
         if value:
             raise UsageError(f"{name} does not go with --lab, which brings its own")
-    inventory = request.inventory or default_inventory()
-    if is_ledger_url(inventory):
+    inventory = request.inventory
+    if inventory is not None and is_ledger_url(inventory):
         raise UsageError(
             "--inventory dz:// does not go with --lab, whose devices listen where an inventory says"
         )
-    with Lab.start(addresses=_addresses(inventory)) as lab:
+    with Lab.start(addresses=None if inventory is None else _addresses(inventory)) as lab:
         # The lab's devices can prove themselves, so they have to, unless somebody wants it otherwise.
         verified = request.tls_verify is False or request.tls_ca_file is not None
         yield replace(
             request,
-            inventory=inventory,
+            inventory=inventory or lab.inventory,
             env=lab.network.name,
             rpc_urls=lab.network.rpc_urls,
             program_id=str(lab.network.program_id),

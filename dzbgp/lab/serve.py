@@ -6,38 +6,33 @@ from collections.abc import Callable
 from pathlib import Path
 
 from dzbgp.errors import LabError
-from dzbgp.lab.lab import DEFAULT_SEED, Lab, default_inventory
-from dzbgp.lab.world.inventory import write_inventory
+from dzbgp.lab.control import controlled
+from dzbgp.lab.lab import Lab
 
 
 def serve_lab(directory: Path, *, port: int, seed: int, say: Callable[[str], None]) -> None:
-    """Start the lab, says how to use it, and waits for a KeyboardInterrupt. Raises LabError."""
-    keypairs = directory.resolve() / "keypairs"
+    """Start the lab, print how to use it, and wait for a KeyboardInterrupt. Raises LabError."""
+    home = directory.resolve()
+    keypairs, inventory = home / "keypairs", home / "inventory"
     try:
-        keypairs.mkdir(parents=True, exist_ok=True, mode=0o700)
+        for place in (keypairs, inventory):
+            place.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise LabError(f"--dir {directory}: {error.strerror}") from None
     try:
-        with Lab.start(seed, port=port, keypairs=keypairs) as lab:
-            _introduce(lab, _inventory(lab, directory.resolve()), say)
+        with (
+            Lab.start(seed, port=port, keypairs=keypairs, inventory=inventory) as lab,
+            controlled(lab, directory),
+        ):
+            _introduce(lab, directory, say)
             threading.Event().wait()
     except KeyboardInterrupt:
         say("stopping")
 
 
-def _inventory(lab: Lab, directory: Path) -> Path:
-    """Return the inventory that fits the lab's world: the example one knows the keys of the default seed only."""
-    if lab.world.seed == DEFAULT_SEED:
-        return default_inventory()
-    try:
-        return write_inventory(directory / "inventory", lab.world).parent
-    except OSError as error:
-        raise LabError(f"{directory}: {error.strerror}") from None
-
-
-def _introduce(lab: Lab, inventory: Path, say: Callable[[str], None]) -> None:
+def _introduce(lab: Lab, directory: Path, say: Callable[[str], None]) -> None:
     addresses = [f"{spec.address}:{spec.port}" for spec in lab.world.devices]
-    command = ["dzbgp", "run", "--inventory", str(inventory), "--env", "localnet"]
+    command = ["dzbgp", "run", "--inventory", str(lab.inventory), "--env", "localnet"]
     command += ["--rpc-url", lab.ledger.url, "--keypair", str(lab.keypairs)]
     command += ["--tls-ca-file", str(lab.ca_file), "--dry-run"]
     say(f"{len(addresses)} devices: {addresses[0]} to {addresses[-1]}")
@@ -45,5 +40,6 @@ def _introduce(lab: Lab, inventory: Path, say: Callable[[str], None]) -> None:
     say("")
     say("Try, in another terminal:")
     say(f"  {shlex.join(command)}")
+    say(f"  {shlex.join(['dzbgp', 'lab', '--dir', str(directory), 'flap', lab.world.devices[0].host])}")
     say("")
     say("Ctrl-C stops the lab.")

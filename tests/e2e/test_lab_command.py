@@ -1,14 +1,12 @@
-import fcntl
 import os
+import re
 import shlex
 import signal
 import socket
 import subprocess
 import sys
-import tempfile
-import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,29 +15,7 @@ from e2e_lab import CHECKOUT, DEADLINE_S, Done, began, dzbgp, ended, environment
 from dzbgp.lab.world.inventory import write_inventory
 from dzbgp.lab.world.world import World
 
-FIRST_DEVICE = ("127.101.1.1", 8443)
 WRITTEN = "39 submitted"
-
-
-def _free() -> bool:
-    with closing(socket.socket()) as listener:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        with suppress(OSError):
-            listener.bind(FIRST_DEVICE)
-            return True
-    return False
-
-
-@pytest.fixture
-def lab_addresses() -> Iterator[None]:
-    """The addresses of the example inventory, for one test at a time."""
-    with (Path(tempfile.gettempdir()) / "dzbgp-lab-addresses.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        ends = time.monotonic() + DEADLINE_S
-        while not _free():
-            assert time.monotonic() < ends, "another lab runs on this machine"
-            time.sleep(0.1)
-        yield
 
 
 def inventory_elsewhere(directory: Path) -> Path:
@@ -70,14 +46,14 @@ def keypairs(home: Path) -> list[str]:
     return sorted(file.name for file in (home / ".lab" / "keypairs").glob("*"))
 
 
-def test_run_lab_needs_nothing_else(tmp_path: Path, lab_addresses: None) -> None:
+def test_run_lab_needs_nothing_else(tmp_path: Path) -> None:
     done = dzbgp(tmp_path, "run", "--lab", "--output", "table")
     assert done.code == 3, done.err
     assert WRITTEN in done.out
     assert not list(tmp_path.glob("*.json"))
 
 
-def test_run_py_works_from_a_checkout(tmp_path: Path, lab_addresses: None) -> None:
+def test_run_py_works_from_a_checkout(tmp_path: Path) -> None:
     command = [sys.executable, "run.py", "run", "--lab", "--limit", "ams-dz-001", "--output", "table"]
     assert os.access(CHECKOUT / "run.py", os.X_OK)
     run = subprocess.run(
@@ -93,12 +69,14 @@ def test_python_m_dzbgp_works(tmp_path: Path) -> None:
     assert run.stdout.startswith("dzbgp ")
 
 
-def test_two_labs_on_different_addresses_run_side_by_side(tmp_path: Path) -> None:
-    runs = []
-    for name in ("one", "two"):
-        home = tmp_path / name
-        inventory = inventory_elsewhere(home / "inventory")
-        runs.append(began(home, "run", "--lab", "--inventory", str(inventory), "--output", "table"))
+def test_two_labs_run_side_by_side_each_on_addresses_of_its_own(tmp_path: Path) -> None:
+    elsewhere = inventory_elsewhere(tmp_path / "inventory")
+    for name in ("one", "two", "three"):
+        (tmp_path / name).mkdir()
+    runs = [
+        began(tmp_path / name, "run", "--lab", "--output", "table", *args)
+        for name, args in {"one": [], "two": [], "three": ["--inventory", str(elsewhere)]}.items()
+    ]
     for done in map(ended, runs):
         assert done.code == 3, done.err
         assert WRITTEN in done.out
@@ -126,11 +104,11 @@ def _address_of(inventory: Path, host: str) -> str:
 
 @pytest.mark.parametrize("wanted", [signal.SIGINT, signal.SIGTERM])
 def test_the_lab_says_a_command_that_works_and_leaves_no_keypair_behind(
-    tmp_path: Path, lab_addresses: None, wanted: signal.Signals
+    tmp_path: Path, wanted: signal.Signals
 ) -> None:
     seed = "1" if wanted is signal.SIGINT else "7"
     with lab_command(tmp_path, "--port", "0", "--seed", seed) as (process, said):
-        assert said.startswith("8 devices: 127.101.1.1:8443 to ")
+        assert re.match(r"8 devices: (127\.[0-9]+\.[0-9]+)\.1:8443 to \1\.6:8443\n", said)
         assert keypairs(tmp_path) == ["kestrel.json", "northlight.json", "tidewater.json"]
         (command,) = (line.split() for line in said.splitlines() if line.startswith("  dzbgp run "))
         elsewhere = tmp_path / "elsewhere"
@@ -144,18 +122,27 @@ def test_the_lab_says_a_command_that_works_and_leaves_no_keypair_behind(
     assert keypairs(tmp_path) == []
 
 
-def test_a_second_lab_leaves_the_first_ones_keypairs_alone(tmp_path: Path, lab_addresses: None) -> None:
-    place = tmp_path / ".lab" / "keypairs"
-    with lab_command(tmp_path, "--port", "0") as (process, _):
-        (place / "mine.json").write_text("[]", encoding="ascii")
-        before = {name: (place / name).read_bytes() for name in keypairs(tmp_path)}
-        second = dzbgp(tmp_path, "lab", "--port", "0")
-        assert second.code == 1
-        assert "is another lab running?" in second.error
-        assert {name: (place / name).read_bytes() for name in keypairs(tmp_path)} == before
-        process.send_signal(signal.SIGINT)
-        process.wait(DEADLINE_S)
-    assert keypairs(tmp_path) == ["mine.json"]
+def test_the_lab_can_be_changed_while_it_runs(tmp_path: Path) -> None:
+    with lab_command(tmp_path, "--port", "0"):
+        for words, told in {
+            "flap ams-dz-001": r"ams-dz-001: the session with 169\.254\.[0-9.]+ is down, and back in 3 s",
+            "mass-down frankfurt-1": "frankfurt-1: [0-9]+ sessions are down",
+            "recover fra-dz-001": "fra-dz-001: [0-9]+ sessions are back",
+            "rpc freeze": "the RPC's ledger stands still from now on",
+            "rpc thaw": "the RPC's ledger moves again",
+        }.items():
+            done = dzbgp(tmp_path, "lab", *words.split())
+            assert done.code == 0, done.err
+            assert re.fullmatch(f"{told}\n", done.out)
+        for words, why in {
+            "flap nobody": "unknown host 'nobody': expected one of ",
+            "flap ams-dz-001 192.0.2.1": "ams-dz-001: no session with 192.0.2.1 is Established",
+            "explode": "unknown action 'explode': expected one of flap HOST [PEER], ",
+        }.items():
+            done = dzbgp(tmp_path, "lab", *words.split())
+            assert (done.code, why in done.error) == (2, True), done.err
+    gone = dzbgp(tmp_path, "lab", "flap", "ams-dz-001")
+    assert (gone.code, "no lab is running there" in gone.error) == (1, True)
 
 
 def test_a_directory_that_can_not_be_made_is_one_line(tmp_path: Path) -> None:

@@ -66,6 +66,7 @@ class Chain:
         self._base = pace.start_slot
         self._started = time.monotonic()
         self._generation = 0
+        self._frozen_at: float | None = None
         self._slot = pace.start_slot
         # Fewer blocks than slots, as on a real cluster: who takes one for the other is found out.
         self._skipped = pace.start_slot // 12
@@ -87,12 +88,23 @@ class Chain:
         """Return the newest slot: that of commitment processed."""
         now = self._base
         if self.pace.slot_ms:
-            now += int((time.monotonic() - self._started) * 1000 / self.pace.slot_ms)
+            at = time.monotonic() if self._frozen_at is None else self._frozen_at
+            now += int((at - self._started) * 1000 / self.pace.slot_ms)
         while self._due and self._due[0][0] <= now:
             self._slot, tx = self._due.pop(0)
             self._land(tx)
         self._slot = now
         return now
+
+    def freeze(self) -> None:
+        """Let no slot pass from now on, until `thaw`."""
+        self._frozen_at = self._frozen_at or time.monotonic()
+
+    def thaw(self) -> None:
+        """Let slots pass again, from where they stood."""
+        if self._frozen_at is not None:
+            self._started += time.monotonic() - self._frozen_at
+            self._frozen_at = None
 
     def advance(self, slots: int) -> int:
         """Let `slots` slots pass at once; return the new slot."""
@@ -110,7 +122,8 @@ class Chain:
 
     def unix_time(self, slot: int) -> int:
         """Return when a slot was produced, in seconds since 1970: the newest one just now."""
-        return int(time.time() - (self._slot - slot) * self.slot_duration_ms / 1000)
+        stood_s = 0.0 if self._frozen_at is None else time.monotonic() - self._frozen_at
+        return int(time.time() - stood_s - (self._slot - slot) * self.slot_duration_ms / 1000)
 
     @property
     def genesis_hash(self) -> Hash:

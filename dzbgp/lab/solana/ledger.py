@@ -147,6 +147,14 @@ class Ledger:
         """Start another ledger at `slot`, with the accounts as they are and no transaction."""
         self._call(lambda core: core.chain.begin_anew(slot))
 
+    def freeze(self) -> None:
+        """Let the ledger stand still: its RPCs answer, and no slot passes."""
+        self._call(lambda core: core.chain.freeze())
+
+    def thaw(self) -> None:
+        """Let the ledger move again."""
+        self._call(lambda core: core.chain.thaw())
+
     def account(self, pubkey: Pubkey) -> bytes | None:
         """Return an account's data as of the newest slot."""
         return self._call(lambda core: core.data(pubkey))
