@@ -7,7 +7,7 @@ seeds each takes.
 import contextlib
 import importlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dzbgp.errors import ExitCode
@@ -52,6 +52,16 @@ def _always(value: Any) -> Replace:
     return lambda _: lambda *_, **__: value
 
 
+def _whole(right: Any) -> Any:
+    @classmethod  # type: ignore[misc]
+    def wrong(cls: Any, reading: Any, device: Any, users: Any) -> Any:
+        answer = right.__func__(cls, reading, device, users)
+        every = {**answer.vrfs, "vrf1": True, "vrf2": True}
+        return replace(answer, vrfs=every, peopled=frozenset({*answer.peopled, "vrf1", "vrf2"}))
+
+    return wrong
+
+
 def _suppressed(right: Callable[..., Any]) -> Callable[..., Any]:
     def wrong(*args: Any, **kwargs: Any) -> None:
         with contextlib.suppress(Exception):
@@ -82,6 +92,27 @@ BUGS = {
         "dzbgp.ledger.rpc.transport:is_about_request",
         _always(True),
     ),
+    "any-vrf": _bug(
+        "4. reading",
+        "a neighbor of the user's address counts, in whatever VRF it is",
+        "unsupported",
+        "dzbgp.decision.resolver:_Answer.find",
+        lambda _: lambda answer, address, *_: list(answer.neighbors.get(address, ())),
+    ),
+    "lost-is-absent": _bug(
+        "4. reading",
+        "a VRF that the answer lacks is taken for one without the user's neighbor",
+        "unsupported",
+        "dzbgp.decision.resolver:_Answer.of",
+        _whole,
+    ),
+    "first-look-counts": _bug(
+        "4. reading",
+        "the second look is taken and not heeded",
+        "contradicted unsupported",
+        "dzbgp.run.decider:confirmed_observation",
+        lambda _: lambda first, *_: first.observation,
+    ),
     "forgetful": _bug(
         "5. memory",
         "a signature that a node does not know has not landed",
@@ -93,8 +124,22 @@ BUGS = {
         "5. memory",
         "what cannot be noted is sent all the same",
         "second-in-flight",
-        "dzbgp.state.store:History.sent",
+        "dzbgp.state.store:Store.sent",
         _suppressed,
+    ),
+    "hasty-guard": _bug(
+        "5. memory",
+        "one pass is enough to let a mass through",
+        "mass unsupported",
+        "dzbgp.decision.guard:_is_released",
+        _always(value=True),
+    ),
+    "unheeded-lock": _bug(
+        "7. files",
+        "a lock file that was removed while it was held is taken for held",
+        "second-in-flight written-twice",
+        "dzbgp.state.lock:DeviceLocks.is_intact",
+        _always(value=True),
     ),
     "all-is-well": _bug(
         "6. what is said",

@@ -206,6 +206,16 @@ def _beside(rng: random.Random, at: float, devices: int, _: int, __: int) -> _Dr
     return [(at, "beside", words)]
 
 
+def _pause(rng: random.Random, at: float, devices: int, users: int, _: int) -> _Drawn:
+    """Something changes, and the program is stopped for a while where it has just seen that."""
+    pause: tuple[float | int | str, ...] = ("pause", rng.choice((3.0, 15.0, 70.0, 300.0)))
+    looks = rng.randint(1, 2 * devices)
+    return [
+        *_change(rng, at, devices, users, 0),
+        (at + 0.1, "at-look", (looks, rng.choice((0.0, 0.3)), *pause)),
+    ]
+
+
 def _amnesia(_: random.Random, at: float, __: int, ___: int, endpoints: int) -> _Drawn:
     """The disk is full, what is sent lands late, and whoever sent it is killed."""
     late: _Drawn = [(at, "rpc", ("late", number, -1, 60.0, 100.0)) for number in range(endpoints)]
@@ -251,7 +261,7 @@ _DRAWN: dict[str, _Draw] = {
     "kill-at-save": _one("kill-at-save", lambda rng: (rng.randint(1, 6),)),
     "kill-at-send": _one("kill-at-send", lambda rng: (rng.randint(1, 2),)),
     "term": _one("term", lambda _: ()),
-    "pause": _one("pause", lambda rng: (rng.choice((3.0, 15.0, 70.0, 300.0)),)),
+    "pause": _pause,
     "clock": _one("clock", lambda rng: (rng.choice((-7200.0, -120.0, -20.0, 20.0, 120.0, 7200.0)),)),
     "disk": _one("disk", lambda rng: (rng.choice((5.0, 60.0, 200.0)),)),
     "hup": _one("hup", lambda _: ()),
