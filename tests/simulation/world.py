@@ -210,7 +210,12 @@ class World:
         for user in self.chain.users():
             if user.bgp_status is BgpStatus.UNKNOWN and started - self.disk.full_until < NEW_USER_S:
                 continue  # to a store that could not be written it is new
-            quiet_s = started - self.stable_since(user.pubkey)
+            since = self.stable_since(user.pubkey)
+            if user.bgp_status is BgpStatus.UNKNOWN:
+                # Who was never seen is new when its device answers at last.
+                faults = self.devices[self.oracle.device_of[user.device_pk]].faults
+                since = max([since, *(min(fault.end, started) for fault in faults)])
+            quiet_s = started - since
             if quiet_s > max(NEW_USER_S, self.schedule.grace_s) and (words := self.wrong(user)):
                 self.oracle.find(
                     "hidden", f"{words}, for {quiet_s:.0f} s before the pass; it ended with exit code 0"
@@ -276,7 +281,7 @@ class World:
         if self.chain.user(user.pubkey) is None:
             return
         self._touch(user.pubkey)
-        self.chain.put_user(replace(user, device_pk=self._device_pk(user)))
+        self.chain.put_user(_fresh(replace(user, device_pk=self._device_pk(user))))
 
     def _on_successor(self, number: int) -> None:
         """Delete a user and make another one, which is given the same tunnel."""
@@ -286,7 +291,7 @@ class World:
         device_pk = self._device_pk(user)
         self.chain.remove(user.pubkey)
         heir = replace(
-            user,
+            _fresh(user),
             pubkey=key_of(f"heir {len(self.users)}"),
             device_pk=device_pk,
             client_ip=f"198.51.100.{200 + len(self.users) % 50}",
@@ -315,15 +320,12 @@ class World:
         """Let there be a user whose tunnel net is no /31, which no device is configured with."""
         number = len(self.users)
         odd = replace(
-            self.users[0],
+            _fresh(self.users[0]),
             pubkey=key_of(f"user {number}"),
             device_pk=self.accounts[device].pubkey,
             client_ip=f"198.51.100.{150 + number}",
             tunnel_id=900,
             tunnel_net=Net(_BASE_NET + 2 * device * self.schedule.users, prefix_len),
-            bgp_status=BgpStatus.UNKNOWN,
-            last_bgp_reported_at=0,
-            last_bgp_up_at=0,
         )
         self.add_user(odd, device, is_up=None)
         self.oracle.addresses[odd.pubkey] = "none"
@@ -344,6 +346,9 @@ class World:
         """Let the ledger begin anew, as local ones do."""
         self.chain.begin_anew(first_slot)
         self.oracle.begin_anew()
+        if self.schedule.mode == "watch":
+            # A watch says that it does not believe this ledger; whoever has begun it anew starts the watch anew.
+            self.kernel.after(60, self._on_term)
         for key in self.oracle.names:
             self._touch(key)
 
@@ -559,6 +564,11 @@ def made(kernel: Kernel, schedule: Schedule) -> Iterator[World]:
         yield world
     finally:
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def _fresh(user: User) -> User:
+    """Return a user of whom nothing was ever reported."""
+    return replace(user, bgp_status=BgpStatus.UNKNOWN, last_bgp_reported_at=0, last_bgp_up_at=0, bgp_rtt_ns=0)
 
 
 def _device_account(device: device_models.Device, publisher: Pubkey) -> DeviceAccount:
