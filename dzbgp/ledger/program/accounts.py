@@ -38,8 +38,12 @@ EXCHANGE = 4
 DEVICE = 5
 USER = 7
 MULTICAST_GROUP = 8
+PROGRAM_CONFIG = 9
 CONTRIBUTOR = 10
 TENANT = 13
+
+KNOWN_VERSION = (0, 18, 0)
+"""The upstream release whose accounts and instruction are known here."""
 
 USER_DEVICE_OFFSET = 83
 """Where a user's device_pk is: getProgramAccounts can filter on it."""
@@ -49,6 +53,8 @@ _NO_KEY_BYTES = bytes(32)
 # account_type, owner, index (two u64), bump, user_type, tenant, device, cyoa, client_ip, dz_ip, tunnel_id,
 # tunnel_net (address: network order; prefix length), status: everything up to the first vec, at offset 132.
 _USER_HEAD = struct.Struct("<B32sQQBB32s32sB4s4sH4sBB")
+# account_type, bump; version, min_compatible_version: major, minor and patch each.
+_PROGRAM_CONFIG = struct.Struct("<BB3I3I")
 _USER_BGP = struct.Struct("<BBQQQ")
 # The whole account of nearly every user: no publishers and subscribers, then validator_pubkey, tunnel_endpoint and the
 # BGP fields, and no feeds.
@@ -238,6 +244,21 @@ def decode_tenant(pubkey: Pubkey, data: bytes) -> Tenant:
         raise AccountError(f"not an account of type {TENANT} (tenant)")
     reader = _Reader(data, 34)
     return Tenant(pubkey=pubkey, code=reader.text(), vrf_id=int.from_bytes(reader.take(2), "little"))
+
+
+@lru_cache(maxsize=16)
+def program_config_key(program_id: Pubkey) -> Pubkey:
+    """Return the address of the program's ProgramConfig."""
+    return Pubkey.find_program_address([b"doublezero", b"programconfig"], program_id)[0]
+
+
+def decode_min_version(data: bytes) -> tuple[int, int, int]:
+    """Decode min_compatible_version of ProgramConfig; 0.0.0 if the account has none. Raises AccountError."""
+    if data[:1] != bytes([PROGRAM_CONFIG]):
+        raise AccountError(f"not an account of type {PROGRAM_CONFIG} (program config)")
+    # An older account ends before the field.
+    *_, major, minor, patch = _PROGRAM_CONFIG.unpack_from(data.ljust(_PROGRAM_CONFIG.size, b"\0"))
+    return major, minor, patch
 
 
 T = TypeVar("T")

@@ -14,13 +14,17 @@ from solders.pubkey import Pubkey
 from dzbgp.ledger.errors import EmptyProgramError, LedgerBehindError, LedgerError, RpcSizeError
 from dzbgp.ledger.program.accounts import (
     DEVICE,
+    KNOWN_VERSION,
     TENANT,
     USER,
     USER_DEVICE_OFFSET,
+    AccountError,
     decode_all,
     decode_device,
+    decode_min_version,
     decode_tenant,
     decode_user,
+    program_config_key,
 )
 from dzbgp.ledger.rpc.client import RpcClient
 from dzbgp.ledger.rpc.credible import FASTEST_S, SLOWEST_S, slot_time
@@ -70,7 +74,7 @@ async def fetch(
     rate = asyncio.create_task(_slot_rate(client))
     try:
         # First of all: it turns away from RPCs that are not believed, and sets the slot that answers must have reached.
-        doubt, ledger_at = await _believable(client)
+        doubt, ledger_at, update = await _believable(client)
         # Without a believable RPC the data is for reading only, and as good as it gets.
         read = partial(client.program_accounts, least=0) if doubt else client.program_accounts
         early = partial(_tell_early, on_devices, ledger_at)
@@ -78,17 +82,33 @@ async def fetch(
         seconds_per_slot, remark = await rate
     finally:
         rate.cancel()
-    remarks = (*filter(None, (doubt, remark)), *data.remarks)
+    remarks = (*filter(None, (doubt, update, remark)), *data.remarks)
     return replace(data, doubt=doubt, ledger_at=ledger_at, seconds_per_slot=seconds_per_slot, remarks=remarks)
 
 
-async def _believable(client: RpcClient) -> tuple[str, float | None]:
-    """Return why no RPC is believed, nothing if one is, and the ledger's time. Raises a LedgerError."""
+async def _believable(client: RpcClient) -> tuple[str, float | None, str]:
+    """Return why no RPC is believed, nothing if one is; the ledger's time; a remark about dzbgp's own version.
+
+    Raises a LedgerError.
+    """
     try:
-        return "", (await client.bank()).ledger_at
+        bank = await client.bank([program_config_key(client.network.program_id)])
     except LedgerBehindError as error:
         log.warning("%s", error)
-        return str(error), None
+        return str(error), None, ""
+    return "", bank.ledger_at, _update_needed(bank.accounts[0])
+
+
+def _update_needed(config: Account | None) -> str:
+    """Return a remark if the program asks for newer clients than this one; nothing if it does not say."""
+    try:
+        wanted = decode_min_version(config.data) if config else (0, 0, 0)
+    except AccountError:
+        return ""
+    if wanted <= KNOWN_VERSION:
+        return ""
+    asked, known = (".".join(map(str, version)) for version in (wanted, KNOWN_VERSION))
+    return f"The program asks for clients of release {asked} or later, dzbgp knows {known}: update dzbgp."
 
 
 def _tell_early(

@@ -1,5 +1,6 @@
 """The decoders of accounts against literal bytes, against the lab's encoders, and against garbage."""
 
+import base64
 import contextlib
 import struct
 import tracemalloc
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from solders.pubkey import Pubkey
+from stage import stage
 
 from dzbgp.lab.world.encode import AccountType, Layout, encode_device, encode_tenant, encode_user
 from dzbgp.ledger.program.accounts import (
@@ -18,9 +20,12 @@ from dzbgp.ledger.program.accounts import (
     AccountError,
     decode_all,
     decode_device,
+    decode_min_version,
     decode_tenant,
     decode_user,
+    program_config_key,
 )
+from dzbgp.ledger.program.fetch import fetch
 from dzbgp.models.ledger import (
     Account,
     BgpStatus,
@@ -458,3 +463,24 @@ def test_one_garbage_account_becomes_a_sentence_and_the_rest_is_read() -> None:
     assert decoded[ADDRESS].lamports == 5
     assert len(skipped) == 1
     assert str(skipped[0]).startswith(f"user account {other} could not be read and was skipped: ")
+
+
+# The program's own configuration
+
+
+def test_the_version_that_clients_need_is_read() -> None:
+    """The first account is upstream's own example, older than the field."""
+    assert decode_min_version(base64.b64decode("Cf8AAAAABgAAAAcAAAA=")) == (0, 0, 0)
+    head = bytes([9, 255]) + struct.pack("<3I", 0, 6, 7)
+    assert decode_min_version(head + struct.pack("<3I", 1, 2, 3) + b"more") == (1, 2, 3)
+    with pytest.raises(AccountError, match="type 9"):
+        decode_min_version(bytes([5]) * 40)
+
+
+@pytest.mark.parametrize(("wanted", "noted"), [((0, 18, 0), False), ((0, 18, 1), True), ((1, 0, 0), True)])
+def test_a_program_that_asks_for_newer_clients_is_noted(wanted: tuple[int, int, int], noted: bool) -> None:
+    with stage(users=1) as made:
+        data = bytes([9, 255]) + struct.pack("<6I", 1, 0, 0, *wanted)
+        made.ledger.set_account(program_config_key(made.world.program_id), data)
+        remarks = made.ask(fetch).remarks
+    assert any("asks for clients of release" in remark for remark in remarks) is noted
