@@ -208,13 +208,12 @@ class World:
             ):
                 self.oracle.find("hidden-device", f"{device.code} gave no credible answer; exit code 0")
         for user in self.chain.users():
-            if user.bgp_status is BgpStatus.UNKNOWN and started - self.disk.full_until < NEW_USER_S:
-                continue  # to a store that could not be written it is new
             since = self.stable_since(user.pubkey)
             if user.bgp_status is BgpStatus.UNKNOWN:
-                # Who was never seen is new when its device answers at last.
+                # Whom the program saw first a short while ago is new: its device did not answer, or none asked.
                 faults = self.devices[self.oracle.device_of[user.device_pk]].faults
-                since = max([since, *(min(fault.end, started) for fault in faults)])
+                ended = [min(fault.end, started) for fault in faults]
+                since = max([since, *ended, self.disk.full_until]) + 2 * self.schedule.interval_s
             quiet_s = started - since
             if quiet_s > max(NEW_USER_S, self.schedule.grace_s) and (words := self.wrong(user)):
                 self.oracle.find(
