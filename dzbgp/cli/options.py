@@ -122,12 +122,12 @@ def takes(*carriers: type) -> Callable[[Callable[..., None]], Callable[..., None
     def decorated(command: Callable[..., None]) -> Callable[..., None]:
         every = [one for carrier in carriers for one in declared(carrier)]
         every.sort(key=lambda one: PANELS.index(one.option.panel))
-        repeatable = {one.field for one in every if one.option.is_repeatable}
+        several = {one.field for one in every if one.default == ()}
 
         @functools.wraps(command)
         def wrapper(**given: Any) -> None:
             values = {one.field: given.pop(one.field) for one in every}
-            values |= {field: tuple(values[field] or ()) for field in repeatable}
+            values |= {field: tuple(values[field] or ()) for field in several}
             command(*(made(carrier, values) for carrier in carriers), **given)
 
         own = list(inspect.signature(command).parameters.values())[len(carriers) :]
@@ -174,7 +174,7 @@ def _typer_type(one: Declared) -> Any:
 
 
 def _default(one: Declared) -> Any:
-    if one.option.is_repeatable:
+    if one.default == ():
         return None
     if one.option.parse is None or one.default is None:
         return one.default

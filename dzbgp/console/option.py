@@ -136,8 +136,11 @@ def made(carrier: type, values: dict[str, Any]) -> Any:
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Give the names of a comma-separated list."""
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    """Give the names of a comma-separated list. Raises ValueError without any: that would stand for all."""
+    found = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not found:
+        raise ValueError(f"{text!r} holds no name; expected names with commas between them")
+    return found
 
 
 def pair(text: str) -> tuple[str, str]:

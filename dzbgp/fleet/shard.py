@@ -17,10 +17,8 @@ class Shard:
     count: int
 
     @classmethod
-    def parse(cls, text: str) -> Self | None:
-        """Read `I/N`; None for nothing. Raises UsageError."""
-        if not text:
-            return None
+    def parse(cls, text: str) -> Self:
+        """Read `I/N`. Raises UsageError."""
         found = _FORM.fullmatch(text)
         number, count = map(int, found.groups()) if found else (0, 0)
         if not 1 <= number <= count:

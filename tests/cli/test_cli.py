@@ -69,7 +69,7 @@ COMMANDS = getattr(typer.main.get_command(cli.app), "commands")  # noqa: B009 - 
 def test_every_option_of_every_command_has_a_variable_and_help_shows_it(name: str) -> None:
     shown = CliRunner().invoke(cli.app, [name, "-h"], env={"COLUMNS": "250", "TERM": "dumb"})
     assert shown.exit_code == 0
-    options = [option for option in COMMANDS[name].params if option.name != "help"]
+    options = [one for one in COMMANDS[name].params if one.param_type_name == "option" and one.name != "help"]
     assert options
     for option in options:
         named = "DZBGP_" + option.opts[0].removeprefix("--").upper().replace("-", "_")
@@ -142,9 +142,15 @@ def test_anything_else_is_no_duration(text: str) -> None:
 
 
 def test_names_are_separated_by_commas_and_blanks_around_them_do_not_count() -> None:
-    assert names("") == ()
     assert names("a") == ("a",)
     assert names(" a, b ,,c ") == ("a", "b", "c")
+
+
+@pytest.mark.parametrize("option", ["--limit", "--group"])
+@pytest.mark.parametrize("value", ["", ",", " , "])
+def test_an_empty_choice_is_a_usage_error_and_never_the_whole_fleet(option: str, value: str) -> None:
+    result = CliRunner().invoke(cli.app, ["run", "--dry-run", option, value])
+    assert result.exit_code == 2
 
 
 def test_a_filter_is_cut_at_its_first_equals_sign() -> None:

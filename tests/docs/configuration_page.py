@@ -37,6 +37,8 @@ def _command(name: str, command: Any) -> Iterator[str]:
     yield "| option | variable | default | |"
     yield "|---|---|---|---|"
     for option in command.params:
+        if option.param_type_name != "option":
+            continue
         if option.name != "help":
             spelled = ", ".join(f"`{one}`" for one in (*option.opts, *option.secondary_opts))
             yield f"| {spelled} | `{option.envvar}` | {_default(option)} | {option.help.replace('|', '/')} |"
