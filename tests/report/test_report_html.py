@@ -9,10 +9,24 @@ import pytest
 from day_builders import END, HOUR, eventful, memory
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from report_builders import AMS, DOWN, NYC, UP, decision, fleet_of_changes, key, mixed, report, signature
+from report_builders import (
+    AMS,
+    DOWN,
+    NYC,
+    UP,
+    decision,
+    fleet_of_changes,
+    key,
+    mixed,
+    reading,
+    report,
+    signature,
+)
 from test_report_markdown import hostile
 
+from dzbgp.models.decision import Action
 from dzbgp.models.report import Report
+from dzbgp.models.session import Observed
 from dzbgp.report.html.page import render
 from dzbgp.report.html.timeline import MOST_SHOWN
 
@@ -292,3 +306,17 @@ def test_text_has_the_contrast_that_wcag_aa_asks_for(scheme: int) -> None:
         assert contrast(colors[ink], colors[ground]) >= 4.5, (ink, ground)
     for mark in ("up", "down"):
         assert contrast(colors[mark], colors["card"]) >= 3, mark
+
+
+def test_every_down_and_unknown_user_is_listed_changed_or_not_the_longest_first() -> None:
+    calm = decision(60, NYC, DOWN, DOWN, action=Action.SKIP, reason="unchanged")
+    short = decision(61, NYC, UP, DOWN)
+    known = replace(calm.observation.user, last_bgp_up_at=312_345_678 - 9_000)
+    calm = replace(calm, observation=replace(calm.observation, user=known))
+    recent = replace(short.observation.user, last_bgp_up_at=312_345_678 - 150)
+    short = replace(short, observation=replace(short.observation, user=recent))
+    unknown = decision(62, NYC, UP, None, action=Action.SKIP, observed=Observed.UNKNOWN, reason="no-vrf")
+    up = decision(63, NYC, DOWN, UP)
+    listed = section(render(report(short, up, calm, unknown, devices=(reading(NYC),))), "down")
+    assert WHOLE_KEY.findall(listed) == [str(key(f"user {number}")) for number in (62, 60, 61)]
+    assert re.findall(r"</span> (never Up|[0-9.]+ \w+) <code>", listed) == ["never Up", "60 min", "60 s"]
