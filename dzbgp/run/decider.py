@@ -154,7 +154,7 @@ class Decider:
         memory, now = decision.memory, self.clock.now
         if memory is None or memory.first_seen_at is None or not self.is_memory_old:
             return False
-        # Seen in the future: the clock was set back, and nothing is known of how long ago it was.
+        # Seen in the future: the clock was set back, and the age cannot be told.
         return 0 <= now - memory.first_seen_at < NEW_USER_S
 
     def _reported_by_another(self, decision: Decision) -> bool:

@@ -61,7 +61,7 @@ class RunRequest(SetupRequest):
     )
     dry_run: bool = option(False, DECISION, "Show what would be written; send nothing.")
     confirm_down_s: float = duration(
-        5, DECISION, "Wait this long before the second look that a Down needs; 0s looks again at once."
+        5, DECISION, "Wait this long before the second look that a Down needs; 0s: no wait."
     )
     max_age_s: float = duration(
         60, DECISION, "Sign nothing that rests on an observation older than this; the device is asked again."
