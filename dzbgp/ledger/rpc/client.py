@@ -1,14 +1,12 @@
 """The questions that dzbgp asks a Solana-type ledger, and the answers as records."""
 
 import asyncio
-import struct
 import time
 from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Generic, Literal, Self, TypeVar
+from typing import Any, Self, TypeVar
 
-import msgspec
 from solders.hash import Hash
 from solders.pubkey import Pubkey
 from solders.sysvar import CLOCK
@@ -18,6 +16,21 @@ from dzbgp.ledger.networks import Network
 from dzbgp.ledger.rpc.credible import SLACK_SLOTS, Credibility
 from dzbgp.ledger.rpc.failures import MIN_CONTEXT_SLOT_NOT_REACHED
 from dzbgp.ledger.rpc.transport import RetryBudget, RpcTransport
+from dzbgp.ledger.rpc.wire import (
+    IN_CONTEXT,
+    U63,
+    AccountItem,
+    BlockhashItem,
+    EpochInfo,
+    InContext,
+    LandedItem,
+    ProgramAccount,
+    Sample,
+    SimulationItem,
+    StatusItem,
+    clock_of,
+    list_of,
+)
 from dzbgp.models.ledger import Account
 
 T = TypeVar("T")
@@ -26,8 +39,6 @@ STATUSES_PER_CALL = 256
 ACCOUNTS_PER_CALL = 100
 _SAMPLES = 60
 _RATE_GOOD_S = 600.0
-# slot, epoch_start_timestamp, epoch, leader_schedule_epoch, unix_timestamp
-_CLOCK = struct.Struct("<QqQQq")
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +135,9 @@ class RpcClient:
         return bank
 
     async def _bank(self, keys: Sequence[Pubkey], least: int) -> Bank:
-        def check(where: str, answer: _InContext[list[_AccountItem | None]]) -> None:
+        def check(where: str, answer: InContext[list[AccountItem | None]]) -> None:
             slot, told = answer.context.slot, f"RPC {where} is not believed: "
-            clock = _clock(answer)
+            clock = clock_of(answer)
             if clock is not None and abs(clock[0] - slot) > SLACK_SLOTS:
                 raise RpcProtocolError(f"{told}it answered as of slot {slot}, but its Clock says {clock[0]}")
             why = self.credibility.doubt(where, slot, clock and clock[1], time.time())
@@ -134,10 +145,10 @@ class RpcClient:
                 raise LedgerBehindError(f"{told}{why}", MIN_CONTEXT_SLOT_NOT_REACHED)
             self._check_slot(where, "getMultipleAccounts", slot, least)
 
-        kind = _list_of(len(keys) + 1, _AccountItem | None)
+        kind = list_of(len(keys) + 1, AccountItem | None)
         params = [[str(key) for key in (CLOCK, *keys)], {"encoding": "base64", "commitment": self.commitment}]
-        answer = await self.transport.call("getMultipleAccounts", params, _IN_CONTEXT[kind], check)
-        clock = _clock(answer)
+        answer = await self.transport.call("getMultipleAccounts", params, IN_CONTEXT[kind], check)
+        clock = clock_of(answer)
         accounts = [item and item.record(key) for key, item in zip(keys, answer.value[1:], strict=True)]
         return Bank(answer.context.slot, clock and clock[1], tuple(accounts))
 
@@ -154,7 +165,7 @@ class RpcClient:
         ]
         config = {"encoding": "base64", "withContext": True, "filters": filters}
         params = [str(self.network.program_id)]
-        answer = await self._at(list[_ProgramAccount], "getProgramAccounts", params, config, least)
+        answer = await self._at(list[ProgramAccount], "getProgramAccounts", params, config, least)
         return answer.context.slot, [item.account.record(item.pubkey) for item in answer.value]
 
     async def accounts(self, keys: Sequence[Pubkey], min_context_slot: int = 0) -> list[Account | None]:
@@ -163,7 +174,7 @@ class RpcClient:
         least = max(min_context_slot, self.read_floor)
         for start in range(0, len(keys), ACCOUNTS_PER_CALL):
             some = keys[start : start + ACCOUNTS_PER_CALL]
-            kind = _list_of(len(some), _AccountItem | None)
+            kind = list_of(len(some), AccountItem | None)
             params = [[str(key) for key in some]]
             answer = await self._at(kind, "getMultipleAccounts", params, {"encoding": "base64"}, least)
             found += [item and item.record(key) for key, item in zip(some, answer.value, strict=True)]
@@ -176,8 +187,8 @@ class RpcClient:
         """
         if self._rate is not None and time.monotonic() - self._rate[1] < _RATE_GOOD_S:
             return self._rate[0]
-        samples: list[_Sample] = await self.transport.call(
-            "getRecentPerformanceSamples", [_SAMPLES], list[_Sample]
+        samples: list[Sample] = await self.transport.call(
+            "getRecentPerformanceSamples", [_SAMPLES], list[Sample]
         )
         slots = sum(sample.num_slots for sample in samples)
         seconds = sum(sample.sample_period_secs for sample in samples)
@@ -197,7 +208,7 @@ class RpcClient:
 
     async def minimum_balance(self, data_len: int) -> int:
         """Return the lamports that make an account of `data_len` bytes exempt from rent."""
-        lamports: int = await self.transport.call("getMinimumBalanceForRentExemption", [data_len], _U63)
+        lamports: int = await self.transport.call("getMinimumBalanceForRentExemption", [data_len], U63)
         return lamports
 
     async def latest_blockhash(self, min_context_slot: int = 0) -> Blockhash:
@@ -209,14 +220,12 @@ class RpcClient:
         return await self._blockhash({"commitment": "finalized"}, 0)
 
     async def _blockhash(self, config: dict[str, str], least: int) -> Blockhash:
-        answer = await self._at(_BlockhashItem, "getLatestBlockhash", [], config, least)
+        answer = await self._at(BlockhashItem, "getLatestBlockhash", [], config, least)
         return Blockhash(answer.value.blockhash, answer.value.last_valid_block_height, answer.context.slot)
 
     async def height(self, commitment: str = "finalized") -> tuple[int, int]:
         """Return (slot, block height) of the newest block. A finalized block cannot be undone by a fork."""
-        answer: _EpochInfo = await self.transport.call(
-            "getEpochInfo", [{"commitment": commitment}], _EpochInfo
-        )
+        answer: EpochInfo = await self.transport.call("getEpochInfo", [{"commitment": commitment}], EpochInfo)
         return answer.absolute_slot, answer.block_height
 
     async def statuses(self, signatures: Sequence[str]) -> tuple[int, list[SignatureStatus | None]]:
@@ -225,23 +234,23 @@ class RpcClient:
         slots = []
         for start in range(0, len(signatures), STATUSES_PER_CALL):
             some = list(signatures[start : start + STATUSES_PER_CALL])
-            kind = _list_of(len(some), _StatusItem | None)
+            kind = list_of(len(some), StatusItem | None)
             params = [some, {"searchTransactionHistory": True}]
-            answer: _InContext[Any] = await self.transport.call(
-                "getSignatureStatuses", params, _IN_CONTEXT[kind]
+            answer: InContext[Any] = await self.transport.call(
+                "getSignatureStatuses", params, IN_CONTEXT[kind]
             )
             slots.append(answer.context.slot)
             found += [item and self._status(item) for item in answer.value]
         return min(slots, default=0), found
 
-    def _status(self, item: "_StatusItem") -> SignatureStatus:
+    def _status(self, item: StatusItem) -> SignatureStatus:
         err = self.transport.redactor.json(item.err)
         return SignatureStatus(item.slot, err, item.confirmation_status or "")
 
     async def simulate(self, transaction: bytes) -> Simulation:
         """Simulate a transaction. The node supplies a blockhash of its own and checks no signature."""
         config = {"encoding": "base64", "sigVerify": False, "replaceRecentBlockhash": True}
-        answer = await self._at(_SimulationItem, "simulateTransaction", [_base64(transaction)], config)
+        answer = await self._at(SimulationItem, "simulateTransaction", [_base64(transaction)], config)
         clean = self.transport.redactor.json
         value = answer.value
         return Simulation(clean(value.err), tuple(clean(value.logs or [])), value.units_consumed or 0)
@@ -249,15 +258,15 @@ class RpcClient:
     async def transaction_logs(self, signature: str) -> tuple[str, ...]:
         """Return the log of a transaction that landed; nothing if the node keeps no history."""
         config = {"encoding": "json", "maxSupportedTransactionVersion": 0, "commitment": "confirmed"}
-        answer: _LandedItem | None = await self.transport.call(
-            "getTransaction", [signature, config], _LandedItem | None
+        answer: LandedItem | None = await self.transport.call(
+            "getTransaction", [signature, config], LandedItem | None
         )
         logs = answer.meta.log_messages if answer and answer.meta else None
         return tuple(self.transport.redactor.json(logs or []))
 
     async def fee(self, message: bytes) -> int | None:
         """Return the lamports that a message would cost; None if its blockhash is not known."""
-        answer = await self._at(_U63 | None, "getFeeForMessage", [_base64(message)], {})
+        answer = await self._at(U63 | None, "getFeeForMessage", [_base64(message)], {})
         fee: int | None = answer.value
         return fee
 
@@ -274,18 +283,16 @@ class RpcClient:
 
     async def _at(
         self, kind: Any, method: str, params: list[Any], config: dict[str, Any], least: int | None = None
-    ) -> "_InContext[Any]":
+    ) -> InContext[Any]:
         """Ask as of slot `least` or later (None: the floor), at our commitment by default."""
         if least is None:
             least = self.read_floor
 
-        def check(where: str, answer: _InContext[Any]) -> None:
+        def check(where: str, answer: InContext[Any]) -> None:
             self._check_slot(where, method, answer.context.slot, least)
 
         config = {"commitment": self.commitment} | config | ({"minContextSlot": least} if least else {})
-        answer: _InContext[Any] = await self.transport.call(
-            method, [*params, config], _IN_CONTEXT[kind], check
-        )
+        answer: InContext[Any] = await self.transport.call(method, [*params, config], IN_CONTEXT[kind], check)
         return answer
 
     def _check_slot(self, where: str, method: str, slot: int, least: int) -> None:
@@ -295,85 +302,6 @@ class RpcClient:
             raise RpcError(f"{told}expected {least} or later", MIN_CONTEXT_SLOT_NOT_REACHED)
         if self.credibility.is_absurd(slot, time.time()):
             raise RpcProtocolError(f"{told}which no ledger can have reached")
-
-
-_U63 = Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)]
-"""Slots, heights and lamports are u64. The upper half is unused, and SQLite's integers are signed."""
-
-
-# gc=False: there are as many as users, and none is part of a reference cycle.
-class _AccountItem(msgspec.Struct, gc=False):
-    data: tuple[bytes, Literal["base64"]]
-    lamports: _U63
-
-    def record(self, pubkey: Pubkey) -> Account:
-        return Account(pubkey, self.data[0], self.lamports)
-
-
-class _ProgramAccount(msgspec.Struct, gc=False):
-    pubkey: Pubkey
-    account: _AccountItem
-
-
-class _SlotContext(msgspec.Struct):
-    slot: _U63
-
-
-class _InContext(msgspec.Struct, Generic[T]):
-    context: _SlotContext
-    value: T
-
-
-_IN_CONTEXT: Any = _InContext
-
-
-def _clock(answer: _InContext[list[_AccountItem | None]]) -> tuple[int, float] | None:
-    """Decode the Clock sysvar, the first account of an answer: its slot and Unix time. None if it is not there."""
-    item = answer.value[0]
-    if item is None or len(item.data[0]) < _CLOCK.size:
-        return None
-    slot, _, _, _, unix_time = _CLOCK.unpack_from(item.data[0])
-    return slot, float(unix_time)
-
-
-class _BlockhashItem(msgspec.Struct, rename="camel"):
-    blockhash: Hash
-    last_valid_block_height: _U63
-
-
-class _EpochInfo(msgspec.Struct, rename="camel"):
-    absolute_slot: _U63
-    block_height: _U63
-
-
-class _Sample(msgspec.Struct, rename="camel"):
-    num_slots: _U63
-    sample_period_secs: _U63
-
-
-class _StatusItem(msgspec.Struct, rename="camel"):
-    slot: _U63
-    err: Any
-    confirmation_status: str | None = None
-
-
-class _SimulationItem(msgspec.Struct, rename="camel"):
-    err: Any
-    logs: list[str] | None = None
-    units_consumed: _U63 | None = None
-
-
-class _Meta(msgspec.Struct, rename="camel"):
-    log_messages: list[str] | None = None
-
-
-class _LandedItem(msgspec.Struct):
-    meta: _Meta | None
-
-
-def _list_of(length: int, item: Any) -> Any:
-    """Return the type of a list of exactly `length` items."""
-    return Annotated[list[item], msgspec.Meta(min_length=length, max_length=length)]
 
 
 def _sent(transaction: bytes) -> list[Any]:
