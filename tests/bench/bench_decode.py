@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from big_world import big_world
 from goals import Row, Table
 from solders.pubkey import Pubkey
 
 from dzbgp.decision.policy import Clock, decide
 from dzbgp.decision.resolver import assess_credibility, resolve
 from dzbgp.decision.rules import Rules
-from dzbgp.lab.world.big import big_world
 from dzbgp.lab.world.world import World
 from dzbgp.ledger.program.accounts import decode_user
 from dzbgp.models.ledger import Device, User, dotted

@@ -6,6 +6,7 @@ import time
 from base64 import b64decode
 from collections.abc import Awaitable, Callable
 
+from big_world import big_world
 from goals import Row, Table
 from solana.rpc.async_http_provider import AsyncHTTPProvider
 from solana.rpc.jsonrpc import JsonRpcRequest, JsonRpcResponseEnvelope
@@ -13,7 +14,6 @@ from solders.pubkey import Pubkey
 
 from dzbgp.lab.solana.ledger import Ledger
 from dzbgp.lab.world.accounts import key_of
-from dzbgp.lab.world.big import big_world
 from dzbgp.lab.world.encode import AccountType, encode_noise
 from dzbgp.ledger.networks import Network
 from dzbgp.ledger.program.accounts import DEVICE, USER, decode_all, decode_device, decode_user

@@ -10,11 +10,11 @@ import math
 import time
 from dataclasses import dataclass
 
+from big_world import big_world
 from goals import Row, Table
 from solders.keypair import Keypair
 
 from dzbgp.lab.solana.ledger import Ledger
-from dzbgp.lab.world.big import big_world
 from dzbgp.lab.world.world import World
 from dzbgp.ledger.networks import Network
 from dzbgp.ledger.program.instruction import Write

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from big_world import big_world
 from solders.pubkey import Pubkey
 
 from dzbgp.console.progress import NoProgress
@@ -22,7 +23,6 @@ from dzbgp.fleet.load import load_inventory
 from dzbgp.fleet.options import FleetRequest
 from dzbgp.lab.eos.fleet import DeviceFault, EosFault, EosFleet
 from dzbgp.lab.solana.ledger import Ledger
-from dzbgp.lab.world.big import big_world
 from dzbgp.lab.world.inventory import write_inventory
 from dzbgp.lab.world.world import World
 from dzbgp.ledger.networks import Network

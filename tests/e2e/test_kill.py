@@ -12,12 +12,12 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+from big_world import big_world
 from e2e_lab import E2eLab, environment, until, write_keypair
 
 from dzbgp.lab.eos.fleet import EosFleet
 from dzbgp.lab.solana.faults import Fault, FaultKind
 from dzbgp.lab.solana.ledger import Ledger
-from dzbgp.lab.world.big import big_world
 from dzbgp.lab.world.inventory import write_inventory
 from dzbgp.lab.world.world import UserSpec, World
 from dzbgp.ledger.program.accounts import decode_user

@@ -9,13 +9,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
+from big_world import big_world
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 from solders.sysvar import CLOCK
 
 from dzbgp.lab.solana.faults import Fault, FaultKind
 from dzbgp.lab.solana.ledger import Ledger
-from dzbgp.lab.world.big import big_world
 from dzbgp.lab.world.encode import encode_user
 from dzbgp.lab.world.world import World
 from dzbgp.ledger.networks import Network

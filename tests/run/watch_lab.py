@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from big_world import big_world
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
@@ -19,7 +20,6 @@ from dzbgp.fleet.load import load_inventory
 from dzbgp.lab.eos.fleet import EosFleet
 from dzbgp.lab.solana.faults import Fault, FaultKind
 from dzbgp.lab.solana.ledger import Ledger
-from dzbgp.lab.world.big import big_world
 from dzbgp.lab.world.inventory import write_inventory
 from dzbgp.lab.world.world import UserSpec, World
 from dzbgp.ledger.networks import Network

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
+from big_world import big_world
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
@@ -17,7 +18,6 @@ from dzbgp.errors import ExitCode
 from dzbgp.lab.eos.fleet import EosFleet
 from dzbgp.lab.solana.faults import Fault, FaultKind
 from dzbgp.lab.solana.ledger import Ledger
-from dzbgp.lab.world.big import big_world
 from dzbgp.lab.world.inventory import write_inventory
 from dzbgp.lab.world.world import World
 from dzbgp.ledger.errors import LedgerError

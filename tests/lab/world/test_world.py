@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import ruamel.yaml
+from big_world import big_world
 from nornir import InitNornir
 from nornir.core import Nornir
 from nornir.plugins.runners import SerialRunner
@@ -15,7 +16,6 @@ from nornir_napalm.plugins.tasks import napalm_get
 from solders.pubkey import Pubkey
 
 from dzbgp.lab.eos.fleet import ADMIN_DOWN, DeviceFault, EosFleet
-from dzbgp.lab.world.big import big_world
 from dzbgp.lab.world.encode import AccountType, Layout
 from dzbgp.lab.world.inventory import write_inventory
 from dzbgp.lab.world.world import LAB_PASSWORD, LAB_USERNAME, NOW_SLOT, PROGRAM_ID, World

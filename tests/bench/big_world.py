@@ -75,6 +75,6 @@ def big_world(
             is_due = due >= 1 - 1e-9
             due -= is_due
             onchain, session, truth = next(news) if is_due else _NO_NEWS
-            kind = MULTICAST if tunnel % 8 == 7 else IBRL  # noqa: PLR2004 - the last of each eight
+            kind = MULTICAST if tunnel % 8 == 7 else IBRL
             users.append(ScenarioUser(row.code, 500 + tunnel, kind, onchain, session, truth))
     return World.of(rows, tuple(users), seed, publishers=publishers, now_slot=now_slot)
