@@ -244,4 +244,4 @@ def explained(case: Case) -> str:
     return f"under faults: {case}"
 
 
-__all__ = ["Case", "Fault", "FaultKind", "Run", "Site", "carry_out", "explained", "site"]
+__all__ = ["Case", "Fault", "FaultKind", "Run", "Site", "carry_out", "explained", "running", "site"]

@@ -9,8 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fault_runs import Case, Fault, Site, carry_out, explained, site
+from fault_runs import Case, Fault, Site, carry_out, explained, running, site
 from fault_runs import FaultKind as Kind
+
+from dzbgp.errors import ExitCode
+from dzbgp.models.report import ExitReason
+from dzbgp.models.summary import exit_code_of, exit_reasons
 
 SEEDS = range(*map(int, os.environ.get("DZBGP_FAULT_SEEDS", "1000-1200").split("-")))
 
@@ -187,3 +191,21 @@ def test_after_a_pass_under_random_faults_chain_and_report_agree_and_the_next_pa
         carry_out(place, case, tmp_path)
     except AssertionError as error:
         raise AssertionError(f"seed {seed}, {explained(case)}\n{error}") from error
+
+
+def test_where_no_rpc_is_believed_all_is_shown_nothing_is_written_and_the_exit_code_says_so(
+    place: Site, tmp_path: Path
+) -> None:
+    case = Case("a clock that differs", (fault(Kind.SHIFTED_CLOCK, times=None, delay_s=-120.0),))
+    with running(place, case, tmp_path) as run:
+        report = run.once()
+        assert "sendTransaction" not in run.ledger.stats().requests
+        reasons = {
+            decision.reason
+            for decision in report.decisions
+            if decision.observation.user.pubkey in place.world.expected()
+        }
+        assert reasons == {"stale-ledger"}
+        assert exit_code_of(report) is ExitCode.PARTIAL
+        assert ExitReason.LEDGER_NOT_BELIEVED in exit_reasons(report)
+        assert any("this machine's clock may be off" in note for note in report.notes)
