@@ -122,6 +122,7 @@ def plan_of(
         skipped_accounts=data.skipped,
         notes=(
             *data.notes,
+            *(f"{reading.host}: {note}." for reading in readings for note in reading.notes),
             *_rpc_notes(network),
             *_key_notes(data, options),
             *_unsigned_notes(decisions.values()),

@@ -69,7 +69,11 @@ def replaying(handlers: Mapping[str, Handler], directory: Path, timeout_s: float
                 ruamel.yaml.YAML(typ="safe").dump(content, stream)
         with Fleet(load_inventory(directory)) as fleet:
             yield fleet
-        for server in servers.values():
-            server.close()
+
+        async def close() -> None:
+            for server in servers.values():
+                server.close()
+
+        thread.call(close())
     finally:
         thread.close()

@@ -10,7 +10,7 @@ import ruamel.yaml
 from e2e_lab import Done, E2eLab, dzbgp, started_lab
 from ssh_eos import GARBLED, READ_ONLY, SshEos, ssh_servers
 
-from dzbgp.lab.eos.fleet import EosFleet
+from dzbgp.lab.eos.fleet import DeviceFault, EosFleet
 
 CODES = ["ams-dz-001", "fra-dz-001"]
 PASSWORD = "canary-of-the-devices-41c7"
@@ -203,3 +203,16 @@ def test_client_certificates_without_files_are_a_slip_in_the_inventory(lab: E2eL
     done = run(lab, tmp_path, inventory(lab, tmp_path / "c", "https_certs", ports))
     assert done.code == 2
     assert "has transport 'https_certs' and key_file None; expected a file" in done.error
+
+
+def test_a_neighbor_that_cannot_be_understood_is_a_note_of_the_report_and_no_failure(
+    lab: E2eLab, tmp_path: Path
+) -> None:
+    ports = {code: lab.fleet.addresses[code][1] for code in CODES}
+    lab.fleet.set_fault(CODES[0], DeviceFault.ODD_NEIGHBOR)
+    try:
+        done = run(lab, tmp_path, inventory(lab, tmp_path / "odd", "https", ports))
+    finally:
+        lab.fleet.set_fault(CODES[0], None)
+    assert done.code == 0, done.err
+    assert f"{CODES[0]}: default: 169.254.255.255: it has no state." in done.report["notes"]
