@@ -21,15 +21,18 @@ REPORT: dict[str, Any] = {
     "slot": (NUMBER,),
     "started_at": (TEXT,),
     "duration_s": (float,),
+    "exit": (dict,),
+    "notes": (list,),
     "devices": (list,),
     "users": (list,),
+    "skipped_accounts": (list,),
     "summary": (dict,),
 }
 DEVICE: dict[str, Any] = {
     "host": (TEXT,),
     "code": (TEXT, NOTHING),
     "pubkey": (TEXT, NOTHING),
-    "result": {"ok", "failed", "unmatched", "suspect"},
+    "result": {"ok", "failed", "unmatched", "suspect", "unsupported"},
     "error": (TEXT, NOTHING),
     "sessions": (NUMBER,),
     "established": (NUMBER,),
@@ -62,7 +65,11 @@ SUMMARY = dict.fromkeys(
         "users",
         "up",
         "down",
+        "absent",
+        "unknown",
         "to_submit",
+        "changes",
+        "refreshes",
         "submitted",
         "failed",
         "held",
@@ -201,7 +208,7 @@ def test_the_json_report_is_all_of_stdout_and_has_every_key_of_the_schema(
     assert set(submitted) == {str(user) for user in expected}
     signatures = {str(one.signature): {str(user) for user in one.users} for one in lab.ledger.transactions()}
     for user in submitted.values():
-        assert user["result"] == "confirmed"
+        assert user["result"] in {"confirmed", "finalized"}
         assert user["user"] in signatures[user["signature"]]
     assert report["summary"]["transactions"] == len(signatures)
     assert report["summary"]["submitted"] == len(expected)
