@@ -128,7 +128,6 @@ class LedgerSession:
         self._taken = RpcCounts(Counter(), Counter())
         self._submitters: set[Submitter] = set()
         self._stopping: str | None = None
-        self._has_sent = False
         self._stack = ExitStack()
         self._portal: BlockingPortal
 
@@ -144,11 +143,6 @@ class LedgerSession:
     ) -> None:
         # After an exception, what still runs in the loop is cancelled instead of waited for.
         self._stack.__exit__(kind, error, trace)
-
-    @property
-    def has_sent(self) -> bool:
-        """Whether anything was sent: from then on nobody may say that nothing was written."""
-        return self._has_sent or any(submitter.has_sent for submitter in self._submitters)
 
     @property
     def floor(self) -> Sighting | None:
@@ -251,7 +245,6 @@ class LedgerSession:
         try:
             return self._carried_out(submitter, builder, list(writes))
         finally:
-            self._has_sent |= submitter.has_sent
             self._submitters.discard(submitter)
 
     def _carried_out(

@@ -2,10 +2,9 @@
 
 import contextlib
 import logging
-from functools import partial
 
 from dzbgp.console.progress import NoProgress, Progress
-from dzbgp.ledger.errors import LedgerError, WriteInterruptedError
+from dzbgp.ledger.errors import LedgerError
 from dzbgp.ledger.events import unobserved
 from dzbgp.ledger.session import LedgerSession
 from dzbgp.ledger.submit.signers import Signers
@@ -38,7 +37,6 @@ def run_once(
         stack.enter_context(setup.fleet)
         on_fetch = metrics.observe_fetch if metrics else unobserved
         ledger = open_ledger(request, net, lambda: setup.fleet, on_fetch, is_fixed=True)
-        stack.push(partial(_say_what_was_sent, ledger))
         stack.enter_context(ledger)
         if metrics is not None:
             stack.callback(measure_requests, metrics, ledger)
@@ -49,19 +47,6 @@ def run_once(
         if metrics is not None:
             measure_balances(metrics, ledger, report, setup.options.signers)
         return report
-
-
-def _say_what_was_sent(
-    ledger: LedgerSession, _kind: type[BaseException] | None, error: BaseException | None, _trace: object
-) -> None:
-    """Replace an error after which somebody might say that nothing was written."""
-    if ledger.has_sent and isinstance(error, KeyboardInterrupt | Exception):
-        if isinstance(error, WriteInterruptedError):
-            return
-        cause = "interrupted" if isinstance(error, KeyboardInterrupt) else f"failed ({type(error).__name__})"
-        raise WriteInterruptedError(
-            f"the run was {cause} after writes were sent, and has no report; the next run reads what is onchain"
-        ) from error
 
 
 def measure_requests(metrics: Metrics, ledger: LedgerSession) -> None:

@@ -115,11 +115,6 @@ class Submitter:
         self._done = Submitted()
         self._signed_at: dict[Pubkey, float] = {}
 
-    @property
-    def has_sent(self) -> bool:
-        """Whether anything was signed, and so perhaps sent."""
-        return bool(self._signed_at)
-
     def stop(self, why: str) -> None:
         """Sign nothing more, and wait a limited time for what was sent."""
         self._stopped = self._stopped or why
