@@ -269,7 +269,11 @@ def test_the_login_can_come_from_the_environment(lab: E2eLab, tmp_path: Path) ->
     with edited(lab.inventory / "defaults.yaml") as content:
         user, password = content.pop("username"), content.pop("password")
     args = ["run", *lab.args, "--dry-run", "--limit", "ams-dz-001", "--output", "json"]
-    assert dzbgp(tmp_path, *args).report["devices"][0]["error"].endswith("wrong name or password")
+    without = dzbgp(tmp_path, *args)
+    assert (without.code, without.out) == (2, "")
+    assert "DZBGP_EOS_USERNAME and DZBGP_EOS_PASSWORD" in without.error
+    wrong = dzbgp(tmp_path, *args, DZBGP_EOS_USERNAME=user, DZBGP_EOS_PASSWORD="another")
+    assert wrong.report["devices"][0]["error"].endswith("wrong name or password")
     done = dzbgp(tmp_path, *args, DZBGP_EOS_USERNAME=user, DZBGP_EOS_PASSWORD=password)
     assert done.code == 0, done.err
 
