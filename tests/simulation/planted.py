@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from dzbgp.errors import ExitCode
-from dzbgp.models.in_flight import Fate, Settled
 
 Replace = Callable[[Callable[..., Any]], Callable[..., Any]]
 """Given the right function, the wrong one."""
@@ -85,6 +84,13 @@ BUGS = {
         "dzbgp.run.authorize:decision_age_s",
         _always(0.0),
     ),
+    "credulous": _bug(
+        "2. ledgers that stand still",
+        "every RPC is believed, however old what it says",
+        "stale-ledger hidden never-settles silent-at-rest",
+        "dzbgp.ledger.rpc.credible:Credibility.doubt",
+        _always(None),
+    ),
     "first-rpc-only": _bug(
         "3. RPC failures",
         "every failure is taken for one of the request: no other RPC is asked",
@@ -115,10 +121,10 @@ BUGS = {
     ),
     "forgetful": _bug(
         "5. memory",
-        "a signature that a node does not know has not landed",
-        "written-twice second-in-flight",
-        "dzbgp.ledger.submit.fates:settle",
-        _always(Settled(Fate.EXPIRED)),
+        "a write that may still land is no reason to wait",
+        "second-in-flight written-twice",
+        "dzbgp.state.memory:Memory.in_flight_why",
+        _always(""),
     ),
     "unjournalled": _bug(
         "5. memory",

@@ -208,18 +208,45 @@ def _beside(rng: random.Random, at: float, devices: int, _: int, __: int) -> _Dr
 
 def _pause(rng: random.Random, at: float, devices: int, users: int, _: int) -> _Drawn:
     """Something changes, and the program is stopped for a while where it has just seen that."""
-    pause: tuple[float | int | str, ...] = ("pause", rng.choice((3.0, 15.0, 70.0, 300.0)))
-    looks = rng.randint(1, 2 * devices)
+    pause = ("at-look", (rng.randint(devices, 2 * devices), rng.choice((0.05, 0.2, 0.5)), "pause"))
+    length = rng.choice((15.0, 70.0, 70.0, 300.0))
+    return [*_change(rng, at, devices, users, 0), (at + 0.1, pause[0], (*pause[1], length))]
+
+
+def _standstill(rng: random.Random, at: float, devices: int, users: int, endpoints: int) -> _Drawn:
+    """Every RPC stands still, and a session changes meanwhile."""
+    still: _Drawn = [(at, "rpc", ("frozen", number, -1, 240.0, 0.0)) for number in range(endpoints)]
+    changes = [
+        change for _ in range(3) for change in _change(rng, at + rng.uniform(40, 120), devices, users, 0)
+    ]
+    return [*still, *changes]
+
+
+def _tidy(rng: random.Random, at: float, devices: int, users: int, _: int) -> _Drawn:
+    """Somebody removes the lock of a run, and starts another one beside it."""
+    user = _user(rng, devices, users)
     return [
-        *_change(rng, at, devices, users, 0),
-        (at + 0.1, "at-look", (looks, rng.choice((0.0, 0.3)), *pause)),
+        (at, "down", (user,)),
+        (at + 0.1, "at-look", (1, 0.0, "unlink-lock")),
+        (at + 0.1, "at-look", (1, rng.choice((0.1, 2.0)), "beside")),
     ]
 
 
-def _amnesia(_: random.Random, at: float, __: int, ___: int, endpoints: int) -> _Drawn:
-    """The disk is full, what is sent lands late, and whoever sent it is killed."""
-    late: _Drawn = [(at, "rpc", ("late", number, -1, 60.0, 100.0)) for number in range(endpoints)]
-    return [*late, (at, "disk", (60.0,)), (at, "kill-at-send", (1,))]
+def _sluggish(rng: random.Random, at: float, devices: int, users: int, endpoints: int) -> _Drawn:
+    """Something changes, and once that is seen every answer of an RPC takes nearly as long as it may."""
+    looks = rng.randint(devices, 2 * devices)
+    slow: _Drawn = [
+        (at + 0.1, "at-look", (looks, 0.0, "rpc", "slow", number, -1, 240.0, 9.0))
+        for number in range(endpoints)
+    ]
+    return [*_change(rng, at, devices, users, 0), *slow]
+
+
+def _orphan(rng: random.Random, at: float, devices: int, users: int, endpoints: int) -> _Drawn:
+    """What is sent lands late, and whoever sent it is killed, perhaps with a disk that is full."""
+    late: _Drawn = [(at, "rpc", ("late", number, -1, 60.0, 140.0)) for number in range(endpoints)]
+    disk: _Drawn = [(at, "disk", (60.0,))] if rng.random() < 0.5 else []
+    return [*late, *disk, *_change(rng, at, devices, users, 0), (at, "kill-at-send", (1,))]
 
 
 def _one(kind: str, argument: Callable[[random.Random], tuple[float | int | str, ...]]) -> _Draw:
@@ -267,7 +294,10 @@ _DRAWN: dict[str, _Draw] = {
     "hup": _one("hup", lambda _: ()),
     "new-ledger": _one("new-ledger", lambda rng: (rng.choice((1_000, 50_000_000)),)),
     "beside": _beside,
-    "amnesia": _amnesia,
+    "sluggish": _sluggish,
+    "orphan": _orphan,
+    "standstill": _standstill,
+    "tidy": _tidy,
     "unlink-lock": _one("unlink-lock", lambda _: ()),
     "other-report": _one("other-report", lambda rng: (rng.random(), rng.choice(("up", "down")))),
 }
