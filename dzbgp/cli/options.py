@@ -26,6 +26,7 @@ from dzbgp.console.option import (
     option,
     repeated,
 )
+from dzbgp.errors import UsageError
 
 _DEFAULT_FORMAT = "table, or tsv if stdout is not a terminal"
 
@@ -127,6 +128,7 @@ def takes(*carriers: type) -> Callable[[Callable[..., None]], Callable[..., None
         @functools.wraps(command)
         def wrapper(**given: Any) -> None:
             values = {one.field: given.pop(one.field) for one in every}
+            values |= {one.field: _paths(one, values[one.field]) for one in every if _is_path(one)}
             values |= {field: tuple(values[field] or ()) for field in several}
             command(*(made(carrier, values) for carrier in carriers), **given)
 
@@ -157,6 +159,9 @@ def annotation(one: Declared) -> Any:
         more["show_default"] = False
     if what.completion is not None:
         more["autocompletion"] = what.completion
+    if _is_path(one):
+        # A Path no longer tells an empty text from the working directory.
+        more["path_type"] = str
     if bool in (one.kind, *get_args(one.kind)) and one.default is not False:
         flag = f"{flag}/--no-{one.name}"
     names = [flag, what.short] if what.short else [flag]
@@ -164,6 +169,19 @@ def annotation(one: Declared) -> Any:
         _typer_type(one),
         typer.Option(*names, envvar=one.variable, help=what.help, rich_help_panel=what.panel, **more),
     ]
+
+
+def _is_path(one: Declared) -> bool:
+    return one.option.parse is None and Path in (one.kind, *get_args(one.kind))
+
+
+def _paths(one: Declared, given: Any) -> Any:
+    """Return the paths that an option's texts name. Raises UsageError for one that is empty."""
+    if given == "":
+        raise UsageError(f"--{one.name}: it is empty; expected a path")
+    if isinstance(given, list | tuple):
+        return tuple(_paths(one, item) for item in given)
+    return given if given is None else Path(given)
 
 
 def _typer_type(one: Declared) -> Any:

@@ -33,7 +33,7 @@ class SetupRequest(FleetRequest):
     keypairs: tuple[Path, ...] = repeated(
         LEDGER,
         "Solana CLI keypair file, or a directory of them. Repeatable. A device's writes are signed by the key that is "
-        "its metrics publisher. Default: ~/.config/doublezero/id.json, ~/.config/solana/id.json.",
+        "its metrics publisher. Writing needs one; no key is taken from anywhere else.",
         "keypair",
         "PATH",
     )

@@ -16,7 +16,7 @@ from dzbgp.ledger.errors import RpcError
 from dzbgp.ledger.events import OnFetch
 from dzbgp.ledger.networks import Network
 from dzbgp.ledger.session import LedgerSession, SessionOptions
-from dzbgp.ledger.submit.signers import Signers, default_paths, load_signers
+from dzbgp.ledger.submit.signers import Signers, load_signers
 from dzbgp.ledger.submit.submitter import SubmitOptions
 from dzbgp.models.ledger import LAMPORTS_PER_SOL, Device, Sighting
 from dzbgp.run.request import NO_STATE, PassOptions, RunRequest, SetupRequest
@@ -107,12 +107,11 @@ def _session_options(request: RunRequest) -> SessionOptions:
 
 def _signers(request: RunRequest) -> Signers | None:
     """Load the keypairs; a dry run does without."""
-    paths = list(request.keypairs) or default_paths()
-    if paths:
-        return load_signers(paths)
+    if request.keypairs:
+        return load_signers(request.keypairs)
     if request.dry_run:
         return None
     raise UsageError(
-        "--keypair: no keypair was given, and there is none at ~/.config/doublezero/id.json or "
-        "~/.config/solana/id.json; expected the keypair of a device's metrics publisher (--dry-run needs none)"
+        "--keypair: no keypair was given; expected the keypair of a device's metrics publisher (--dry-run needs none, "
+        "`dzbgp check` says where one is found)"
     )

@@ -54,7 +54,7 @@ def test_groups_and_filters_choose_among_them(lab: E2eLab, tmp_path: Path) -> No
     done = dzbgp(
         tmp_path,
         "run",
-        "--inventory=dz://localnet?extra=extra.yaml",
+        "--inventory=dz://localnet?all=true&extra=extra.yaml",
         *ledger_of(lab),
         "--group=contributor-northlight,contributor-tidewater",
         "--filter=status!=drained",
@@ -69,7 +69,7 @@ def test_groups_and_filters_choose_among_them(lab: E2eLab, tmp_path: Path) -> No
 
 
 def test_a_run_on_another_network_than_that_of_its_inventory_is_refused(lab: E2eLab, tmp_path: Path) -> None:
-    args = ["run", "--inventory=dz://testnet", *ledger_of(lab), "--env=localnet", "--dry-run"]
+    args = ["run", "--inventory=dz://testnet?all=true", *ledger_of(lab), "--env=localnet", "--dry-run"]
     done = dzbgp(tmp_path, *args)
     assert done.code == ExitCode.USAGE
     assert "'localnet'" in done.error
@@ -78,7 +78,9 @@ def test_a_run_on_another_network_than_that_of_its_inventory_is_refused(lab: E2e
 
 def test_a_ledger_that_does_not_answer_is_one_line(tmp_path: Path) -> None:
     url = "http://127.0.0.1:1/s3cret-token"
-    done = dzbgp(tmp_path, "run", "--inventory=dz://localnet", "--rpc-url", url, "--dry-run", "--verbose")
+    done = dzbgp(
+        tmp_path, "run", "--inventory=dz://localnet?all=true", "--rpc-url", url, "--dry-run", "--verbose"
+    )
     assert done.code == ExitCode.COULD_NOT_RUN
     assert "127.0.0.1:1" in done.error
     assert "s3cret" not in done.out + done.err

@@ -13,7 +13,8 @@ from solders.pubkey import Pubkey
 from dzbgp.console.progress import Progress
 from dzbgp.decision.resolver import users_by_device
 from dzbgp.diagnostics.check.devices import check_device, check_verification
-from dzbgp.diagnostics.check.keys import check_publishers, load_keys, publishers_of
+from dzbgp.diagnostics.check.found_keys import check_found_keys
+from dzbgp.diagnostics.check.keys import check_duties, check_publishers, load_keys, publishers_of
 from dzbgp.diagnostics.check.ledger import LedgerState, check_ledger
 from dzbgp.diagnostics.check.results import CheckReport, CheckResult, CheckResults, CheckSection
 from dzbgp.diagnostics.check.state import check_state
@@ -149,12 +150,16 @@ def _payers(fleet: Fleet | None, data: ProgramData, signers: Signers | None) -> 
 
 def _publishers(
     request: SetupRequest, matched: _Matched, signers: Signers | None, ledger: LedgerState
-) -> CheckResults:
-    if signers is None:
-        return CheckResults(CheckSection.KEYS)
+) -> list[CheckResult]:
     publishers = publishers_of(device for device in matched.values() if device is not None)
+    found = list(check_found_keys(publishers, signers))
+    if signers is None:
+        return found
     low = int(request.low_balance_sol * LAMPORTS_PER_SOL)
-    return check_publishers(publishers, signers, ledger.balances, low, ledger.minimum)
+    found += check_publishers(publishers, signers, ledger.balances, low, ledger.minimum)
+    if ledger.data is not None:
+        found += check_duties(ledger.data.devices.values(), signers)
+    return found
 
 
 def _state(request: SetupRequest, net: Network) -> list[CheckResult]:

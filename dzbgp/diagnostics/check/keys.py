@@ -11,7 +11,7 @@ from solders.pubkey import Pubkey
 from dzbgp.diagnostics.check.results import CheckResults, CheckSection
 from dzbgp.errors import ExitCode, KeypairError
 from dzbgp.ledger.submit import signers as signers_module
-from dzbgp.ledger.submit.signers import Signers, default_paths, load_signers
+from dzbgp.ledger.submit.signers import Signers, load_signers
 from dzbgp.models.ledger import LAMPORTS_PER_SOL, Device
 
 _NO_KEY = Pubkey.default()
@@ -21,15 +21,13 @@ _NAMES_SHOWN = 4
 def load_keys(paths: Sequence[Path]) -> tuple[Signers | None, CheckResults]:
     """Read the keypairs as a run does; None if they cannot be read."""
     found = CheckResults(CheckSection.KEYS)
-    chosen = list(paths) or default_paths()
-    if not chosen:
-        detail = "no keypair was given, and there is none at ~/.config/doublezero/id.json or ~/.config/solana/id.json"
+    if not paths:
         hint = "give the device's metrics publisher with --keypair PATH; `run --dry-run` works without one"
-        found.fail("keypairs", "loaded", detail, hint, ExitCode.USAGE)
+        found.fail("keypairs", "loaded", "no keypair was given", hint, ExitCode.USAGE)
         return None, found
     with _warnings() as warnings:
         try:
-            loaded = load_signers(chosen)
+            loaded = load_signers(paths)
         except KeypairError as error:
             hint = "point --keypair at a Solana CLI keypair file of the publisher, or at a directory of them"
             found.fail("keypairs", "loaded", str(error), hint, ExitCode.USAGE)
@@ -45,7 +43,7 @@ def load_keys(paths: Sequence[Path]) -> tuple[Signers | None, CheckResults]:
         detail = "the directory has no keypair file"
         found.fail("keypairs", "loaded", detail, "copy the publisher's keypair into it", ExitCode.USAGE)
         return None, found
-    found.ok("keypairs", "loaded", f"{len(loaded)} of {', '.join(map(str, chosen))}")
+    found.ok("keypairs", "loaded", f"{len(loaded)} of {', '.join(map(str, paths))}")
     return loaded, found
 
 
@@ -102,9 +100,29 @@ def check_publishers(
             detail = f"the key that signs for {where} is not available"
             found.fail(str(publisher), "key", detail, hint, ExitCode.PARTIAL)
         else:
-            found.ok(str(publisher), "key", f"available; signs for {where}")
+            found.ok(str(publisher), "key", f"available; signs for {where}, their latency samples too")
             if publisher in balances:
                 _check_balance(found, publisher, balances[publisher], low_balance, minimum)
+    return found
+
+
+def check_duties(devices: Iterable[Device], signers: Signers) -> CheckResults:
+    """Warn about keys that can do more than a publisher's needs to. `devices` are all of the ledger."""
+    found = CheckResults(CheckSection.KEYS)
+    every = list(devices)
+    for key in signers.keypairs:
+        signed = [device for device in every if device.metrics_publisher_pk == key]
+        owned = [device.code for device in signed if device.owner == key]
+        if owned:
+            detail = f"it is the owner of {_listed(owned)} too, and can change and delete such accounts"
+            hint = (
+                "set a key of its own as metrics publisher onchain, so that this machine needs no owner's key"
+            )
+            found.warn(str(key), "owner", detail, hint)
+        if len({device.contributor_pk for device in signed}) > 1:
+            detail = f"it signs for devices of several contributors: {_listed([one.code for one in signed])}"
+            hint = "use a metrics publisher of its own for each contributor"
+            found.warn(str(key), "contributors", detail, hint)
     return found
 
 

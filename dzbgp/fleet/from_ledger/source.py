@@ -12,6 +12,8 @@ PLUGIN = "DoubleZeroInventory"
 
 _FILTERS = ("contributor", "metro", "location", "status", "code")
 _CHOICE = (*_FILTERS, "hostname", "extra")
+_ALL = "all"
+"""Only in a URL: devices of every contributor are meant, and are told the password."""
 OPTIONS = ("env", "rpc_url", "program_id", *_CHOICE)
 """What DoubleZeroInventory takes."""
 
@@ -33,13 +35,22 @@ def parse_ledger_url(path: Path) -> dict[str, Any]:
     if env not in NETWORKS:
         raise InventoryError(f"{where}{env}: it names no network; expected one of {', '.join(NETWORKS)}")
     options: dict[str, Any] = {"env": env}
+    is_all = False
     for key, value in pairs:
+        if key == _ALL:
+            is_all = value == "true"
+            continue
         if key not in _CHOICE:
             # Its value is not told: it may be an RPC's URL.
-            raise InventoryError(f"{where}{env}: unknown option {key!r}; expected {', '.join(_CHOICE)}")
+            raise InventoryError(f"{where}{env}: unknown option {key!r}; expected {', '.join(_CHOICE)}, all")
         if key == "hostname" and key in options:
             raise InventoryError(f"{where}{env}: hostname stands there twice")
         options[key] = value if key == "hostname" else [*options.get(key, ()), value]
+    if not is_all and not any(texts(where, options.get(key)) for key in ("contributor", "code")):
+        raise InventoryError(
+            f"{where}{env}: it chooses the devices of every contributor, whose owners could read your password; "
+            f"expected ?contributor=CODE or ?code=PATTERN (if you mean all of them: ?{_ALL}=true)"
+        )
     return options
 
 

@@ -6,6 +6,7 @@ Nothing of a keypair file's content is ever part of a message.
 import contextlib
 import json
 import logging
+import os
 import re
 import stat
 from collections.abc import Collection, Iterable, Mapping
@@ -84,12 +85,6 @@ class Signers:
         return Transaction.populate(message, [self.keypairs[payer].sign_message(bytes(message))])
 
 
-def default_paths() -> list[Path]:
-    """Return the places where the doublezero and the Solana command lines keep a keypair, if there is one."""
-    places = (Path("~/.config/doublezero/id.json"), Path("~/.config/solana/id.json"))
-    return [place for place in (path.expanduser() for path in places) if place.is_file()]
-
-
 def load_signers(paths: Iterable[Path]) -> Signers:
     """Read keypair files and directories of them (`*.json`). Raises KeypairError.
 
@@ -104,6 +99,10 @@ def load_signers(paths: Iterable[Path]) -> Signers:
                     f"--keypair {path}: the directory holds no *.json file; {_EXPECTED} in each"
                 )
             for file in files:
+                if file.exists() and not file.is_file():
+                    # A pipe would be waited for without end.
+                    log.warning("--keypair %s: it is not a file; passed over", file)
+                    continue
                 try:
                     keypair = _load(file)
                 except KeypairError as error:
@@ -135,9 +134,21 @@ def _is_dir(path: Path) -> bool:
 def _load(path: Path) -> Keypair:
     try:
         mode = path.stat().st_mode
-        content = json.loads(path.read_text(encoding="utf-8"))
+        text = path.read_bytes()
     except OSError as error:
         raise KeypairError(f"--keypair {path}: {error.strerror or 'unreadable'}; {_EXPECTED}") from None
+    keypair = keypair_of(path, text)
+    if mode & (stat.S_IRWXG | stat.S_IRWXO) and not _is_credential(path):
+        log.warning(
+            "keypair %s can be read by others than its owner (mode %o): chmod 600 it", path, mode & 0o777
+        )
+    return keypair
+
+
+def keypair_of(path: Path, text: str | bytes) -> Keypair:
+    """Return the keypair that a file's content is. `path` names the file in errors. Raises KeypairError."""
+    try:
+        content = json.loads(text)
     except (ValueError, RecursionError):
         raise KeypairError(f"--keypair {path}: it is not JSON; {_EXPECTED}") from None
     if not isinstance(content, list):
@@ -152,11 +163,13 @@ def _load(path: Path) -> Keypair:
         keypair = Keypair.from_bytes(bytes(content))
     if keypair is None:
         raise KeypairError(f"--keypair {path}: its public key does not belong to its secret key; {_EXPECTED}")
-    if mode & (stat.S_IRWXG | stat.S_IRWXO):
-        log.warning(
-            "keypair %s can be read by others than its owner (mode %o): chmod 600 it", path, mode & 0o777
-        )
     return keypair
+
+
+def _is_credential(path: Path) -> bool:
+    """Tell whether systemd made the file for this service alone, whatever its mode says."""
+    directory = os.environ.get("CREDENTIALS_DIRECTORY") or None
+    return directory is not None and path.resolve().is_relative_to(Path(directory).resolve())
 
 
 def _kind(content: object) -> str:

@@ -11,6 +11,7 @@ from solders.pubkey import Pubkey
 
 from dzbgp.diagnostics.check.results import CheckResults, Verdict
 from dzbgp.diagnostics.check.state import check_state
+from dzbgp.errors import UsageError
 from dzbgp.lab.world.world import PROGRAM_ID
 from dzbgp.state.lock import DeviceLocks
 from dzbgp.state.store import Store
@@ -76,12 +77,25 @@ def test_a_network_that_does_not_exist_is_a_usage_error(checked: Check) -> None:
 # The keypairs
 
 
-def test_without_a_keypair_it_is_told_where_one_is_looked_for(lab: E2eLab, tmp_path: Path) -> None:
+def test_a_key_that_was_not_given_is_not_taken_but_said_to_be_there(lab: E2eLab, tmp_path: Path) -> None:
+    here = tmp_path / ".config/doublezero"
+    here.mkdir(parents=True)
+    (here / "id.json").write_bytes((lab.keypairs / "kestrel.json").read_bytes())
     args = pointed(lab, tmp_path / "s.sqlite")
     at = args.index("--keypair")
-    item = (done := check(*args[:at], *args[at + 2 :])).only_failure()
+    done = check(*args[:at], *args[at + 2 :], HOME=str(tmp_path))
+    item = done.only_failure()
     assert (item["section"], item["check"], done.code) == ("keys", "loaded", 2)
-    assert "~/.config/solana/id.json" in item["detail"]
+    assert item["detail"] == "no keypair was given"
+    (item,) = done.found(check="found")
+    assert item["hint"] == "give it: --keypair ~/.config/doublezero/id.json"
+
+
+def test_an_empty_keypair_or_inventory_is_not_the_working_directory(lab: E2eLab, checked: Check) -> None:
+    for name in ("--keypair", "--inventory"):
+        error = checked(name, "").result.exception
+        assert isinstance(error, UsageError)
+        assert str(error) == f"{name}: it is empty; expected a path"
 
 
 def test_a_keypair_that_is_malformed_fails_without_a_word_of_its_content(

@@ -311,7 +311,7 @@ def test_a_url_chooses_as_the_options_do(ledger: Ledger) -> None:
         nornir.inventory.hosts["ams-dz-001"].get_connection_parameters(CONNECTION).hostname
         == "ams-dz-001.mgmt"
     )
-    assert names(load_inventory(Path("dz://localnet"), None, here(ledger))) == CODES
+    assert names(load_inventory(Path("dz://localnet?all=true"), None, here(ledger))) == CODES
     assert names(load_inventory(Path("dz://localnet/?code=ams-*&code=fra-*"), None, here(ledger))) == [
         "ams-dz-001",
         "fra-dz-001",
@@ -323,9 +323,11 @@ def test_a_url_chooses_as_the_options_do(ledger: Ledger) -> None:
     [
         ("dz://", ["mainnet-beta"]),
         ("dz://nonet", ["nonet", "mainnet-beta"]),
+        ("dz://localnet", ["every contributor", "?all=true"]),
+        ("dz://localnet?contributor=&all=false", ["every contributor", "?all=true"]),
         ("dz://localnet?contributer=kestrel", ["contributer", "contributor"]),
         ("dz://localnet?contributor", ["KEY=VALUE"]),
-        ("dz://localnet?hostname={code}&hostname={code}.x", ["twice"]),
+        ("dz://localnet?all=true&hostname={code}&hostname={code}.x", ["twice"]),
         ("dz://localnet?rpc_url=http://x/s3cret", ["rpc_url"]),
         ("dz://localnet?contributor=kestrel&code=ams*", ["8 devices"]),
     ],
@@ -351,7 +353,8 @@ def test_a_configuration_takes_the_ledger_of_the_run_and_files_beside_it(
 
 
 @pytest.mark.parametrize(
-    ("path", "expected"), [("dz://testnet?code=x", "testnet"), ("dz://devnet", "devnet"), ("/nowhere", None)]
+    ("path", "expected"),
+    [("dz://testnet?code=x", "testnet"), ("dz://devnet?code=x", "devnet"), ("/nowhere", None)],
 )
 def test_an_inventory_says_which_network_it_is_made_of(path: str, expected: str | None) -> None:
     assert network_of(Path(path)) == expected
@@ -396,7 +399,7 @@ def test_an_account_that_is_broken_is_told_and_costs_only_itself(
 
 
 def test_all_networks_can_stand_in_a_url() -> None:
-    assert [network_of(Path(f"dz://{name}")) for name in NETWORKS] == list(NETWORKS)
+    assert [network_of(Path(f"dz://{name}?all=true")) for name in NETWORKS] == list(NETWORKS)
 
 
 @pytest.mark.parametrize(
@@ -422,6 +425,6 @@ def test_hosts_are_chosen_by_group_and_by_filter(
     chosen = FleetRequest(**options)
     if expected is None:
         with pytest.raises(DzbgpError, match=r"--group|--filter"):
-            load_inventory(Path("dz://localnet"), chosen, here(ledger))
+            load_inventory(Path("dz://localnet?all=true"), chosen, here(ledger))
     else:
-        assert names(load_inventory(Path("dz://localnet"), chosen, here(ledger))) == expected
+        assert names(load_inventory(Path("dz://localnet?all=true"), chosen, here(ledger))) == expected

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +23,7 @@ from solders.transaction import Transaction
 
 from dzbgp.errors import ExitCode, KeypairError
 from dzbgp.ledger.program.instruction import Write, set_bgp_status
-from dzbgp.ledger.submit.signers import Signers, UnexpectedTransactionError, default_paths, load_signers
+from dzbgp.ledger.submit.signers import Signers, UnexpectedTransactionError, load_signers
 from dzbgp.models.ledger import BgpStatus
 
 # Its bytes are all of three digits, so that none of them turns up in a message by chance.
@@ -243,18 +244,27 @@ def test_no_json_at_all_raises_anything_but_keypair_error(
         load_signers([path])
 
 
-def test_the_default_places_are_doublezeros_first_and_only_where_there_is_a_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_a_pipe_in_a_key_directory_is_passed_over_and_not_waited_for(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setenv("HOME", str(tmp_path))
-    assert default_paths() == []
-    for name in ("solana", "doublezero"):
-        (tmp_path / ".config" / name).mkdir(parents=True)
-        put(tmp_path / ".config" / name / "id.json", KEYPAIR)
-    assert default_paths() == [
-        tmp_path / ".config/doublezero/id.json",
-        tmp_path / ".config/solana/id.json",
-    ]
+    os.mkfifo(tmp_path / "pipe.json")
+    put(tmp_path / "id.json", KEYPAIR)
+    assert KEYPAIR.pubkey() in load_signers([tmp_path])
+    assert "pipe.json: it is not a file; passed over" in caplog.text
+
+
+def test_a_credential_of_systemd_needs_no_chmod(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "publisher.json"
+    put(file, KEYPAIR)
+    file.chmod(0o440)
+    load_signers([file])
+    assert "chmod 600" in caplog.text
+    caplog.clear()
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    load_signers([file])
+    assert not caplog.text
 
 
 # The one place that signs

@@ -1,0 +1,56 @@
+"""Keys that can do more than they need to, and keys that are on the machine but were not given."""
+
+import json
+from pathlib import Path
+
+import pytest
+from core_builders import key, make_device
+from solders.keypair import Keypair
+
+from dzbgp.diagnostics.check.found_keys import check_found_keys
+from dzbgp.diagnostics.check.keys import check_duties
+from dzbgp.ledger.submit.signers import Signers
+
+KEY = Keypair()
+SIGNERS = Signers({KEY.pubkey(): KEY})
+PUBLISHERS = {KEY.pubkey(): ["ams-dz-001"]}
+
+
+def test_a_publisher_that_owns_its_device_or_signs_for_several_contributors_is_a_warning() -> None:
+    own = make_device(1, metrics_publisher_pk=KEY.pubkey(), contributor_pk=key(50))
+    assert not list(check_duties([own, make_device(2)], SIGNERS))
+    owned = make_device(3, metrics_publisher_pk=KEY.pubkey(), owner=KEY.pubkey(), contributor_pk=key(51))
+    found = list(check_duties([own, owned], SIGNERS))
+    assert [item.check for item in found] == ["owner", "contributors"]
+    assert owned.code in found[0].detail
+
+
+@pytest.mark.parametrize("kind", ["path", "json", "configuration"])
+def test_doublezeros_own_places_are_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    file = tmp_path / "held.json"
+    text = json.dumps(list(bytes(KEY)))
+    file.write_text(text, encoding="ascii")
+    configuration = tmp_path / "dz.yml"
+    configuration.write_text(f"keypair_path: {file}\n", encoding="ascii")
+    environ = {
+        "path": {"DOUBLEZERO_KEYPAIR": str(file)},
+        "json": {"DOUBLEZERO_KEYPAIR": text},
+        "configuration": {"DOUBLEZERO_CONFIG_FILE": str(configuration)},
+    }[kind]
+    (item,) = check_found_keys(PUBLISHERS, None, environ)
+    assert "not used" in item.detail
+    assert text not in item.detail + item.hint
+    assert not list(check_found_keys(PUBLISHERS, SIGNERS, environ))
+    assert not list(check_found_keys({}, None, environ))
+
+
+def test_what_is_no_keypair_or_nowhere_is_no_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr("pathlib.Path.expanduser", lambda _: (_ for _ in ()).throw(RuntimeError("no home")))
+    configuration = tmp_path / "dz.yml"
+    configuration.write_text("a: [", encoding="ascii")
+    for environ in ({}, {"DOUBLEZERO_KEYPAIR": "[1]"}, {"DOUBLEZERO_CONFIG_FILE": str(configuration)}):
+        assert not list(check_found_keys(PUBLISHERS, None, environ))
