@@ -10,7 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 from dzbgp import __version__
-from dzbgp.cli import audit, check, inventory, lab, listing, run
+from dzbgp.cli import audit, check, history, inventory, lab, listing, run
 from dzbgp.console.stdout import CandidConsole, forget
 from dzbgp.errors import DzbgpError, ExitCode
 
@@ -99,6 +99,7 @@ def _dzbgp(
 run.register(app)
 lab.register(app)
 listing.register(app)
+history.register(app)
 audit.register(app)
 check.register(app)
 inventory.register(app)

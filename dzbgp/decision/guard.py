@@ -3,12 +3,12 @@
 Pure: no I/O, no clock. A mass is more than a share of the onchain-Up users and at least so many of them, all Up users
 of a device that has three or more, or any Down in a VRF that shows no peer at all, which is how a lost answer looks.
 Downs that were written within the window also count, so a mass failure cannot slip through in small steps. Held Downs
-are released by --force, or after several passes that are far enough apart, which takes a state file. Drained devices
-are exempt: their sessions are meant to be down.
+are released by --force, and with a state file by `dzbgp release` or after several passes that are far enough apart.
+Drained devices are exempt: their sessions are meant to be down.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from solders.pubkey import Pubkey
 
@@ -32,6 +32,8 @@ class Past:
     """Of every user, also of those that this pass does not ask for; a Down in flight is in it as written just now."""
     is_kept: bool = True
     """Whether a state file counts passes: without one only --force releases what is held."""
+    released: Mapping[Pubkey, float] = field(default_factory=dict)
+    """When `dzbgp release` let users through, in Unix seconds: it is about what was held then."""
 
 
 @dataclass(slots=True)
@@ -121,16 +123,21 @@ def _guarded(decision: Decision, why: str, past: Past, clock: Clock, rules: Rule
     if not why:
         return _forgetful(decision)
     counted = _counted(memory, clock, rules) if memory else None
-    if rules.force or (past.is_kept and counted and _is_released(counted, clock, rules)):
+    is_let_through = _is_let_through(memory, past.released.get(decision.user))
+    if rules.force or is_let_through or (past.is_kept and counted and _is_released(counted, clock, rules)):
         return replace(decision, is_acknowledged=True, memory=counted)
     passes = counted.held_passes if counted else 1
     release = f"pass {passes} of {rules.guard_passes}; " if past.is_kept else ""
-    only = "" if past.is_kept else ", and without a state file nothing else does"
+    way = (
+        "--force or `dzbgp release` writes it"
+        if past.is_kept
+        else "--force writes now, and without a state file nothing else does"
+    )
     return replace(
         decision,
         action=Action.HOLD,
         reason="guard",
-        detail=f"{decision.detail} Held: {why} ({release}--force writes now{only}).",
+        detail=f"{decision.detail} Held: {why} ({release}{way}).",
         memory=counted,
     )
 
@@ -151,6 +158,12 @@ def _counted(memory: UserMemory, clock: Clock, rules: Rules) -> UserMemory:
     if clock.now - memory.held_at < rules.guard_spacing_s:
         return memory
     return replace(memory, held_passes=memory.held_passes + 1, held_at=clock.now)
+
+
+def _is_let_through(memory: UserMemory | None, released_at: float | None) -> bool:
+    """Whether this very Down was released: one that began to be held later was not."""
+    held_since = memory.held_since if memory else None
+    return released_at is not None and held_since is not None and held_since <= released_at
 
 
 def _is_released(counted: UserMemory, clock: Clock, rules: Rules) -> bool:

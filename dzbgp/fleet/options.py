@@ -25,8 +25,8 @@ class Runner(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class NetworkRequest:
-    """Which ledger a command reads."""
+class ProgramRequest:
+    """Which ledger a command is about."""
 
     env: str = option(
         "",
@@ -35,14 +35,20 @@ class NetworkRequest:
         metavar="NAME",
         shown_default="the one the inventory names, else mainnet-beta",
     )
+    program_id: str | None = option(
+        None, LEDGER, "Program to use instead of the network's own.", metavar="KEY"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class NetworkRequest(ProgramRequest):
+    """Which ledger a command reads."""
+
     rpc_urls: tuple[str, ...] = repeated(
         LEDGER,
         "RPC to use instead of the network's own. Repeatable: the next one is asked when one fails.",
         "rpc-url",
         "URL",
-    )
-    program_id: str | None = option(
-        None, LEDGER, "Program to use instead of the network's own.", metavar="KEY"
     )
 
 

@@ -2,27 +2,27 @@
 
 import csv
 import io
-from typing import Any
+from collections.abc import Sequence
 
 from dzbgp.console.tsv import tsv
-from dzbgp.listing.model import Listing, Value
+from dzbgp.listing.model import Field, R, Value
 
 
-def render(listing: Listing[Any]) -> str:
+def render(fields: Sequence[Field[R]], rows: Sequence[R]) -> str:
     """Return a header and a line a row, without a final newline.
 
     No value is an empty cell; lists are separated by blanks.
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([item.name for item in listing.chosen])
-    writer.writerows([[_cell(item.value(row)) for item in listing.chosen] for row in listing.rows])
+    writer.writerow([item.name for item in fields])
+    writer.writerows([[_cell(item.value(row)) for item in fields] for row in rows])
     return text.getvalue().removesuffix("\n")
 
 
-def render_tsv(listing: Listing[Any]) -> str:
+def render_tsv(fields: Sequence[Field[R]], rows: Sequence[R]) -> str:
     """Return a line a row with the columns of CSV, without a header and without a final newline."""
-    return tsv([item.value(row) for item in listing.chosen] for row in listing.rows)
+    return tsv([item.value(row) for item in fields] for row in rows)
 
 
 def _cell(value: Value) -> str:

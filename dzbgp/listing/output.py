@@ -24,13 +24,16 @@ def print_listing(listing: Listing[Any], output: ListingOutput | None, *, is_wid
     is_printed = deliver(
         (place,),
         lambda console: table.render(listing, console, is_wide=is_wide),
-        lambda chosen: _FORMATS[ListingOutput(chosen)](listing),
+        lambda chosen: _rendered(listing, ListingOutput(chosen)),
     )
     return ExitCode.OK if is_printed else ExitCode.PARTIAL
 
 
-_FORMATS = {
-    ListingOutput.JSON: json.render,
-    ListingOutput.CSV: csv.render,
-    ListingOutput.TSV: csv.render_tsv,
-}
+def _rendered(listing: Listing[Any], output: ListingOutput) -> str:
+    match output:
+        case ListingOutput.JSON:
+            return json.render(listing)
+        case ListingOutput.CSV:
+            return csv.render(listing.chosen, listing.rows)
+        case _:
+            return csv.render_tsv(listing.chosen, listing.rows)

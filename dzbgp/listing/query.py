@@ -1,11 +1,12 @@
-"""What `dzbgp users` and `dzbgp devices` are asked for. Light: the command line reads these declarations for `--help`.
+"""What `dzbgp users`, `dzbgp devices` and `dzbgp history` are asked for.
 
-An empty filter lets everything pass.
+Light: the command line reads these declarations for `--help`. An empty filter lets everything pass.
 """
 
 from dataclasses import dataclass
+from enum import StrEnum
 
-from dzbgp.console.option import REPORT, SHOW, duration, listed
+from dzbgp.console.option import REPORT, SHOW, duration, listed, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,3 +42,25 @@ class DeviceQuery(_Query):
     device_type: tuple[str, ...] = listed(
         SHOW, "Only these types of devices, such as hybrid.", "TYPE", name="type"
     )
+
+
+class Record(StrEnum):
+    """What `dzbgp history` lists."""
+
+    PASSES = "passes"
+    TRANSITIONS = "transitions"
+    WRITES = "writes"
+
+
+@dataclass(frozen=True, kw_only=True)
+class HistoryQuery:
+    """Which of the records of a state file to list."""
+
+    since_s: float = duration(24 * 3600, SHOW, "Only what happened less than this ago.")
+    user: str | None = option(
+        None, SHOW, "Only the transitions or writes of this user (key, or how it begins).", metavar="KEY"
+    )
+    device: str | None = option(
+        None, SHOW, "Only the transitions on this device (code, host or key).", metavar="CODE"
+    )
+    flapping: bool = option(False, SHOW, "Only users with more than one transition, the worst first.")

@@ -25,7 +25,7 @@ def _lines(listing: Listing[Any], terminal: Terminal, *, is_wide: bool) -> Itera
     yield from heading(f"dzbgp {listing.noun}s", listing.source, terminal)
     yield []
     if listing.rows:
-        columns = [_column(title, item, listing.rows) for title, item in listing.titled]
+        columns = [column(title, item, listing.rows) for title, item in listing.titled]
         yield from table(terminal, columns, hides_rest=not (is_wide or listing.columns))
         yield []
     if listing.devices:
@@ -48,7 +48,8 @@ def noted(notes: Sequence[str], terminal: Terminal) -> Iterator[Line]:
         yield []
 
 
-def _column(title: str, item: Field[Any], rows: Sequence[Any]) -> Column:
+def column(title: str, item: Field[Any], rows: Sequence[Any]) -> Column:
+    """Return a field of these rows as a column of a table."""
     cells = [item.shown(row) for row in rows]
     short: list[Cell] = []
     if item.short is not None:

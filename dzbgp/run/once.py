@@ -2,8 +2,11 @@
 
 import contextlib
 import logging
+import time
+from functools import partial
 
 from dzbgp.console.progress import NoProgress, Progress
+from dzbgp.errors import StateLockedError
 from dzbgp.ledger.errors import LedgerError
 from dzbgp.ledger.events import unobserved
 from dzbgp.ledger.session import LedgerSession
@@ -41,12 +44,26 @@ def run_once(
         if metrics is not None:
             stack.callback(measure_requests, metrics, ledger)
         memory = Memory(open_store(request, ledger, stack), dry_run=request.dry_run)
+        stack.push(partial(_note_failure, memory, time.time(), time.monotonic()))
         report = run_pass(
             setup.fleet, ledger, setup.options, progress or NoProgress(), memory, interrupts=interrupts
         )
         if metrics is not None:
             measure_balances(metrics, ledger, report, setup.options.signers)
         return report
+
+
+def _note_failure(
+    memory: Memory,
+    started_at: float,
+    started_s: float,
+    _kind: type[BaseException] | None,
+    error: BaseException | None,
+    _trace: object,
+) -> None:
+    """Note a pass that ends without a report, for `dzbgp history`; one that another run keeps away is none."""
+    if isinstance(error, Exception) and not isinstance(error, StateLockedError):
+        memory.fail(error, started_at, time.monotonic() - started_s)
 
 
 def measure_requests(metrics: Metrics, ledger: LedgerSession) -> None:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Self
 from dzbgp.console.option import DECISION, LEDGER, REPORT, duration, number, option, repeated, sol
 from dzbgp.decision.rules import Rules
 from dzbgp.fleet.options import FleetRequest
+from dzbgp.state.options import StateChoice
 
 if TYPE_CHECKING:
     from dzbgp.ledger.submit.signers import Signers
@@ -24,7 +25,7 @@ class Commitment(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class SetupRequest(FleetRequest):
+class SetupRequest(StateChoice, FleetRequest):
     """What a run rests on, and `dzbgp check` tests: the fleet, the ledger, the keys and the state file."""
 
     genesis_hash: str | None = option(
@@ -38,13 +39,6 @@ class SetupRequest(FleetRequest):
         "PATH",
     )
     low_balance_sol: float = sol(0.5, LEDGER, "Warn about publishers with less than this.")
-    state: Path | None = option(
-        None,
-        DECISION,
-        "File that remembers earlier passes; none does without. Default: one for each program, in $STATE_DIRECTORY, "
-        "/var/lib/dzbgp or ~/.local/state/dzbgp.",
-        metavar="PATH",
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -267,6 +267,8 @@ class Watch:
             self._interruptible = False
 
     def _failed(self, error: Exception, started: float) -> None:
+        seconds = time.monotonic() - started
+        self._memory.fail(error, time.time() - seconds, seconds)
         self._notifier.status(f"last pass failed: {error}")
         try:
             self._observer.failed(error, time.monotonic() - started)

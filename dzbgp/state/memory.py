@@ -11,6 +11,8 @@ from dzbgp.decision.guard import Past
 from dzbgp.decision.history import flaps, remember
 from dzbgp.decision.policy import Clock
 from dzbgp.decision.rules import Rules
+from dzbgp.errors import DzbgpError, ExitCode
+from dzbgp.ledger.errors import WriteInterruptedError
 from dzbgp.ledger.session import LedgerSession
 from dzbgp.models.decision import Decision, Decisions, UserMemory
 from dzbgp.models.in_flight import Fate, InFlight, Settled
@@ -133,7 +135,8 @@ class Memory:
             for key, sent in self.in_flight.items()
             if sent.users[key] is BgpStatus.DOWN and (memory := self.users.get(key)) is not None
         }
-        return Past(self.users | landing if landing else self.users, self.is_kept)
+        released = self.history.releases() if self.history else {}
+        return Past(self.users | landing if landing else self.users, self.is_kept, released)
 
     def forget_departed(self, data: ProgramData) -> None:
         """Forget users who left the ledger or are no longer activated.
@@ -215,8 +218,19 @@ class Memory:
         """Note the run."""
         if self.history is not None and not self._dry_run:
             self.history.end_run(
-                report.started_at.timestamp(), report.duration_s, totals, int(exit_code_of(report))
+                report.started_at.timestamp(),
+                report.duration_s,
+                totals,
+                int(exit_code_of(report)),
+                report.devices,
             )
+
+    def fail(self, error: BaseException, started_at: float, duration_s: float) -> None:
+        """Note a pass that came to no report; `started_at` is in Unix seconds."""
+        if self.history is not None and not self._dry_run:
+            told = str(error) if isinstance(error, DzbgpError) else f"internal error ({type(error).__name__})"
+            code = ExitCode.PARTIAL if isinstance(error, WriteInterruptedError) else ExitCode.COULD_NOT_RUN
+            self.history.end_run(started_at, duration_s, {}, int(code), error=told)
 
     def notes(self, users: Collection[Pubkey], clock: Clock, rules: Rules) -> list[str]:
         """Return which of the users flap, and what is wrong with the store."""

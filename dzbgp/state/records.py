@@ -1,7 +1,8 @@
 """What a state file tells of the past: passes, transitions of sessions, writes. Times are Unix seconds."""
 
 import json
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,17 +12,40 @@ from dzbgp.models.in_flight import Fate
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.state.store import Store
 
+_FORGOTTEN_S = 86_400.0
+
 
 @dataclass(frozen=True, slots=True)
 class PassRecord:
-    """A pass that came to a report."""
+    """A pass."""
 
     started_at: float
     duration_s: float
     exit_code: int | None
     """None: it was run before that was noted."""
     totals: Mapping[str, Any]
-    """The numbers of the JSON report's `summary`."""
+    """The numbers of the JSON report's `summary`; empty where there was no report."""
+    error: str | None = None
+    """Why there was no report."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownDevice:
+    """What a device is called on the ledger, and in the inventory."""
+
+    code: str
+    host: str
+
+
+@dataclass(frozen=True, slots=True)
+class Alarm:
+    """A problem that lasts: since when, and when it was last said."""
+
+    key: str
+    """What the problem is, whatever its numbers are in this pass."""
+    line: str
+    since: float
+    said_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +73,24 @@ class SentWrite:
 def passes(store: Store, since: float = 0.0) -> list[PassRecord]:
     """Return the passes that began after `since`, oldest first."""
     rows = store.database.read(
-        "SELECT started_at, duration_s, exit_code, totals FROM runs WHERE started_at > ? ORDER BY id", since
+        "SELECT started_at, duration_s, exit_code, totals, error FROM runs WHERE started_at > ? ORDER BY id",
+        since,
     )
-    return [PassRecord(row[0], row[1], row[2], json.loads(row[3])) for row in rows]
+    return [PassRecord(row[0], row[1], row[2], json.loads(row[3]), row[4]) for row in rows]
+
+
+def last_pass(store: Store) -> PassRecord | None:
+    """Return the pass that ended last, if any is noted."""
+    rows = store.database.read(
+        "SELECT started_at, duration_s, exit_code, totals, error FROM runs ORDER BY id DESC LIMIT 1"
+    )
+    return next((PassRecord(row[0], row[1], row[2], json.loads(row[3]), row[4]) for row in rows), None)
+
+
+def devices(store: Store) -> dict[Pubkey, KnownDevice]:
+    """Return the devices that passes have matched, by their keys."""
+    rows = store.database.read("SELECT device, code, host FROM devices")
+    return {Pubkey.from_string(row[0]): KnownDevice(row[1], row[2]) for row in rows}
 
 
 def transitions(store: Store, since: float = 0.0, user: Pubkey | None = None) -> list[Transition]:
@@ -86,3 +125,36 @@ def writes(store: Store, since: float = 0.0, user: Pubkey | None = None) -> list
         )
         for row in rows
     ]
+
+
+def held_users(store: Store) -> dict[Pubkey, Pubkey]:
+    """Return the users whose Down the guard holds, with their devices; not those that were let through since."""
+    return {
+        user: memory.device
+        for user, memory in store.users().items()
+        if memory.held_since is not None
+        and not (
+            memory.written_status is BgpStatus.DOWN
+            and memory.written_at is not None
+            and memory.written_at >= memory.held_since
+        )
+    }
+
+
+def alarms(store: Store, fleet: str = "") -> list[Alarm]:
+    """Return the problems that lasted at the end of the last pass of a fleet, or of all of them; oldest first."""
+    rows = store.database.read(
+        "SELECT key, line, since, said_at FROM alarms WHERE ?1 IN (fleet, '') ORDER BY since, key", fleet
+    )
+    return [Alarm(*row) for row in rows]
+
+
+def keep_alarms(store: Store, fleet: str, found: Iterable[Alarm], now: float) -> None:
+    """Replace the problems of a fleet, and forget those of fleets that no pass has asked for a long time."""
+    rows = [(fleet, one.key, one.line, one.since, one.said_at) for one in found]
+
+    def keep(database: sqlite3.Connection) -> None:
+        database.execute("DELETE FROM alarms WHERE fleet = ? OR said_at < ?", (fleet, now - _FORGOTTEN_S))
+        database.executemany("INSERT INTO alarms VALUES (?, ?, ?, ?, ?)", rows)
+
+    store.database.write(keep)

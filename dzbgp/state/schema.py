@@ -73,6 +73,19 @@ MIGRATIONS = (
     ) WITHOUT ROWID;
     CREATE TABLE holders (device TEXT PRIMARY KEY, pid INTEGER NOT NULL, since REAL NOT NULL) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE runs ADD COLUMN error TEXT;
+    CREATE TABLE devices (device TEXT PRIMARY KEY, code TEXT NOT NULL, host TEXT NOT NULL) WITHOUT ROWID;
+    CREATE TABLE releases (user TEXT PRIMARY KEY, released_at REAL NOT NULL) WITHOUT ROWID;
+    CREATE TABLE alarms (
+        fleet TEXT NOT NULL,
+        key TEXT NOT NULL,
+        line TEXT NOT NULL,
+        since REAL NOT NULL,
+        said_at REAL NOT NULL,
+        PRIMARY KEY (fleet, key)
+    ) WITHOUT ROWID;
+    """,
 )
 """The schema, one step a version: PRAGMA user_version says how many of them a file has."""
 
@@ -89,7 +102,7 @@ READ_FLIGHTS = (
 
 
 def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
-    """Open and, if need be, brings the schema up to date.
+    """Open the file and, if need be, bring its schema up to date; to read an older one only, a copy in memory is.
 
     Raises sqlite3.DatabaseError or OSError, and UsageError for another application's file.
     """
@@ -112,6 +125,8 @@ def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:
             # A power cut may cost the newest transactions, never the file: the chain knows what landed.
             connection.execute("PRAGMA synchronous = NORMAL")
             _migrate(connection)
+        elif _version(connection) < len(MIGRATIONS):
+            connection = _migrated_copy(connection)
     except BaseException:
         connection.close()
         raise
@@ -122,7 +137,7 @@ def _check(path: Path, connection: sqlite3.Connection) -> None:
     found = connection.execute("PRAGMA quick_check(1)").fetchone()
     if found != ("ok",):
         raise sqlite3.DatabaseError(str(found[0]) if found else "no answer to quick_check")
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
+    version = _version(connection)
     tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     if tables and (version == 0 or "flight_users" not in tables):
         raise UsageError(
@@ -130,8 +145,23 @@ def _check(path: Path, connection: sqlite3.Connection) -> None:
         )
 
 
-def _migrate(connection: sqlite3.Connection) -> None:
+def _version(connection: sqlite3.Connection) -> int:
     (version,) = connection.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def _migrated_copy(connection: sqlite3.Connection) -> sqlite3.Connection:
+    copy = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+    copy.text_factory = connection.text_factory
+    with contextlib.closing(connection):
+        connection.backup(copy)
+    _migrate(copy)
+    copy.execute("PRAGMA query_only = ON")
+    return copy
+
+
+def _migrate(connection: sqlite3.Connection) -> None:
+    version = _version(connection)
     if version > len(MIGRATIONS):
         raise sqlite3.OperationalError(
             f"its schema is version {version}, this dzbgp knows {len(MIGRATIONS)}: a newer one wrote it"

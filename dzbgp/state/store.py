@@ -21,6 +21,7 @@ from dzbgp.errors import JournalError, StateLockedError, UsageError
 from dzbgp.models.decision import UserMemory
 from dzbgp.models.in_flight import Fate, InFlight
 from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.session import DeviceReading
 from dzbgp.state.database import Database
 from dzbgp.state.lock import DeviceLocks
 from dzbgp.state.schema import (
@@ -257,16 +258,47 @@ class Store:
 
         self.database.write(note)
 
+    def releases(self) -> dict[Pubkey, float]:
+        """Return the users that `dzbgp release` lets through the guard, and when it did, in Unix seconds."""
+        rows = self.database.read("SELECT user, released_at FROM releases")
+        return {Pubkey.from_string(user): float(at) for user, at in rows}
+
+    def release(self, users: Iterable[Pubkey]) -> bool:
+        """Let what the guard holds of these users through at the next pass. Return whether that was noted."""
+        rows = [(str(user), self._clock()) for user in users]
+        return self.database.write(
+            lambda database: database.executemany("INSERT OR REPLACE INTO releases VALUES (?, ?)", rows)
+        )
+
     def end_run(
-        self, started_at: float, duration_s: float, totals: Mapping[str, Any], exit_code: int | None = None
+        self,
+        started_at: float,
+        duration_s: float,
+        totals: Mapping[str, Any],
+        exit_code: int | None = None,
+        devices: Iterable[DeviceReading] = (),
+        error: str | None = None,
     ) -> None:
-        """Note a pass with its totals and its exit code, and drop what is too old to matter."""
+        """Note a pass with its totals, its exit code and the names of its devices; drop what is too old to matter.
+
+        `error`: why it came to no report.
+        """
         before = self._clock() - KEPT_S
+        names = [(str(one.device.pubkey), one.device.code, one.host) for one in devices if one.device]
 
         def note(database: sqlite3.Connection) -> None:
             database.execute(
-                "INSERT INTO runs (started_at, duration_s, totals, exit_code) VALUES (?, ?, ?, ?)",
-                (started_at, duration_s, json.dumps(totals), exit_code),
+                "INSERT INTO runs (started_at, duration_s, totals, exit_code, error) VALUES (?, ?, ?, ?, ?)",
+                (started_at, duration_s, json.dumps(totals), exit_code, error),
+            )
+            database.executemany(
+                "INSERT INTO devices VALUES (?, ?, ?) ON CONFLICT (device) DO UPDATE SET code = excluded.code, "
+                "host = excluded.host WHERE code != excluded.code OR host != excluded.host",
+                names,
+            )
+            # A release is over once its user is held no more.
+            database.execute(
+                "DELETE FROM releases WHERE user NOT IN (SELECT user FROM users WHERE held_since <= released_at)"
             )
             database.execute("DELETE FROM runs WHERE id <= (SELECT max(id) FROM runs) - ?", (PASSES_KEPT,))
             # One whose fate is not known is kept: it may still land.

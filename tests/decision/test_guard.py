@@ -10,6 +10,7 @@ from small_world import DOWN, FAIL, LAND, LOSE, NEVER, PROGRAM, UP, Passes, Smal
 
 from dzbgp.decision.rules import Limits
 from dzbgp.models.decision import Action
+from dzbgp.state.records import held_users
 from dzbgp.state.store import Store
 
 
@@ -87,7 +88,10 @@ def test_a_held_down_says_the_numbers_and_what_lets_it_through() -> None:
     passes = guarded(world)
     report = passes.run()
     detail = next(one.detail for one in report.decisions if one.action is Action.HOLD)
-    wanted = "Held: 13 of ams-dz-001's 40 Up users would be Down: 32%, more than 30% (pass 1 of 3; --force writes now)."
+    wanted = (
+        "Held: 13 of ams-dz-001's 40 Up users would be Down: 32%, more than 30% "
+        "(pass 1 of 3; --force or `dzbgp release` writes it)."
+    )
     assert detail.endswith(wanted)
 
 
@@ -183,7 +187,10 @@ def test_all_users_of_a_small_device_are_a_mass_though_they_are_few() -> None:
     falls(world, 3)
     passes = guarded(world)
     (detail,) = {one.detail for one in passes.run().decisions if one.action is Action.HOLD}
-    assert "Held: 3 of ams-dz-001's 3 Up users would be Down (pass 1 of 3; --force writes now)." in detail
+    assert (
+        "Held: 3 of ams-dz-001's 3 Up users would be Down (pass 1 of 3; --force or `dzbgp release` writes it)."
+        in detail
+    )
     assert counts(guarded(world, max_down=1.0)) == (3, 0)
 
 
@@ -277,6 +284,37 @@ def test_what_was_held_long_enough_is_not_held_again_because_its_write_expired(t
         assert counts(passes) == (0, 0)  # in flight
         world.wait(61)
         assert counts(passes) == (20, 0)
+
+
+def test_a_release_lets_what_is_held_through_at_the_next_pass_until_it_is_written(tmp_path: Path) -> None:
+    world = fleet()
+    falls(world, 20)
+    with Store.open(tmp_path / "state", PROGRAM, clock=lambda: world.now) as history:
+        passes = guarded(world, history, guard_passes=100)
+        assert counts(passes) == (0, 20)
+        assert history.release(held_users(history))
+        assert counts(passes, write_mode=FAIL) == (20, 0)
+        assert counts(passes) == (20, 0)
+        assert not held_users(history)
+        counts(passes)
+        assert not history.releases()
+
+
+def test_a_release_is_about_what_was_held_then_only(tmp_path: Path) -> None:
+    world = fleet()
+    falls(world, 20)
+    with Store.open(tmp_path / "state", PROGRAM, clock=lambda: world.now) as history:
+        passes = guarded(world, history, guard_passes=100)
+        counts(passes)
+        history.release([*held_users(history)][:5])
+        released = set(history.releases())
+        world.wait(1)
+        back = [one for one in world.users if one in released]
+        world.goes_up(*back)
+        counts(passes)
+        world.goes_down(*back)
+        assert counts(passes) == (0, 20)
+        assert not history.releases()
 
 
 def test_a_drained_device_is_exempt_and_weighs_nothing() -> None:

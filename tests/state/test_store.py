@@ -13,7 +13,7 @@ from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
-from core_builders import key
+from core_builders import key, make_device
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from small_world import DOWN, FAIL, LOSE, PROGRAM, UP, Passes, SmallWorld
@@ -24,9 +24,11 @@ from dzbgp.models.decision import UserMemory
 from dzbgp.models.in_flight import Fate, InFlight
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.report import Outcome
+from dzbgp.models.session import DeviceReading, DeviceResult
 from dzbgp.state import database as database_module
 from dzbgp.state import store as module
-from dzbgp.state.records import passes, transitions, writes
+from dzbgp.state.records import devices, passes, transitions, writes
+from dzbgp.state.schema import MIGRATIONS
 from dzbgp.state.store import Store
 
 keys = st.binary(min_size=32, max_size=32).map(Pubkey)
@@ -269,6 +271,36 @@ def test_passes_and_what_has_ended_are_kept_bounded_and_what_is_in_flight_is_not
         assert len(store.in_flight()) == 20
         assert len(transitions(store)) == 7
         assert sum(one.fate is Fate.FINALIZED for one in writes(store)) == 7
+
+
+def test_a_file_of_an_older_version_is_read_as_it_is_and_not_changed(tmp_path: Path) -> None:
+    file = tmp_path / "state"
+    database = sqlite3.connect(file, isolation_level=None)
+    database.executescript(MIGRATIONS[0] + "PRAGMA user_version = 1;")
+    database.close()
+    before = file.read_bytes()
+    with opened(file, read_only=True) as store:
+        assert (store.users(), store.releases(), passes(store), store.problems) == ({}, {}, [], [])
+    assert file.read_bytes() == before
+
+
+def test_a_pass_is_kept_with_its_error_and_the_names_of_its_devices(tmp_path: Path) -> None:
+    with opened(tmp_path / "state") as store:
+        readings = [DeviceReading(f"host{number}", DeviceResult.OK, make_device(number)) for number in (1, 2)]
+        store.end_run(1.0, 2.0, {"users": 1}, 3, readings)
+        store.end_run(5.0, 2.0, {}, 1, error="RPC x: no answer")
+        renamed = DeviceReading("other", DeviceResult.OK, make_device(1))
+        store.end_run(6.0, 2.0, {}, 0, [renamed])
+        known = {key: (one.code, one.host) for key, one in devices(store).items()}
+        assert known == {
+            make_device(1).pubkey: (make_device(1).code, "other"),
+            make_device(2).pubkey: (make_device(2).code, "host2"),
+        }
+        assert [(one.exit_code, one.error) for one in passes(store)] == [
+            (3, None),
+            (1, "RPC x: no answer"),
+            (0, None),
+        ]
 
 
 def test_threads_may_share_it(tmp_path: Path) -> None:

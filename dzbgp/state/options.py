@@ -1,0 +1,19 @@
+"""The option that names the state file. Light: the command line reads this declaration for `--help` too."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from dzbgp.console.option import DECISION, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class StateChoice:
+    """Where the state file is."""
+
+    state: Path | None = option(
+        None,
+        DECISION,
+        "File that remembers earlier passes; none does without. Default: one for each program, in $STATE_DIRECTORY, "
+        "/var/lib/dzbgp or ~/.local/state/dzbgp.",
+        metavar="PATH",
+    )

@@ -1,0 +1,89 @@
+"""What people ask of the state file: history, status, release."""
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from e2e_lab import E2eLab, dzbgp, started_lab
+
+HOST = "ams-dz-001"
+
+
+@pytest.fixture
+def lab(tmp_path: Path) -> Iterator[E2eLab]:
+    with started_lab(tmp_path, slot_ms=10) as running:
+        running.heal()
+        yield running
+
+
+def set_all(lab: E2eLab, state: str) -> None:
+    """Put every session of the host's users into this state."""
+    for peer in lab.fleet.device(HOST).peers:
+        if peer.description.startswith("USER-"):
+            lab.fleet.set_state(HOST, peer.address, state)
+
+
+@pytest.fixture
+def held(lab: E2eLab, tmp_path: Path) -> E2eLab:
+    """A device whose users were Up, and whose Downs the guard holds since the last pass."""
+    assert dzbgp(tmp_path, "run", *lab.args).code == 0
+    set_all(lab, "Idle")
+    done = dzbgp(tmp_path, "run", *lab.args)
+    assert done.code == 4, done.err
+    return lab
+
+
+def test_history_lists_passes_transitions_and_writes(held: E2eLab, tmp_path: Path) -> None:
+    passes = json.loads(dzbgp(tmp_path, "history", "--env", "localnet", "--output", "json").out)["passes"]
+    assert [one["result"] for one in passes] == ["ok", "held"]
+    assert passes[0]["submitted"] > 0
+    assert passes[1]["held"] > 0
+    text = dzbgp(tmp_path, "history", "transitions", "--device", HOST, "--env", "localnet", "-o", "csv").out
+    rows = list(csv.DictReader(io.StringIO(text)))
+    assert rows
+    assert {(row["device"], row["state"]) for row in rows} == {(HOST, "down")}
+    one = rows[0]["user"]
+    found = dzbgp(tmp_path, "history", "--user", one[:8], "--env", "localnet", "-o", "json")
+    assert [row["user"] for row in json.loads(found.out)["transitions"]] == [one]
+    table = dzbgp(tmp_path, "history", "writes", "--env", "localnet", "-o", "table", COLUMNS="80")
+    assert table.code == 0
+    assert "confirmed" in table.out or "finalized" in table.out
+    assert max(map(len, table.out.splitlines())) <= 80
+
+
+def test_status_is_the_last_pass_in_five_lines_with_its_exit_code(held: E2eLab, tmp_path: Path) -> None:
+    done = dzbgp(tmp_path, "status", "--env", "localnet")
+    assert (done.code, done.err) == (4, "")
+    assert len(done.out.splitlines()) == 5
+    assert "held (exit code 4)" in done.out
+    assert "held by the guard (`dzbgp release`)" in done.out
+    assert json.loads(dzbgp(tmp_path, "status", "--env", "localnet", "--json").out)["exit_code"] == 4
+
+
+def test_release_lets_what_is_held_now_through_at_the_next_pass(held: E2eLab, tmp_path: Path) -> None:
+    done = dzbgp(tmp_path, "release", HOST, "--env", "localnet")
+    assert done.code == 0, done.err
+    assert done.out.startswith("Released ")
+    ended = dzbgp(tmp_path, "run", *held.args, "--output", "json")
+    assert ended.code == 0, ended.err
+    down = [user for user in ended.report["users"] if user["device"] == HOST and user["action"] == "submit"]
+    assert {user["result"] for user in down} <= {"confirmed", "finalized"}
+    assert f"Released {len(down)} users on {HOST}" in done.out
+    assert down
+    assert dzbgp(tmp_path, "release", "--env", "localnet").out == "Nothing is held.\n"
+    # What is held later was not released.
+    set_all(held, "Established")
+    assert dzbgp(tmp_path, "run", *held.args).code == 0
+    set_all(held, "Idle")
+    assert dzbgp(tmp_path, "run", *held.args).code == 4
+
+
+def test_without_a_state_file_the_commands_say_where_it_would_be(tmp_path: Path) -> None:
+    for command in ("history", "status", "release"):
+        done = dzbgp(tmp_path, command)
+        assert done.code == 2
+        assert "there is no state file; expected one that a pass" in done.error
+    assert list(tmp_path.iterdir()) == []
