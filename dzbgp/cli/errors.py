@@ -9,7 +9,8 @@ from collections.abc import Iterator
 import typer
 from rich.console import Console
 
-from dzbgp.cli.options import LogFormat, Logging
+from dzbgp.cli.config_file import unknown_variables
+from dzbgp.cli.options import COMMANDS, LogFormat, Logging
 from dzbgp.console.stdout import CandidConsole
 from dzbgp.errors import DzbgpError, ExitCode
 from dzbgp.run.interrupts import Interrupts
@@ -59,6 +60,8 @@ def reporting_errors(wanted: Logging, interrupts: SignalInterrupts | None = None
     stderr = CandidConsole(file=sys.stderr, stderr=True)
     as_json = wanted.log_format is LogFormat.JSON
     logs.configure(stderr, verbose=wanted.verbose, quiet=wanted.quiet, as_json=as_json)
+    for sentence in unknown_variables(COMMANDS):
+        log.warning("%s", sentence)
     interrupts = interrupts or SignalInterrupts()
     try:
         yield stderr

@@ -27,7 +27,7 @@ class _Wanted:
         "Directory of hosts.yaml, groups.yaml, defaults.yaml and config.yaml.",
         name="output",
         short="-o",
-        variable="DZBGP_INVENTORY_DIR",  # DZBGP_OUTPUT is the format of a report
+        key="inventory-dir",
         metavar="DIR",
     )
     hostname: str = option(
@@ -44,7 +44,9 @@ class _Wanted:
     contributor: tuple[str, ...] = listed(SHOW, "Only these contributors.", "CODE")
     metro: tuple[str, ...] = listed(SHOW, "Only these metros (the exchange's code or name).", "CODE")
     location: tuple[str, ...] = listed(SHOW, "Only these locations (code or name).", "CODE")
-    status: tuple[str, ...] = listed(SHOW, "Only these statuses, such as activated.", "STATUS")
+    status: tuple[str, ...] = listed(
+        SHOW, "Only these statuses, such as activated.", "STATUS", key="device-status"
+    )
     code: tuple[str, ...] = listed(SHOW, "Only devices with these codes, such as 'ams-*'.", "PATTERN")
 
 

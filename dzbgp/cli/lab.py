@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, TypeVar
 
@@ -10,18 +10,43 @@ import typer
 
 from dzbgp.cli.errors import reporting_errors
 from dzbgp.cli.options import LabChoice, Logging, takes
+from dzbgp.console.option import FLEET, number, option
 from dzbgp.errors import UsageError
 from dzbgp.run.request import NO_STATE, SetupRequest
 
+_HIGHEST_PORT = 65_535
+
 Request = TypeVar("Request", bound=SetupRequest)
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or int(text) > _HIGHEST_PORT:
+        raise ValueError(f"invalid port {text!r}: expected 0 to {_HIGHEST_PORT}")
+    return int(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wanted:
+    directory: Path = option(
+        Path(".lab"), FLEET, "Where keypairs and inventory go while the lab runs.", name="dir", metavar="PATH"
+    )
+    port: int = option(
+        8899,
+        FLEET,
+        "The ledger's port on 127.0.0.1, 0 for a free one.",
+        metavar="NUMBER",
+        parse=_port,
+    )
+    seed: int = number(1, FLEET, "The same seed gives the same world.", least=0)
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
 
     @app.command("lab")
-    @takes(Logging)
+    @takes(_Wanted, Logging)
     def lab_command(
+        wanted: _Wanted,
         logging: Logging,
         action: Annotated[
             list[str] | None,
@@ -31,39 +56,17 @@ def register(app: typer.Typer) -> None:
                 "recover HOST, rpc freeze, rpc thaw.",
             ),
         ] = None,
-        directory: Annotated[
-            Path,
-            typer.Option(
-                "--dir",
-                envvar="DZBGP_DIR",
-                metavar="PATH",
-                help="Where keypairs and inventory go while the lab runs.",
-            ),
-        ] = Path(".lab"),
-        port: Annotated[
-            int,
-            typer.Option(
-                "--port",
-                envvar="DZBGP_PORT",
-                min=0,
-                max=65535,
-                help="The ledger's port on 127.0.0.1, 0 for a free one.",
-            ),
-        ] = 8899,
-        seed: Annotated[
-            int, typer.Option("--seed", envvar="DZBGP_SEED", help="The same seed gives the same world.")
-        ] = 1,
     ) -> None:
         """Start simulated devices and a local ledger, print how to use them, and run until interrupted."""
         with reporting_errors(logging):
             if action:
                 from dzbgp.lab.control import send  # noqa: PLC0415 - slow
 
-                typer.echo(send(directory, action))
+                typer.echo(send(wanted.directory, action))
                 return
             from dzbgp.lab.serve import serve_lab  # noqa: PLC0415 - slow
 
-            serve_lab(directory, port=port, seed=seed, say=typer.echo)
+            serve_lab(wanted.directory, port=wanted.port, seed=wanted.seed, say=typer.echo)
 
 
 @contextlib.contextmanager

@@ -15,6 +15,7 @@ from typing import Annotated, Any, get_args
 
 import typer
 
+from dzbgp.cli import config_file
 from dzbgp.console.formats import FindingsOutput, ListingOutput, Output
 from dzbgp.console.option import (
     FLEET,
@@ -28,6 +29,7 @@ from dzbgp.console.option import (
 )
 from dzbgp.errors import UsageError
 
+_CONFIG = "config"
 _DEFAULT_FORMAT = "table, or tsv if stdout is not a terminal"
 
 
@@ -86,7 +88,12 @@ class ListingFormat:
     """The format of a listing."""
 
     output: ListingOutput | None = option(
-        None, REPORT, "Format on stdout.", short="-o", shown_default=_DEFAULT_FORMAT
+        None,
+        REPORT,
+        "Format on stdout.",
+        short="-o",
+        shown_default=_DEFAULT_FORMAT,
+        key="listing-output",
     )
     wide: bool = option(False, REPORT, "Show all columns also where the terminal is narrow.")
 
@@ -101,6 +108,7 @@ class AuditOutput:
         "output",
         "FORMAT[=FILE]",
         short="-o",
+        key="findings-output",
         completion=lambda: list(FindingsOutput),
     )
 
@@ -110,8 +118,15 @@ class LabChoice:
     """Whether the lab stands in for the network."""
 
     lab: bool = option(
-        False, FLEET, "Start simulated devices and a local ledger for this one command, and use them."
+        False,
+        FLEET,
+        "Start simulated devices and a local ledger for this one command, and use them.",
+        replaces_file=True,
     )
+
+
+COMMANDS: dict[str, list[Declared]] = {}
+"""The options of each command, which a configuration file may say."""
 
 
 def takes(*carriers: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -123,10 +138,13 @@ def takes(*carriers: type) -> Callable[[Callable[..., None]], Callable[..., None
     def decorated(command: Callable[..., None]) -> Callable[..., None]:
         every = [one for carrier in carriers for one in declared(carrier)]
         every.sort(key=lambda one: PANELS.index(one.option.panel))
+        name = command.__name__.removesuffix("_command")
+        COMMANDS[name] = every
         several = {one.field for one in every if one.default == ()}
 
         @functools.wraps(command)
         def wrapper(**given: Any) -> None:
+            given.pop(_CONFIG)
             values = {one.field: given.pop(one.field) for one in every}
             values |= {one.field: _paths(one, values[one.field]) for one in every if _is_path(one)}
             values |= {field: tuple(values[field] or ()) for field in several}
@@ -140,6 +158,11 @@ def takes(*carriers: type) -> Callable[[Callable[..., None]], Callable[..., None
             for one in every
         ]
         parameters += [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in own]
+        parameters.append(
+            inspect.Parameter(
+                _CONFIG, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=_config_annotation(name)
+            )
+        )
         wrapper.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
         wrapper.__annotations__ = {one.name: one.annotation for one in parameters}
         return wrapper
@@ -147,10 +170,50 @@ def takes(*carriers: type) -> Callable[[Callable[..., None]], Callable[..., None
     return decorated
 
 
+def configured(ctx: typer.Context, command: str, given: Path | None) -> config_file.ConfigFile:
+    """Read the configuration file and make what it says the defaults of `command`. Raises UsageError."""
+    from dzbgp.eos import credentials  # noqa: PLC0415 - slow
+
+    every = COMMANDS.get(command, ())
+    source = ctx.get_parameter_source(_CONFIG)
+    is_named = source is not None and source.name == "COMMANDLINE"
+    is_replaced = any(one.option.replaces_file and ctx.params.get(one.field) for one in every)
+    path = None if is_replaced and not is_named else config_file.find(given)
+    found = config_file.read(path, COMMANDS)
+    credentials.configure({key: setting.value for key, setting in found.login.items()})
+    settings = {one.field: found.setting(command, one.key) for one in every}
+    said = {field: setting.value for field, setting in settings.items() if setting is not None}
+    ctx.default_map = said | dict(ctx.default_map or {})
+    return found
+
+
+def _config_annotation(command: str) -> Any:
+    def read(ctx: typer.Context, given: Path | None) -> Path | None:
+        if not ctx.resilient_parsing:
+            configured(ctx, command, given)
+        return given
+
+    return Annotated[
+        Path | None,
+        typer.Option(
+            "--config",
+            envvar=config_file.VARIABLE,
+            metavar="PATH",
+            is_eager=True,
+            callback=read,
+            help="TOML file with options; /dev/null: none.",
+            show_default=" or ".join(config_file.PLACES),
+            rich_help_panel=REPORT,
+        ),
+    ]
+
+
 def annotation(one: Declared) -> Any:
     """Give the option as Typer's own type of a parameter."""
     what, flag = one.option, f"--{one.name}"
     more: dict[str, Any] = {"metavar": what.metavar, "count": what.is_counted}
+    # Read before the configuration file is.
+    more["is_eager"] = what.replaces_file
     if what.parse is not None:
         more["parser"] = functools.partial(_parsed, what.parse)
     if what.shown_default is not None:

@@ -46,9 +46,12 @@ class Option:
     """The field is the number of mentions."""
     shown_default: str | None = None
     """What stands for a default that is found out later."""
-    variable: str = ""
-    """Empty: DZBGP_ and the name."""
+    key: str = ""
+    """The key of a configuration file and, after DZBGP_, the variable, where they are not the name: each means the same
+    in every command."""
     completion: Callable[[], list[str]] | None = None
+    replaces_file: bool = False
+    """Given, no configuration file is looked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +60,21 @@ class Declared:
 
     field: str
     name: str
-    """With dashes, without those in front: also the key in a configuration file."""
+    """With dashes, without those in front."""
     kind: Any
     """The field's type."""
     default: Any
     option: Option
 
     @property
+    def key(self) -> str:
+        """The key of a configuration file."""
+        return self.option.key or self.name
+
+    @property
     def variable(self) -> str:
         """The environment variable."""
-        return self.option.variable or "DZBGP_" + self.name.upper().replace("-", "_")
+        return "DZBGP_" + self.key.upper().replace("-", "_")
 
 
 def option(default: Any, panel: str, help: str, **more: Any) -> Any:  # noqa: A002 - as Typer calls it

@@ -8,25 +8,26 @@ from enum import StrEnum
 
 from dzbgp.console.option import REPORT, SHOW, duration, listed, option
 
+SORT = "Sort by these columns; - before a name sorts in descending order."
+COLUMNS = "Show only these columns in table and CSV, in this order."
+
 
 @dataclass(frozen=True, kw_only=True)
 class _Query:
     device: tuple[str, ...] = listed(SHOW, "Only these devices (code or key).", "CODE")
     location: tuple[str, ...] = listed(SHOW, "Only these locations (code or name).", "CODE")
-    status: tuple[str, ...] = listed(SHOW, "Only these statuses, such as activated.", "STATUS")
     stale_after_s: float = duration(12 * 3600, SHOW, "Reports older than this are stale.")
-    sort: tuple[str, ...] = listed(
-        REPORT, "Sort by these columns; - before a name sorts in descending order.", "COLUMN"
-    )
-    columns: tuple[str, ...] = listed(
-        REPORT, "Show only these columns in table and CSV, in this order.", "COLUMN"
-    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class UserQuery(_Query):
     """Which users to list."""
 
+    status: tuple[str, ...] = listed(
+        SHOW, "Only these statuses, such as activated.", "STATUS", key="user-status"
+    )
+    sort: tuple[str, ...] = listed(REPORT, SORT, "COLUMN", key="user-sort")
+    columns: tuple[str, ...] = listed(REPORT, COLUMNS, "COLUMN", key="user-columns")
     client_ip: tuple[str, ...] = listed(SHOW, "Only users with these addresses.", "ADDRESS")
     bgp_status: tuple[str, ...] = listed(SHOW, "Only users that are up, down or unknown.", "STATUS")
     user_type: tuple[str, ...] = listed(SHOW, "Only these types of users, such as ibrl.", "TYPE")
@@ -37,10 +38,15 @@ class UserQuery(_Query):
 class DeviceQuery(_Query):
     """Which devices to list."""
 
+    status: tuple[str, ...] = listed(
+        SHOW, "Only these statuses, such as activated.", "STATUS", key="device-status"
+    )
+    sort: tuple[str, ...] = listed(REPORT, SORT, "COLUMN", key="device-sort")
+    columns: tuple[str, ...] = listed(REPORT, COLUMNS, "COLUMN", key="device-columns")
     exchange: tuple[str, ...] = listed(SHOW, "Only these exchanges.", "CODE")
     contributor: tuple[str, ...] = listed(SHOW, "Only these contributors.", "CODE")
     device_type: tuple[str, ...] = listed(
-        SHOW, "Only these types of devices, such as hybrid.", "TYPE", name="type"
+        SHOW, "Only these types of devices, such as hybrid.", "TYPE", name="type", key="device-type"
     )
 
 
@@ -58,9 +64,17 @@ class HistoryQuery:
 
     since_s: float = duration(24 * 3600, SHOW, "Only what happened less than this ago.")
     user: str | None = option(
-        None, SHOW, "Only the transitions or writes of this user (key, or how it begins).", metavar="KEY"
+        None,
+        SHOW,
+        "Only the transitions or writes of this user (key, or how it begins).",
+        metavar="KEY",
+        key="history-user",
     )
     device: str | None = option(
-        None, SHOW, "Only the transitions on this device (code, host or key).", metavar="CODE"
+        None,
+        SHOW,
+        "Only the transitions on this device (code, host or key).",
+        metavar="CODE",
+        key="history-device",
     )
     flapping: bool = option(False, SHOW, "Only users with more than one transition, the worst first.")

@@ -1,4 +1,5 @@
 import sys
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ from typer.testing import CliRunner
 
 from dzbgp import __version__
 from dzbgp.cli import app as cli
+from dzbgp.cli.options import COMMANDS as DECLARED
 from dzbgp.console.option import names, pair
 from dzbgp.console.words import parse_duration
 from dzbgp.errors import InventoryError, KeypairError, LabError, UsageError
@@ -62,21 +64,30 @@ def test_run_help_names_every_option_of_the_contract_with_its_variable() -> None
         assert code in shown.output
 
 
-COMMANDS = getattr(typer.main.get_command(cli.app), "commands")  # noqa: B009 - a group's own
+def leaves(commands: Any, *before: str) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Every command with its words, those in groups too."""
+    for name, command in commands.items():
+        if inner := getattr(command, "commands", None):
+            yield from leaves(inner, *before, name)
+        else:
+            yield (*before, name), command
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_option_of_every_command_has_a_variable_and_help_shows_it(name: str) -> None:
-    shown = CliRunner().invoke(cli.app, [name, "-h"], env={"COLUMNS": "250", "TERM": "dumb"})
+COMMANDS = dict(leaves(getattr(typer.main.get_command(cli.app), "commands")))  # noqa: B009 - a group's own
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+def test_every_option_of_every_command_has_a_variable_and_help_shows_it(words: tuple[str, ...]) -> None:
+    shown = CliRunner().invoke(cli.app, [*words, "-h"], env={"COLUMNS": "250", "TERM": "dumb"})
     assert shown.exit_code == 0
-    options = [one for one in COMMANDS[name].params if one.param_type_name == "option" and one.name != "help"]
+    options = [
+        one for one in COMMANDS[words].params if one.param_type_name == "option" and one.name != "help"
+    ]
     assert options
+    keys = {one.name: one.variable for one in DECLARED[words[-1]]}
     for option in options:
         named = "DZBGP_" + option.opts[0].removeprefix("--").upper().replace("-", "_")
-        # DZBGP_OUTPUT is the format of a report, and no directory.
-        assert option.envvar == (
-            "DZBGP_INVENTORY_DIR" if name == "inventory" and "--output" in option.opts else named
-        )
+        assert option.envvar == keys.get(option.opts[0].removeprefix("--"), named)
         assert f"[env var: {option.envvar}]" in shown.output
 
 

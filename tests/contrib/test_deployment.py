@@ -39,7 +39,13 @@ def parameters() -> dict[str, dict[str, Any]]:
 def environment_variables() -> set[str]:
     return {
         str(one.envvar) for options in parameters().values() for one in options.values() if one.envvar
-    } | {"DZBGP_EOS_USERNAME", "DZBGP_EOS_PASSWORD", "DZBGP_EOS_PASSWORD_FILE", "DZBGP_EOS_PASSWORD_COMMAND"}
+    } | {
+        "DZBGP_CONFIG",
+        "DZBGP_EOS_USERNAME",
+        "DZBGP_EOS_PASSWORD",
+        "DZBGP_EOS_PASSWORD_FILE",
+        "DZBGP_EOS_PASSWORD_COMMAND",
+    }
 
 
 def entries(unit: Path) -> dict[str, list[str]]:

@@ -197,7 +197,9 @@ def test_the_table_fits_and_shows_every_device(ledger: Ledger, world: World, col
 
 
 def test_an_option_can_come_from_the_environment(ledger: Ledger) -> None:
-    done = invoke(ledger, "devices", DZBGP_DEVICE=FRA, DZBGP_OUTPUT="csv", DZBGP_COLUMNS="code")
+    done = invoke(
+        ledger, "devices", DZBGP_DEVICE=FRA, DZBGP_LISTING_OUTPUT="csv", DZBGP_DEVICE_COLUMNS="code"
+    )
     assert done.stdout == f"code\n{FRA}\n"
 
 

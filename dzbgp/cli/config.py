@@ -1,0 +1,136 @@
+"""`dzbgp config show`: which value each option has, and where it comes from. Nothing is written or fetched."""
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import typer
+
+from dzbgp.cli import config_file
+from dzbgp.cli.errors import reporting_errors
+from dzbgp.cli.options import COMMANDS, Logging, takes
+from dzbgp.console.option import REPORT, Declared, option
+from dzbgp.errors import one_line
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wanted:
+    json: bool = option(False, REPORT, "Print JSON.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Effective:
+    """A value as people write it; `command` empty: of every command that takes the option."""
+
+    command: str
+    key: str
+    value: Any
+    source: str
+    is_default: bool = False
+
+
+def register(app: typer.Typer) -> None:
+    """Add the group to `app`."""
+    config = typer.Typer(
+        help="Shows the configuration. Nothing is written.",
+        no_args_is_help=True,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.add_typer(config, name="config")
+
+    @config.command()
+    @takes(_Wanted, Logging)
+    def show(wanted: _Wanted, logging: Logging, ctx: typer.Context) -> None:
+        """Shows the value of each option and where it comes from. Secrets are masked; nothing is written.
+
+        The order is command line, environment, file, default. Exit codes: 0 done; 2 something is wrong in the file.
+        """
+        with reporting_errors(logging):
+            found = config_file.read(config_file.find(ctx.params["config"]), COMMANDS)
+            settings = [*_login(found), *_shared(found), *_tables(found)]
+            if wanted.json:
+                rows = [
+                    {"command": one.command or None, "key": one.key, "value": one.value, "source": one.source}
+                    for one in settings
+                ]
+                file = None if found.path is None else str(found.path)
+                typer.echo(json.dumps({"file": file, "settings": rows}, indent=2))
+                return
+            typer.echo(f"# file: {one_line(found.path or 'none')}")
+            command = ""
+            for one in settings:
+                if one.command != command:
+                    command = one.command
+                    typer.echo(f"\n[{command}]")
+                typer.echo(_line(one))
+
+
+def _line(one: _Effective) -> str:
+    assignment = one.key if one.value is None else f"{one.key} = {json.dumps(one.value, ensure_ascii=False)}"
+    assignment = f"# {assignment}" if one.is_default else assignment
+    return one_line(f"{assignment:<48} # {one.source}")
+
+
+def _every() -> dict[str, Declared]:
+    return {one.key: one for known in COMMANDS.values() for one in known}
+
+
+def _shared(found: config_file.ConfigFile) -> Iterator[_Effective]:
+    for key, one in sorted(_every().items()):
+        if given := os.environ.get(one.variable):
+            yield _Effective("", key, _masked(key, given), one.variable)
+        elif setting := found.shared.get(key):
+            yield _Effective("", key, _masked(key, setting.value), f"{found.path}:{setting.line}")
+        else:
+            yield _Effective("", key, _default(one), "default", is_default=True)
+
+
+def _tables(found: config_file.ConfigFile) -> Iterator[_Effective]:
+    every = _every()
+    for command, table in sorted(found.tables.items()):
+        for key, setting in table.items():
+            if not os.environ.get(every[key].variable):
+                source = f"{found.path}:{setting.line}"
+                yield _Effective(command, key, _masked(key, setting.value), source)
+
+
+def _login(found: config_file.ConfigFile) -> Iterator[_Effective]:
+    if os.environ.get(config_file.PASSWORD):
+        yield _Effective("", "eos-password", "set, not shown", config_file.PASSWORD)
+    for key, variable in config_file.LOGIN.items():
+        if given := os.environ.get(variable):
+            yield _Effective("", key, _masked(key, given), variable)
+        elif setting := found.login.get(key):
+            yield _Effective("", key, _masked(key, setting.value), f"{found.path}:{setting.line}")
+
+
+def _masked(key: str, value: Any) -> Any:
+    """Return the value without what may be secret: the path of an RPC's URL, the words of a command."""
+    if isinstance(value, list):
+        return [_masked(key, item) for item in value]
+    if key == "rpc-url":
+        return " ".join(map(_origin, value.split()))
+    if key == "eos-password-command":
+        return f"{Path(value.split()[0]).name} ..." if value.split() else value
+    return value
+
+
+def _origin(url: str) -> str:
+    try:
+        parts = urlsplit(url)
+        where = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
+    except ValueError:
+        return "..."
+    return f"{where}/..." if parts.path.strip("/") or parts.query or parts.username else where
+
+
+def _default(one: Declared) -> Any:
+    if one.default is None or one.default in {(), "", ...}:
+        return one.option.shown_default and f"({one.option.shown_default})"
+    if isinstance(one.default, bool):
+        return one.default
+    return one.option.spell(one.default) if one.option.parse else str(one.default)
