@@ -2,7 +2,6 @@ import json
 from pathlib import Path
 
 import pytest
-import typer
 from listing_ledger import (
     AMS,
     FRA,
@@ -15,7 +14,6 @@ from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 from standing_ledger import change_device, invoke
 
-from dzbgp.cli import app as cli
 from dzbgp.console.words import abbreviated
 from dzbgp.lab.solana.ledger import Ledger
 from dzbgp.lab.world.world import World
@@ -201,12 +199,3 @@ def test_an_option_can_come_from_the_environment(ledger: Ledger) -> None:
         ledger, "devices", DZBGP_DEVICE=FRA, DZBGP_LISTING_OUTPUT="csv", DZBGP_DEVICE_COLUMNS="code"
     )
     assert done.stdout == f"code\n{FRA}\n"
-
-
-@pytest.mark.parametrize("command", ["users", "devices", "audit"])
-def test_every_option_has_an_environment_variable_of_its_name(command: str) -> None:
-    parameters = typer.main.get_command(cli.app).commands[command].params  # type: ignore[attr-defined]
-    for option in parameters:
-        name = option.opts[0].removeprefix("--").upper().replace("-", "_")
-        assert option.envvar == f"DZBGP_{name}"
-    assert len(parameters) > 10
