@@ -135,7 +135,7 @@ def test_a_ca_that_can_not_be_read_is_told_by_its_name(
         (
             {"dz_tls_verify": True},
             {"transport": "https_certs"},
-            "has transport 'https_certs', which can not be",
+            "has transport 'https_certs' and key_file None; expected a file",
         ),
     ],
 )

@@ -210,7 +210,7 @@ def stage(devices: int = 1, users: int = 5, *, balance: int = 10 * SOL, **ledger
     with Ledger.start(
         world.accounts(), program_id=world.program_id, balances=balances, **settings
     ) as running:
-        yield Stage(running, world, keypairs, writes_of(world, running))
+        yield Stage(running, world, keypairs, writes_of(world, running, settings.get("confirmed_after", 1)))
 
 
 def anything(_writes: Sequence[Write], _reread: Reread) -> dict[Pubkey, Refusal]:
@@ -223,16 +223,16 @@ def reasons(done: Submitted) -> dict[str, int]:
     return dict(Counter(refusal.reason for refusal in done.refused.values()))
 
 
-def look_of(ledger: Ledger) -> Look:
+def look_of(ledger: Ledger, confirmed_after: int = 1) -> Look:
     at, clock = time.time(), ledger.account(CLOCK) or b""
     slot, _, _, _, unix_time = struct.unpack("<QqQQq", clock)
     # The newest slot is only processed; what is read is confirmed.
-    return Look(slot - 1, at, unix_time)
+    return Look(slot - confirmed_after, at, unix_time)
 
 
-def writes_of(world: World, ledger: Ledger) -> list[Write]:
+def writes_of(world: World, ledger: Ledger, confirmed_after: int = 1) -> list[Write]:
     publisher_of = {spec.device.pubkey: spec.device.metrics_publisher_pk for spec in world.devices}
-    writes, look = [], look_of(ledger)
+    writes, look = [], look_of(ledger, confirmed_after)
     for key, (status, rtt_ns) in world.expected().items():
         data = ledger.account(key)
         assert data is not None

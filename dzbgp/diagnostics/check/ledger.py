@@ -47,9 +47,9 @@ async def _check(net: Network, publishers: Callable[[ProgramData], Sequence[Pubk
         return LedgerState(found)
     async with RpcClient(replace(net, rpc_urls=answering), budget=_BUDGET) as client:
         data = await _check_program(client, found)
-        await _check_clock(client, found)
         if data is None:
             return LedgerState(found)
+        _check_clock(client.transport.where, data, found)
         balances, minimum = await _balances(client, publishers(data), found)
     return LedgerState(found, data, balances, minimum)
 
@@ -121,33 +121,31 @@ async def _check_program(client: RpcClient, found: CheckResults) -> ProgramData 
     found.ok(
         program, "program", f"{len(data.devices):,} devices, {len(data.users):,} users at slot {data.slot}"
     )
-    for sentence in data.notes:
-        found.warn(program, "account", sentence, "update dzbgp, or inspect the account onchain")
+    for account in data.skipped:
+        found.warn(program, "account", str(account), "update dzbgp, or inspect the account onchain")
+    for remark in data.remarks:
+        found.warn(program, "reading", remark, "no action needed: a run goes on")
     return data
 
 
-async def _check_clock(client: RpcClient, found: CheckResults) -> None:
-    where = client.transport.where
-    try:
-        slot, _ = await client.height("confirmed")
-        block_time = await client.transport.call("getBlockTime", [slot])
-    except LedgerError as error:
-        hint = "no action needed: a run needs no block time; compare this host's clock in another way"
-        found.warn(where, "clock", f"the ledger's time is unknown: {error}", hint)
+def _check_clock(where: str, data: ProgramData, found: CheckResults) -> None:
+    if data.doubt:
+        hint = "a run writes nothing now: use another --rpc-url, or check this host's clock (`timedatectl`)"
+        found.fail(where, "credible", data.doubt, hint, ExitCode.PARTIAL)
         return
-    if type(block_time) is not int:
-        hint = "no action needed: a run needs no block time"
-        found.warn(where, "clock", f"the ledger has no time for slot {slot}", hint)
+    if data.ledger_at is None:
+        hint = "no action needed: motion and slot decide whether an RPC is believed"
+        found.warn(where, "clock", "the ledger has no Clock to read", hint)
         return
-    ahead = time.time() - block_time
+    ahead = time.time() - data.ledger_at
     if abs(ahead) <= _CLOCK_S:
         found.ok(where, "clock", f"within {_CLOCK_S:g} s of the ledger's")
     elif ahead > 0:
         hint = "check this host's clock (`timedatectl`); if it is right the RPC is behind, or the cluster has stopped"
-        found.warn(where, "clock", f"this host's clock is {ahead:.0f} s ahead of the newest block", hint)
+        found.warn(where, "clock", f"this host's clock is {ahead:.0f} s ahead of the ledger's", hint)
     else:
         hint = "set this host's clock (`timedatectl`): grace periods and history rely on it"
-        found.warn(where, "clock", f"this host's clock is {-ahead:.0f} s behind the newest block", hint)
+        found.warn(where, "clock", f"this host's clock is {-ahead:.0f} s behind the ledger's", hint)
 
 
 async def _balances(

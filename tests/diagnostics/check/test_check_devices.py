@@ -20,7 +20,8 @@ def test_a_fleet_that_is_well_has_nothing_that_fails(checked: Check) -> None:
     done = checked()
     assert done.code == 0, done.result.output
     assert (done.document["verdict"], done.document["exit_code"]) == ("warning", 0)
-    assert [(item["subject"], item["check"]) for item in done.warned] == [("fleet", "tls")]
+    # The lab's slots are shorter than those of any cluster.
+    assert [item["check"] for item in done.warned if item["check"] != "slow"] == ["reading", "tls"]
     assert [item["check"] for item in done.found(subject=AMS)] == [
         "reachable",
         "tls",

@@ -1,7 +1,10 @@
 """Every way in which the ledger can fail, as a line that says which and what to do."""
 
+import re
+import time
 from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -52,8 +55,8 @@ def test_an_rpc_that_fails_is_told_with_a_hint_and_nothing_can_run(
 
 def test_an_rpc_that_is_down_beside_one_that_answers_is_a_warning(checked: Check) -> None:
     done = checked("--rpc-url", DEAD)
-    (item,) = [item for item in done.warned if item["section"] == "ledger"]
-    assert (item["subject"], item["check"], done.code) == ("http://127.0.0.1:9", "reachable", 0)
+    (item,) = [item for item in done.warned if item["check"] == "reachable"]
+    assert (item["subject"], done.code) == ("http://127.0.0.1:9", 0)
     assert "another RPC answers" in item["hint"]
 
 
@@ -83,7 +86,12 @@ def test_when_no_rpc_answers_all_hosts_are_asked_and_the_token_is_not_shown(
             "do not serve getProgramAccounts",
         ),
         ({"kind": FaultKind.HTTP_STATUS, "method": "getProgramAccounts"}, "program", "getProgramAccounts"),
-        ({"kind": FaultKind.HTTP_STATUS, "method": "getMultipleAccounts"}, "balances", "--rpc-url"),
+        ({"kind": FaultKind.HTTP_STATUS, "method": "getMultipleAccounts"}, "program", "--rpc-url"),
+        (
+            {"kind": FaultKind.HTTP_STATUS, "method": "getMinimumBalanceForRentExemption"},
+            "balances",
+            "--rpc-url",
+        ),
     ],
 )
 def test_a_question_that_the_ledger_does_not_answer_is_told_by_its_own_line(
@@ -135,23 +143,28 @@ def test_rpcs_of_two_clusters_are_told_apart(
     assert "the first RPC says" in item["detail"]
 
 
-@pytest.mark.parametrize("behind", [False, True])
+@pytest.mark.parametrize(("at", "side"), [(-3600.0, "behind"), (3600.0, "ahead of")])
 def test_a_clock_that_differs_from_the_ledgers_is_a_warning(
-    lab: E2eLab, checked: Check, monkeypatch: pytest.MonkeyPatch, behind: bool
+    checked: Check, monkeypatch: pytest.MonkeyPatch, at: float, side: str
 ) -> None:
-    if behind:
-        monkeypatch.setattr("dzbgp.diagnostics.check.ledger.time.time", lambda: 1_700_000_000.0)
-    else:
-        lab.ledger.inject(Fault(kind=FaultKind.STALE_SLOT, method="getEpochInfo", slots=10_000, times=None))
+    monkeypatch.setattr("dzbgp.diagnostics.check.ledger.time", SimpleNamespace(time=lambda: time.time() + at))
     done = checked()
     (item,) = done.found(check="clock")
     assert (item["verdict"], done.code) == ("warning", 0)
-    assert ("behind the newest block" if behind else "ahead of the newest block") in item["detail"]
+    assert re.search(rf"3(599|60\d) s {side} the ledger's", item["detail"])
     assert "timedatectl" in item["hint"]
 
 
-def test_a_ledger_without_block_times_is_a_warning(lab: E2eLab, checked: Check) -> None:
-    lab.ledger.inject(Fault(kind=FaultKind.RPC_ERROR, method="getBlockTime", times=None))
+def test_a_ledger_that_no_run_would_believe_fails(lab: E2eLab, checked: Check) -> None:
+    lab.ledger.inject(Fault(kind=FaultKind.SHIFTED_CLOCK, delay_s=-600.0, times=None))
+    done = checked("--limit", "ams-dz-001")
+    item = done.only_failure()
+    assert (item["section"], item["check"], done.code) == ("ledger", "credible", 3)
+    assert "behind this machine's clock" in item["detail"]
+
+
+def test_a_ledger_without_a_clock_is_a_warning(lab: E2eLab, checked: Check) -> None:
+    lab.ledger.inject(Fault(kind=FaultKind.NO_CLOCK, times=None))
     done = checked()
     assert (done.found(check="clock")[0]["verdict"], done.code) == ("warning", 0)
 
