@@ -14,7 +14,9 @@ import ruamel.yaml
 import typer.main
 from metrics_lab import CONTRIB
 
+from dzbgp.cli import config_file
 from dzbgp.cli.app import app
+from dzbgp.cli.options import COMMANDS
 from dzbgp.console.formats import Output
 from dzbgp.errors import ExitCode
 from dzbgp.run.watch import WatchOptions
@@ -24,7 +26,29 @@ UNITS = sorted(SYSTEMD.iterdir())
 SERVICES = [unit for unit in UNITS if unit.suffix == ".service"]
 CRON = CONTRIB / "cron" / "dzbgp"
 WORKFLOW = CONTRIB / "github-actions" / "dzbgp.yaml"
+CONFIG = CONTRIB / "config.toml"
 INSTALLED = "/opt/dzbgp/bin/dzbgp"
+
+
+def test_the_example_of_a_configuration_is_one_and_names_only_absolute_paths() -> None:
+    found = config_file.read(CONFIG, COMMANDS)
+    assert str(CONFIG.parent) not in repr((found.shared, found.tables, found.login))
+    assert set(found.shared) == {"env", "rpc-url", "inventory", "keypair"}
+    assert set(found.tables) == {"watch"}
+    assert found.login["eos-username"].value
+
+
+def test_no_shell_reads_a_file_of_settings() -> None:
+    # A password with a blank or a dollar sign would be cut, or run.
+    for file in [*UNITS, CRON, WORKFLOW]:
+        assert not re.search(
+            r"set -a|\.env\b|(^|[;&] *)(\.|source) /", file.read_text(encoding="utf-8"), re.MULTILINE
+        )
+    assert "--config /etc/dzbgp/config.toml" in CRON.read_text(encoding="utf-8")
+    assert (
+        ruamel.yaml.YAML(typ="safe").load(WORKFLOW.read_text(encoding="utf-8"))["env"]["DZBGP_CONFIG"]
+        == "dzbgp.toml"
+    )
 
 
 def parameters() -> dict[str, dict[str, Any]]:
@@ -132,10 +156,17 @@ def test_a_service_runs_without_rights_and_gets_its_secrets_as_credentials(unit:
         "StateDirectory": "dzbgp",
     }.items():
         assert said[key] == [value]
-    (credential,) = said["LoadCredential"]
-    name = credential.split(":")[0]
+    credentials = dict(credential.split(":") for credential in said["LoadCredential"])
+    configured = config_file.read(CONFIG, COMMANDS)
+    assert credentials == {
+        "config.toml": "/etc/dzbgp/config.toml",
+        "publisher.json": configured.shared["keypair"].value[0],
+        "eos-password": configured.login["eos-password-file"].value,
+    }
     (started,) = said["ExecStart"]
-    assert f"--keypair ${{CREDENTIALS_DIRECTORY}}/{name}" in started
+    assert started.endswith(" --config ${CREDENTIALS_DIRECTORY}/config.toml")
+    assert said["Environment"] == ["DZBGP_KEYPAIR=%d/publisher.json DZBGP_EOS_PASSWORD_FILE=%d/eos-password"]
+    assert "EnvironmentFile" not in said
     # Every unit and every run of this machine has the same one, which systemd's $STATE_DIRECTORY says.
     assert "--state" not in started
     assert "AF_UNIX" in said["RestrictAddressFamilies"][0]

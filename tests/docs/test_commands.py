@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e_lab import SCRIPT, E2eLab, edited, environment, started_lab
+from e2e_lab import CHECKOUT, SCRIPT, E2eLab, edited, environment, started_lab
 from pages import PAGES, blocks
 
 from dzbgp.lab.world.world import LAB_PASSWORD, LAB_USERNAME
@@ -78,13 +78,10 @@ def test_every_command_of_a_page_ends_as_the_page_says(lab: E2eLab, tmp_path: Pa
         wanted += [f"{number} {block.exits}"] if block.exits else []
     env = environment(tmp_path / "home", PATH=f"{SCRIPT.parent}:/usr/bin:/bin")
     if page.name == "deploy.md":
-        # What stands in dzbgp.env.
-        env |= {
-            "DZBGP_ENV": "localnet",
-            "DZBGP_RPC_URL": lab.ledger.url,
-            "DZBGP_EOS_USERNAME": LAB_USERNAME,
-            "DZBGP_EOS_PASSWORD": LAB_PASSWORD,
-        }
+        example = (CHECKOUT / "contrib/config.toml").read_text(encoding="utf-8")
+        config = settled(lab, tmp_path, port, example.replace('"mainnet-beta"', '"localnet"'))
+        config = config.replace("publisher.json", "").replace('"monitor"', f'"{LAB_USERNAME}"')
+        (tmp_path / "etc/config.toml").write_text(config, encoding="utf-8")
     done = subprocess.run(
         ["/bin/bash", "-c", "\n".join(script)],
         cwd=tmp_path,
