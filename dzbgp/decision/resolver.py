@@ -114,6 +114,22 @@ def resolve(
     return [_observe(user, vrf_of(user, tenants), answer) for user in users]
 
 
+def unexplained(reading: DeviceReading, users: Iterable[User]) -> set[tuple[Pubkey, int]]:
+    """Return the device's IPv4 neighbors, by device and address, in whose /31 none of its `users` has a tunnel.
+
+    A user that was activated a moment ago shows up like this, and so does a contributor's own peer.
+    """
+    if reading.device is None:
+        return set()
+    tunnels = {user.tunnel_net.address >> 1 for user in users}
+    addresses = (_ipv4(neighbor.address) for neighbor in reading.neighbors)
+    return {
+        (reading.device.pubkey, address)
+        for address in addresses
+        if address is not None and address >> 1 not in tunnels
+    }
+
+
 def vrf_of(user: User, tenants: Mapping[Pubkey, Tenant]) -> str | None:
     """Return the VRF that the controller puts the user in; None when the user's tenant is not known."""
     if user.user_type is UserType.MULTICAST:

@@ -17,7 +17,7 @@ from solders.pubkey import Pubkey
 from dzbgp.ledger.errors import ClusterMismatchError, LedgerError, WriteInterruptedError
 from dzbgp.ledger.events import OnFetch, unobserved
 from dzbgp.ledger.networks import Network
-from dzbgp.ledger.program.cache import Fetched, ProgramDataFetcher
+from dzbgp.ledger.program.cache import TTL_S, Fetched, ProgramDataFetcher
 from dzbgp.ledger.program.fetch import Scope
 from dzbgp.ledger.program.instruction import Write
 from dzbgp.ledger.rpc.client import RpcClient
@@ -31,7 +31,7 @@ from dzbgp.ledger.submit.reread import Authorize
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.ledger.submit.submitter import SubmitOptions, Submitted, Submitter
 from dzbgp.ledger.submit.verify import verify
-from dzbgp.models.in_flight import InFlight, Settled
+from dzbgp.models.in_flight import Fate, InFlight, Settled
 from dzbgp.models.ledger import Device, Sighting
 from dzbgp.models.report import Outcome, Refusal, Submission
 from dzbgp.models.session import Look
@@ -52,6 +52,8 @@ class SessionOptions:
     verify: bool = True
     max_ledger_lag_s: float = 60.0
     """How far the ledger's time may differ from this machine's clock."""
+    data_good_s: float = TTL_S
+    """How long program data is used before it is read again."""
 
 
 @dataclass(slots=True)
@@ -93,6 +95,8 @@ class ComingData:
     _fetched: "Future[Fetched]"
     ledger_at: float | None = None
     """The ledger's Unix time in that slot; None without a Clock sysvar, or if no RPC is believed."""
+    is_cached: bool = False
+    """Whether it was read before, and the ledger was not asked."""
 
     def check(self) -> None:
         """Raise the LedgerError of the rest, if it is known already that it failed."""
@@ -124,7 +128,9 @@ class LedgerSession:
             budget=self._options.budget,
             credibility=Credibility(self._options.max_ledger_lag_s),
         )
-        self._fetcher = ProgramDataFetcher(self._client, scope, spare_scope=spare_scope, on_fetch=on_fetch)
+        self._fetcher = ProgramDataFetcher(
+            self._client, scope, spare_scope=spare_scope, ttl_s=self._options.data_good_s, on_fetch=on_fetch
+        )
         self._taken = RpcCounts(Counter(), Counter())
         self._submitters: set[Submitter] = set()
         self._stopping: str | None = None
@@ -194,10 +200,16 @@ class LedgerSession:
     def fates(self, sent: Sequence[InFlight]) -> list[Settled]:
         """Return what became of transactions that an earlier pass left in flight. Raises a LedgerError.
 
-        What was read of the program before is not used again: it may be older than what was found.
+        What was read of the program before is not used again if it is older than what was found.
         """
+        if not sent:
+            return []
         settled = self._portal.call(fates, self._client, sent)
-        if settled:
+        slot = self._fetcher.slot
+        if any(
+            one.fate is not Fate.PENDING and max(one.landed.values(), default=slot + 1) > slot
+            for one in settled
+        ):
             self._portal.call(self._fetcher.expire)
         return settled
 
@@ -205,12 +217,16 @@ class LedgerSession:
         """Return the devices as soon as they are read, and what is still on its way. Raises a LedgerError."""
         early, flight = self._portal.call(self._fetcher.begin)
         return ComingData(
-            early.slot, early.devices, self._portal.start_task_soon(_shielded, flight), early.ledger_at
+            early.slot,
+            early.devices,
+            self._portal.start_task_soon(_shielded, flight),
+            early.ledger_at,
+            early.is_cached,
         )
 
-    def program_data(self) -> Fetched:
-        """Return the program's accounts through the shared cache. Raises a LedgerError."""
-        return self._portal.call(self._fetcher.get)
+    def program_data(self, max_age_s: float | None = None) -> Fetched:
+        """Return the program's accounts, at most so old (None: SessionOptions.data_good_s). Raises a LedgerError."""
+        return self._portal.call(self._fetcher.get, max_age_s)
 
     def write(
         self,
@@ -286,6 +302,7 @@ class LedgerSession:
         except ClusterMismatchError:
             raise
         except LedgerError as error:
+            self._fetcher.expire()
             why = f"nothing was sent: {error}"
             return WriteResult({write.user: _failed(write, why) for write in writes})
         try:

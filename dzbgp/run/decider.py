@@ -10,7 +10,7 @@ from solders.pubkey import Pubkey
 
 from dzbgp.decision.confirm import confirmed_observation
 from dzbgp.decision.policy import Clock, decide, withheld
-from dzbgp.decision.resolver import assess_credibility, resolve, users_by_device
+from dzbgp.decision.resolver import assess_credibility, resolve, unexplained, users_by_device
 from dzbgp.ledger.program.cache import Fetched
 from dzbgp.models.decision import Action, Decision
 from dzbgp.models.ledger import NOMINAL_SECONDS_PER_SLOT, BgpStatus, ProgramData, User
@@ -87,6 +87,12 @@ class Decider:
             )
             for reading in readings
         ]
+
+    def unexplained(self, readings: Iterable[DeviceReading]) -> frozenset[tuple[Pubkey, int]]:
+        """Return the neighbors of all devices that no user explains."""
+        return frozenset(
+            chain.from_iterable(unexplained(reading, self._users_of(reading)) for reading in readings)
+        )
 
     def decide_all(self, readings: Iterable[DeviceReading], look: Look) -> dict[Pubkey, Decision]:
         """Decide about every user of the devices that were read."""

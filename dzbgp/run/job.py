@@ -11,11 +11,12 @@ from dzbgp.console.progress import Progress
 from dzbgp.decision.guard import guard
 from dzbgp.errors import DzbgpError
 from dzbgp.fleet.fleet import Fleet
+from dzbgp.ledger.program.cache import TTL_S
 from dzbgp.ledger.session import ComingData, LedgerSession, WriteResult
 from dzbgp.models.decision import Decision
 from dzbgp.models.ledger import Device
 from dzbgp.models.report import Report
-from dzbgp.models.session import Look
+from dzbgp.models.session import DeviceReading, Look
 from dzbgp.models.summary import summary
 from dzbgp.run.authorize import authorizer
 from dzbgp.run.decider import Decider
@@ -88,15 +89,22 @@ def plan_pass(
         progress.stage("asking devices", sum(device is not None for device in matched.values()))
         # The users are read meanwhile; a report that is newer than what the devices said is never overwritten.
         read = fleet.read(matched, lambda _: progress.step(), coming.check, options.max_age_s / 2)
+        looked_at, waited_s = time.monotonic(), 0.0
+        look = Look(coming.slot, now, coming.ledger_at)
         decider = Decider.of(coming.fetched(), now, options, memory, fleet.identity_checks())
-        memory.forget_departed(decider.data)
-        readings = decider.assess(read)
-        decisions = decider.decide_all(readings, Look(coming.slot, now, coming.ledger_at))
+        readings, decisions = _decided(decider, read, look)
+        if coming.is_cached and _needs_newer_data(decider, readings, decisions):
+            newer = ledger.program_data(TTL_S)
+            if newer.data is not decider.data:
+                decider = Decider.of(newer, now, options, memory, fleet.identity_checks())
+                readings, decisions = _decided(decider, read, look)
+                memory.unexplained = decider.unexplained(readings)
+                waited_s = time.monotonic() - looked_at
         decisions = add_early_refreshes(decisions, decider, ledger.builder)
         limits, final = fleet.limits(options.rules.limits), dict[Pubkey, Decision]()
         is_begun, stopped = False, ""
         try:
-            for group in recheck(decisions, decider, fleet, ledger, options, progress, sleep):
+            for group in recheck(decisions, decider, fleet, ledger, options, progress, sleep, waited_s):
                 decisions |= group
                 guarded = guard(decisions, memory.past(now), decider.clock, options.rules, limits)
                 certain = without_lone_refreshes({user: guarded[user] for user in group}, decider)
@@ -129,6 +137,29 @@ def _begun(
         if not memory.hold(device for device in matched.values() if device is not None):
             return coming, now, matched
         ledger.expire()
+
+
+def _decided(
+    decider: Decider, read: list[DeviceReading], look: Look
+) -> tuple[list[DeviceReading], dict[Pubkey, Decision]]:
+    """Return the readings, as suspect where they are not credible, and what is decided for every user."""
+    decider.memory.forget_departed(decider.data)
+    readings = decider.assess(read)
+    return readings, decider.decide_all(readings, look)
+
+
+def _needs_newer_data(
+    decider: Decider, readings: list[DeviceReading], decisions: dict[Pubkey, Decision]
+) -> bool:
+    """Return whether data from before this pass will not do: something is due, or a device shows a new neighbor.
+
+    What is due is weighed by the guard together with all other users, of which some may be gone.
+    """
+    unexplained = decider.unexplained(readings)
+    is_new = not unexplained <= decider.memory.unexplained
+    # One that comes back is new again.
+    decider.memory.unexplained &= unexplained
+    return is_new or any(one.is_write for one in decisions.values())
 
 
 @contextlib.contextmanager

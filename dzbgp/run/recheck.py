@@ -25,18 +25,20 @@ def recheck(
     options: PassOptions,
     progress: Progress,
     sleep: Callable[[float], None] = time.sleep,
+    waited_s: float = 0.0,
 ) -> Iterator[dict[Pubkey, Decision]]:
     """Ask the devices of all writes again; yield the decisions that stand, in groups that are no older than a look.
 
-    A Down waits `confirm_down_s` for its second look. The first group has all that needs none. A group ends when its
-    time is over: devices that were not asked by then are those of the next one, so that no decision waits for them.
+    A Down waits `confirm_down_s` for its second look, of which `waited_s` have passed since the first one. The first
+    group has all that needs none. A group ends when its time is over: devices that were not asked by then are those of
+    the next one, so that no decision waits for them.
     """
     due = {one.observation.host: one.observation.device for one in decisions.values() if one.is_write}
     settled = {user: one for user, one in decisions.items() if not one.is_write}
     has_down = any(one.is_write and one.status is BgpStatus.DOWN for one in decisions.values())
-    if has_down and options.confirm_down_s > 0:
+    if has_down and options.confirm_down_s > waited_s:
         progress.stage(f"waiting {options.confirm_down_s:g} s before the second look", len(due))
-        sleep(options.confirm_down_s)
+        sleep(options.confirm_down_s - waited_s)
     while due:
         progress.stage("second look", len(due))
         look = _look(ledger, next(iter(decisions.values())).look)

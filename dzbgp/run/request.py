@@ -68,6 +68,9 @@ class WatchRequest(RunRequest):
     """The options of `dzbgp watch`."""
 
     interval_s: float = duration(60, DECISION, "Start a pass every so often.")
+    ledger_interval_s: float = duration(
+        60, LEDGER, "Read all users again after this, and at once when something is due; 0s: in every pass."
+    )
     metrics_addr: str | None = option(
         None, REPORT, "Serve Prometheus metrics at http://HOST:PORT/metrics.", metavar="HOST:PORT"
     )

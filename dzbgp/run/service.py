@@ -27,14 +27,19 @@ log = logging.getLogger(__name__)
 class _Measure(Observer):
     """Keeps the metrics."""
 
-    def __init__(self, metrics: Metrics, ledger: LedgerSession) -> None:
+    def __init__(self, metrics: Metrics, ledger: LedgerSession, balances_good_s: float) -> None:
+        """`balances_good_s`: how long balances are good if nothing was written."""
         self._metrics = metrics
         self._ledger = ledger
+        self._balances_good_s = balances_good_s
+        self.balances_due = 0.0
         self.signers: Signers | None = None
         """Whose balances are ours to watch; None: those of all the fleet's publishers."""
 
     def passed(self, report: Report, result: ExitCode) -> None:
-        measure_balances(self._metrics, self._ledger, report, self.signers)
+        if report.submissions or time.monotonic() >= self.balances_due:
+            self.balances_due = time.monotonic() + self._balances_good_s
+            measure_balances(self._metrics, self._ledger, report, self.signers)
         self._metrics.observe_pass(report, result)
         measure_requests(self._metrics, self._ledger)
 
@@ -64,7 +69,7 @@ def watch_fleet(request: WatchRequest) -> None:
         ledger = stack.enter_context(
             open_ledger(request, net, lambda: watch.fleet, metrics.observe_fetch, is_fixed=False)
         )
-        measure = _Measure(metrics, ledger)
+        measure = _Measure(metrics, ledger, request.ledger_interval_s - request.interval_s)
         notifier = Notifier()
         store = _opened_store(request, ledger, stack, measure, notifier)
         memory = Memory(store, dry_run=request.dry_run)
@@ -72,7 +77,7 @@ def watch_fleet(request: WatchRequest) -> None:
 
         def load() -> Setup:
             fresh = first.pop() if first else load_setup(request, net)
-            measure.signers = fresh.options.signers
+            measure.signers, measure.balances_due = fresh.options.signers, 0.0
             return fresh
 
         watch = Watch(ledger, memory, load, WatchOptions(interval_s=request.interval_s), measure, notifier)

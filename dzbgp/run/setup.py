@@ -15,11 +15,12 @@ from dzbgp.fleet.network import network_for
 from dzbgp.ledger.errors import RpcError
 from dzbgp.ledger.events import OnFetch
 from dzbgp.ledger.networks import Network
+from dzbgp.ledger.program.cache import TTL_S
 from dzbgp.ledger.session import LedgerSession, SessionOptions
 from dzbgp.ledger.submit.signers import Signers, load_signers
 from dzbgp.ledger.submit.submitter import SubmitOptions
 from dzbgp.models.ledger import LAMPORTS_PER_SOL, Device, Sighting
-from dzbgp.run.request import NO_STATE, PassOptions, RunRequest, SetupRequest
+from dzbgp.run.request import NO_STATE, PassOptions, RunRequest, SetupRequest, WatchRequest
 from dzbgp.state.place import state_path
 from dzbgp.state.store import Store
 
@@ -102,7 +103,15 @@ def _session_options(request: RunRequest) -> SessionOptions:
         low_balance=int(request.low_balance_sol * LAMPORTS_PER_SOL),
         verify=request.verify,
         max_ledger_lag_s=request.max_ledger_lag_s,
+        data_good_s=data_good_s(request),
     )
+
+
+def data_good_s(request: RunRequest) -> float:
+    """Return how old program data may be at the beginning of a pass: at the next one it would be too old."""
+    if not isinstance(request, WatchRequest):
+        return TTL_S
+    return max(0.0, request.ledger_interval_s - request.interval_s)
 
 
 def _signers(request: RunRequest) -> Signers | None:

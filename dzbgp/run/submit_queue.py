@@ -130,6 +130,11 @@ class SubmitWorker:
         with self._changed:
             return frozenset(self._busy)
 
+    def begun(self) -> frozenset[Pubkey]:
+        """Return the users whose write was under way when the pass began, or was begun since."""
+        with self._changed:
+            return frozenset(self._begun)
+
     def waiting(self) -> frozenset[Pubkey]:
         """Return the users whose write has not begun."""
         with self._changed:

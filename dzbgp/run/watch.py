@@ -81,6 +81,7 @@ class Watch:
         self._noted: frozenset[str] = frozenset()
         self._seconds_per_slot = NOMINAL_SECONDS_PER_SLOT
         self._worker = SubmitWorker(ledger, self._signers, self._authorize, memory.history)
+        memory.begun = self._worker.begun
 
     @property
     def fleet(self) -> Fleet:
@@ -298,6 +299,8 @@ class Watch:
         else:
             self._interruptible = False
             before, self._setup = self._setup, fresh
+            # The users of new hosts may not have been asked for.
+            self._ledger.expire()
             before.fleet.close()
             log.info("reloaded: %d hosts", len(fresh.fleet.hosts))
         finally:

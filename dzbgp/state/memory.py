@@ -1,7 +1,7 @@
 """What is known of users when a pass begins, and what it leaves behind for the next one."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
 from solders.pubkey import Pubkey
@@ -54,6 +54,10 @@ class Memory:
         """The transactions of earlier runs that may still land, by user."""
         self.submitting: frozenset[Pubkey] = frozenset()
         """Users whose write is under way in this process."""
+        self.begun: Callable[[], Collection[Pubkey]] = frozenset
+        """Returns the users whose write was begun in this process since the pass began."""
+        self.unexplained: frozenset[tuple[Pubkey, int]] = frozenset()
+        """Neighbors, by device and address, that no user explained when the ledger was read after they were seen."""
         self._dry_run = dry_run
 
     def hold(self, devices: Iterable[Device]) -> bool:
@@ -163,9 +167,10 @@ class Memory:
         """
         counts: Counter[Pubkey] = Counter()
         fresh = set()
+        ours = self.in_flight.keys() | self.submitting | set(self.begun())
         for user in users:
             memory = self.users.get(user.pubkey)
-            if memory is None or user.pubkey in self.in_flight or user.pubkey in self.submitting:
+            if memory is None or user.pubkey in ours:
                 continue
             if memory.written_at is not None and memory.written_slot is None:
                 continue  # our own, of a slot that a killed run did not note

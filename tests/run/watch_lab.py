@@ -24,6 +24,7 @@ from dzbgp.lab.world.inventory import write_inventory
 from dzbgp.lab.world.world import UserSpec, World
 from dzbgp.ledger.networks import Network
 from dzbgp.ledger.program.accounts import decode_user
+from dzbgp.ledger.program.cache import TTL_S
 from dzbgp.ledger.rpc.transport import RetryBudget
 from dzbgp.ledger.session import LedgerSession, SessionOptions
 from dzbgp.ledger.submit.signers import Signers
@@ -175,6 +176,7 @@ def watch_lab(
     submit: SubmitOptions = QUICK,
     slot_ms: int = 20,
     timeout_s: float = 1.0,
+    data_good_s: float = TTL_S,
 ) -> Iterator[WatchLab]:
     """A healthy world; `changed` is the share of users about whom there is news at the start."""
     logging.getLogger("stamina").setLevel(logging.CRITICAL)
@@ -206,7 +208,9 @@ def watch_lab(
         told = Told()
         kept = Store.open(directory / "state.sqlite", world.program_id) if history else None
         with LedgerSession(
-            network, SessionOptions(submit=submit, budget=BUDGET), on_fetch=told.metrics.observe_fetch
+            network,
+            SessionOptions(submit=submit, budget=BUDGET, data_good_s=data_good_s),
+            on_fetch=told.metrics.observe_fetch,
         ) as session:
             options = PassOptions(dry_run=False, rules=rules, confirm_down_s=confirm_down_s, signers=signers)
             lab = WatchLab(world, fleet, ledger, session, inventory, signers, options, told, kept)

@@ -1,15 +1,15 @@
 """Fetch the program's accounts through one cache that the whole process shares.
 
-It behaves as upstream's caching fetcher: an answer is used for 5 s. Concurrent callers share one fetch. The fetch
-continues if its caller is cancelled, for 30 s at most. If it fails, the last good answer is served, marked stale;
-without an earlier answer the error is raised.
+An answer is used for 5 s, as in upstream's caching fetcher, or for as long as the caller wants. Concurrent callers
+share one fetch. The fetch continues if its caller is cancelled, for 30 s at most. If it fails, the last good answer is
+served, marked stale; without an earlier answer the error is raised.
 """
 
 import asyncio
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dzbgp.ledger.errors import LedgerError, RpcTransportError
@@ -71,12 +71,19 @@ class ProgramDataFetcher:
         self._early: asyncio.Future[Early] | None = None
         """The devices of the current fetch, as soon as they are read."""
 
+    @property
+    def slot(self) -> int:
+        """The oldest slot of the cached data; 0 without any."""
+        return self._data.slot if self._data is not None else 0
+
     async def begin(self) -> "tuple[Early, asyncio.Future[Fetched]]":
         """Return the devices, and the fetch that goes on to read the users. Raises a LedgerError."""
-        if self._is_fresh() and self._data is not None:
+        if self._is_fresh(self._ttl_s) and self._data is not None:
+            data = self._data
             ready: asyncio.Future[Fetched] = asyncio.get_running_loop().create_future()
-            ready.set_result(Fetched(self._data, self._age_s(), stale=False))
-            return _early(self._data), ready
+            ready.set_result(Fetched(data, self._age_s(), stale=False))
+            # All of it was read before: what is seen on a device from now on is newer than its newest part.
+            return replace(_early(data), slot=data.newest_slot or data.slot, is_cached=True), ready
         task, early = self._current()
         either: list[asyncio.Future[Any]] = [task, early]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
@@ -85,15 +92,18 @@ class ProgramDataFetcher:
         data = task.result().data
         return _early(data), task
 
-    async def get(self) -> Fetched:
-        """Return the program data, at most `ttl_s` old unless it is stale. Raises a LedgerError."""
-        if self._is_fresh() and self._data is not None:
+    async def get(self, max_age_s: float | None = None) -> Fetched:
+        """Return the program data, at most so old unless it is stale (None: `ttl_s`). Raises a LedgerError."""
+        if self._is_fresh(self._ttl_s if max_age_s is None else max_age_s) and self._data is not None:
             return Fetched(self._data, self._age_s(), stale=False)
         task, _ = self._current()
         return await asyncio.shield(task)
 
-    def _is_fresh(self) -> bool:
-        return self._data is not None and not self._expired and self._age_s() < self._ttl_s
+    def _is_fresh(self, max_age_s: float) -> bool:
+        if self._data is None or self._expired:
+            return False
+        # With data that is for reading only nothing can be written: the ledger is asked again soon.
+        return self._age_s() < (min(max_age_s, TTL_S) if self._data.doubt else max_age_s)
 
     def _current(self) -> "tuple[asyncio.Task[Fetched], asyncio.Future[Early]]":
         """Return the current fetch; start one if there is none."""

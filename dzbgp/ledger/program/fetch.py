@@ -56,6 +56,8 @@ class Early:
     devices: Mapping[Pubkey, Device]
     ledger_at: float | None = None
     """The ledger's Unix time in that slot; None without a Clock sysvar, or if no RPC is believed."""
+    is_cached: bool = False
+    """Whether all of the data was read before."""
 
 
 async def fetch(
