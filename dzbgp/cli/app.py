@@ -10,7 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 from dzbgp import __version__
-from dzbgp.cli import audit, check, config, history, inventory, lab, listing, run
+from dzbgp.cli import audit, check, config, explain, history, inventory, lab, listing, run
 from dzbgp.console.stdout import CandidConsole, forget
 from dzbgp.errors import DzbgpError, ExitCode
 
@@ -100,6 +100,7 @@ run.register(app)
 lab.register(app)
 listing.register(app)
 history.register(app)
+explain.register(app)
 audit.register(app)
 check.register(app)
 inventory.register(app)

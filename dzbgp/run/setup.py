@@ -56,7 +56,7 @@ def load_setup(request: RunRequest, net: Network) -> Setup:
     if request.inventory is None:
         raise UsageError(_NO_INVENTORY)
     fleet = Fleet(load_inventory(request.inventory, request, net), request.shard)
-    return Setup(fleet, PassOptions.of(request, _signers(request)))
+    return Setup(fleet, PassOptions.of(request, signers_of(request)))
 
 
 def open_ledger(
@@ -114,7 +114,7 @@ def data_good_s(request: RunRequest) -> float:
     return max(0.0, request.ledger_interval_s - request.interval_s)
 
 
-def _signers(request: RunRequest) -> Signers | None:
+def signers_of(request: RunRequest) -> Signers | None:
     """Load the keypairs; a dry run does without."""
     if request.keypairs:
         return load_signers(request.keypairs)

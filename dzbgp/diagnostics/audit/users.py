@@ -12,6 +12,8 @@ from dzbgp.models.ledger import BgpStatus, User, UserStatus
 
 _UNSET = "0.0.0.0"
 _POINT_TO_POINT = 31
+# The controller's default, which an option of its own changes; a user that is Up has a neighbor all the same.
+_FIRST_TUNNEL_ID, _TUNNEL_SLOTS = 500, 128
 # What the controller treats as martian (malbeclabs/doublezero, 2026-08). 198.18.0.0/15 is not in the list.
 _MARTIAN = tuple(
     map(
@@ -75,6 +77,9 @@ def _not_rendered(user: User, rules: AuditRules) -> Iterator[str]:
         yield "its dz_ip is 0.0.0.0"
     elif _is_martian(user.dz_ip, rules):
         yield f"its dz_ip {user.dz_ip} is martian"
+    if user.tunnel_id >= _FIRST_TUNNEL_ID + _TUNNEL_SLOTS and user.bgp_status is not BgpStatus.UP:
+        last = _FIRST_TUNNEL_ID + _TUNNEL_SLOTS - 1
+        yield f"its tunnel_id {user.tunnel_id} is beyond a device's {_TUNNEL_SLOTS} slots (up to {last} by default)"
     if user.tunnel_net.prefix_len != _POINT_TO_POINT:
         yield f"its tunnel_net {user.tunnel_net} is not a /31"
 

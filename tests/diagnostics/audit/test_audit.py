@@ -126,6 +126,15 @@ def test_a_user_that_the_controller_does_not_render_is_an_error(changes: dict[st
     assert found.detail == f"The controller renders no neighbor for it: {why}."
 
 
+def test_a_tunnel_id_beyond_the_slots_is_odd_unless_the_user_is_up() -> None:
+    down = {"bgp_status": BgpStatus.DOWN, "last_bgp_reported_at": NOW, "last_bgp_up_at": NOW}
+    found = only(look(healthy(tunnel_id=628, **down)))
+    assert found.kind is FindingKind.NOT_RENDERED
+    assert "its tunnel_id 628 is beyond a device's 128 slots (up to 627 by default)" in found.detail
+    assert look(healthy(tunnel_id=627, **down)).findings == ()
+    assert look(healthy(tunnel_id=628)).findings == ()
+
+
 @pytest.mark.parametrize("address", ["198.18.0.1", "8.8.8.8", "172.32.0.1"])
 def test_an_address_that_the_controller_accepts_is_not_odd(address: str) -> None:
     assert look(healthy(dz_ip=address)).findings == ()

@@ -1,0 +1,81 @@
+"""Ask a user's device: the dry run of that one device, and what EOS says of the user's neighbor."""
+
+import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from dzbgp.console.progress import Progress
+from dzbgp.decision.resolver import vrf_of
+from dzbgp.diagnostics.explain.model import Answer, Explanation
+from dzbgp.eos.details import NeighborDetails
+from dzbgp.fleet.fleet import Fleet
+from dzbgp.fleet.load import load_inventory
+from dzbgp.ledger.events import unobserved
+from dzbgp.ledger.networks import Network
+from dzbgp.models.decision import Decision
+from dzbgp.models.ledger import ProgramData, User, dotted
+from dzbgp.models.session import DeviceResult
+from dzbgp.run.job import plan_pass
+from dzbgp.run.request import PassOptions, RunRequest
+from dzbgp.run.setup import open_ledger, open_store, signers_of
+from dzbgp.state.memory import Memory
+from dzbgp.tasks.neighbor_details import neighbor_details
+
+
+def ask_device(
+    request: RunRequest, inventory: Path, net: Network, found: Explanation, progress: Progress
+) -> Explanation:
+    """Return the explanation with the dry run of the user's device, as any run would do it. Raises a DzbgpError."""
+    everything = load_inventory(inventory, request, net)
+    matched = Fleet(everything).match(found.snapshot.data.devices)
+    host = next((name for name, one in matched.items() if one and one.pubkey == found.user.device_pk), None)
+    if host is None:
+        return replace(found, asked="no host of the inventory is the user's device")
+    only = everything.filter(filter_func=lambda one: one.name == host)
+    with contextlib.ExitStack() as stack:
+        fleet = stack.enter_context(Fleet(only))
+        ledger = stack.enter_context(open_ledger(request, net, lambda: fleet, unobserved, is_fixed=True))
+        memory = Memory(open_store(request, ledger, stack), dry_run=True)
+        # The Downs of devices that are not asked would weigh without their Ups.
+        device = found.user.device_pk
+        memory.users = {user: one for user, one in memory.users.items() if one.device == device}
+        options = PassOptions.of(request, signers_of(request))
+        plan = plan_pass(fleet, ledger, options, progress, memory)
+        reading = next((one for one in plan.readings if one.host == host), None)
+        answer = Answer(host, reading, plan.decisions.get(found.user.pubkey), notes=_notes(options))
+        if reading is not None and reading.result is not DeviceResult.FAILED:
+            answer = _detailed(fleet, answer, found.snapshot.data, found.user)
+    return replace(found, answer=answer, asked="")
+
+
+def _notes(options: PassOptions) -> Sequence[str]:
+    told = [
+        "Here the guard weighs this device alone; a run also holds Downs that are part of a mass of the fleet."
+    ]
+    if options.signers is None:
+        told.append("No keypair was given: whether the write could be signed is not known (--keypair).")
+    return told
+
+
+def _detailed(fleet: Fleet, answer: Answer, data: ProgramData, user: User) -> Answer:
+    """Ask for more of the user's neighbor than a pass reads."""
+
+    def failed(why: str) -> Sequence[NeighborDetails] | str:
+        return why
+
+    told = fleet.ask(neighbor_details, [answer.host], lambda _: None, failed)[answer.host]
+    if isinstance(told, str):
+        return replace(answer, details_error=told)
+    return replace(answer, details=_chosen(told, answer.decision, vrf_of(user, data.tenants), user))
+
+
+def _chosen(
+    found: Sequence[NeighborDetails], decision: Decision | None, vrf: str | None, user: User
+) -> NeighborDetails | None:
+    """Return the user's neighbor: the one that the decision rests on, else one in its tunnel, in its own VRF first."""
+    neighbor = decision.observation.neighbor if decision else None
+    peer = dotted(user.tunnel_net.address | 1)
+    wanted = (neighbor.address, neighbor.vrf) if neighbor else (peer, vrf)
+    exact = [one for one in found if (one.address, one.vrf) == wanted]
+    return next(iter(exact or [one for one in found if one.address == peer]), None)
