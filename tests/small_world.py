@@ -26,8 +26,9 @@ from dzbgp.ledger.submit.signers import Signers
 from dzbgp.models.decision import Decision
 from dzbgp.models.in_flight import Fate, InFlight, Settled
 from dzbgp.models.ledger import BgpStatus, Device, DeviceStatus, Net, ProgramData, User, UserStatus, dotted
-from dzbgp.models.report import Outcome, Report, Submission
+from dzbgp.models.report import Report
 from dzbgp.models.session import DeviceReading, DeviceResult, Look, Neighbor, Vrf
+from dzbgp.models.submission import Outcome, Submission
 from dzbgp.run import decider, job, plan, recheck
 from dzbgp.run.job import run_pass
 from dzbgp.run.request import PassOptions

@@ -11,6 +11,7 @@ from nornir import InitNornir
 from nornir.core import Nornir
 from nornir.core.plugins.inventory import InventoryPluginRegister
 
+from dzbgp.eos import credentials as device_login
 from dzbgp.eos.connection import CONNECTION
 from dzbgp.eos.credentials import Login
 from dzbgp.eos.tls import Verification, Verifier
@@ -26,7 +27,7 @@ from dzbgp.fleet.inventory.connection import (
 )
 from dzbgp.fleet.inventory.filters import choose
 from dzbgp.fleet.inventory.schema import check_simple_inventory
-from dzbgp.fleet.options import TIMEOUT, UNSUPPORTED, FleetRequest
+from dzbgp.fleet.options import TIMEOUT, UNSUPPORTED, FleetRequest, Runner
 from dzbgp.fleet.runner import is_on_cluster, ready_cluster, runner_of
 from dzbgp.fleet.workers import tell_workers
 from dzbgp.ledger.networks import Network
@@ -54,7 +55,7 @@ def load_inventory(
     nornir = choose(nornir, request.limit, request.groups, request.filters)
     unsupported, needs_login = _prepare(nornir, path, request.limit, verifier, login or Login())
     nornir.config.user_defined[UNSUPPORTED] = unsupported
-    tell_workers(nornir, path, verification, net, needs_login=needs_login)
+    tell_workers(nornir, path, verification, net, build_on_worker, needs_login=needs_login)
     return nornir.filter(filter_func=lambda host: host.name not in unsupported)
 
 
@@ -221,3 +222,21 @@ def _beside(path: Path, named: str) -> Path:
         if other.exists():
             return other
     return file
+
+
+def build_on_worker(
+    path: Path,
+    verification: Verification,
+    public: Network | None,
+    secret: tuple[Login, Network | None] | None,
+) -> Nornir:
+    """Load the inventory on a worker. The worker's environment comes first. Raises InventoryError and LedgerError."""
+    from dzbgp.console.logs import silence_devices  # noqa: PLC0415
+
+    silence_devices()
+    device_login.forget()
+    login, network = secret or (Login(), None)
+    request = FleetRequest(
+        tls_verify=verification.required, tls_ca_file=verification.ca_file, runner=Runner.THREADED
+    )
+    return load_inventory(path, request, network or public, login)

@@ -1,5 +1,6 @@
 """Tells the workers of a Dask cluster how to build the same inventory."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,15 +12,21 @@ from dzbgp.eos.tls import Verification
 from dzbgp.fleet.dask.recipe import Recipe
 from dzbgp.fleet.dask.runner import DaskRunner
 from dzbgp.fleet.from_ledger.source import PLUGIN, is_ledger_url
-from dzbgp.fleet.options import FleetRequest, Runner
 from dzbgp.ledger.networks import NETWORKS, Network, redact
 
 
 def tell_workers(
-    nornir: Nornir, path: Path, verification: Verification, net: Network | None, *, needs_login: bool
+    nornir: Nornir,
+    path: Path,
+    verification: Verification,
+    net: Network | None,
+    build: Callable[..., Nornir],
+    *,
+    needs_login: bool,
 ) -> None:
     """Give the Dask runner, if `nornir` has it, the recipe for the workers: the same files, read there.
 
+    `build` is called there, with the path, the verification, what is public of the network, and the secrets.
     Secrets are sent over TLS only: the login of this environment, if any host `needs_login`, and the URLs of RPCs.
     Without TLS workers use the login and the URLs of their own environment.
     """
@@ -32,7 +39,7 @@ def tell_workers(
     if network is not None and not _is_public(network):
         public = replace(network, rpc_urls=())
     nornir.runner.recipe = Recipe(
-        build_on_worker,
+        build,
         (path if is_ledger_url(path) else path.absolute(), verification, public),
         find_secret=lambda: (device_login.here() if needs_login else Login(), network),
     )
@@ -44,22 +51,3 @@ def _is_public(network: Network) -> bool:
         url.rstrip("/") == redact(url) or (known is not None and url in known.rpc_urls)
         for url in network.rpc_urls
     )
-
-
-def build_on_worker(
-    path: Path,
-    verification: Verification,
-    public: Network | None,
-    secret: tuple[Login, Network | None] | None,
-) -> Nornir:
-    """Load the inventory on a worker. The worker's environment comes first. Raises InventoryError and LedgerError."""
-    from dzbgp.console.logs import silence_devices  # noqa: PLC0415
-    from dzbgp.fleet.load import load_inventory  # noqa: PLC0415 - it imports this module
-
-    silence_devices()
-    device_login.forget()
-    login, network = secret or (Login(), None)
-    request = FleetRequest(
-        tls_verify=verification.required, tls_ca_file=verification.ca_file, runner=Runner.THREADED
-    )
-    return load_inventory(path, request, network or public, login)

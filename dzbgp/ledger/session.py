@@ -33,8 +33,8 @@ from dzbgp.ledger.submit.submitter import SubmitOptions, Submitted, Submitter
 from dzbgp.ledger.submit.verify import verify
 from dzbgp.models.in_flight import Fate, InFlight, Settled
 from dzbgp.models.ledger import Device, Sighting
-from dzbgp.models.report import Outcome, Refusal, Submission
 from dzbgp.models.session import Look
+from dzbgp.models.submission import Outcome, Refusal, Submission
 
 log = logging.getLogger(__name__)
 

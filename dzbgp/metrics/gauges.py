@@ -16,8 +16,9 @@ from solders.pubkey import Pubkey
 from dzbgp.errors import ExitCode
 from dzbgp.models.decision import Action, Decision
 from dzbgp.models.ledger import LAMPORTS_PER_SOL, BgpStatus
-from dzbgp.models.report import Outcome, Report
+from dzbgp.models.report import Report
 from dzbgp.models.session import DeviceResult, Observed
+from dzbgp.models.submission import Outcome
 from dzbgp.models.summary import LANDED
 
 Labels = TypeVar("Labels", bound=tuple[str, ...])

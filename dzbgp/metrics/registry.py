@@ -28,7 +28,8 @@ from dzbgp.ledger.events import FetchEvent, FetchResult
 from dzbgp.metrics.gauges import MetricsState, result_word
 from dzbgp.metrics.server import MetricsServer
 from dzbgp.models.ledger import BgpStatus
-from dzbgp.models.report import Report, Submission
+from dzbgp.models.report import Report
+from dzbgp.models.submission import Submission
 from dzbgp.models.summary import LANDED
 
 FETCH_BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120)

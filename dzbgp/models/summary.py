@@ -2,12 +2,17 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from dzbgp.errors import ExitCode, first_of
 from dzbgp.models.decision import Action, Decision
+from dzbgp.models.exit import ExitReason
 from dzbgp.models.ledger import BgpStatus
-from dzbgp.models.report import ExitReason, Outcome, Report
 from dzbgp.models.session import DeviceResult, Observed
+from dzbgp.models.submission import Outcome
+
+if TYPE_CHECKING:
+    from dzbgp.models.report import Report
 
 LANDED = frozenset({Outcome.CONFIRMED, Outcome.FINALIZED})
 NOT_WRITTEN = frozenset({"no-signer", "stale-ledger", "in-flight", "expired", "no-tenant", "no-vrf"})
@@ -60,7 +65,7 @@ class Totals:
         return self.to_submit - self.submitted - self.failed - self.pending
 
 
-def totals(report: Report) -> Totals:
+def totals(report: "Report") -> Totals:
     """Count what is in `report`."""
     results = Counter(reading.result for reading in report.devices)
     verdicts = Counter(decision.status for decision in report.decisions)
@@ -98,7 +103,7 @@ def is_refresh(decision: Decision) -> bool:
     return decision.action is Action.SUBMIT and decision.status is decision.observation.user.bgp_status
 
 
-def summary(report: Report) -> dict[str, int]:
+def summary(report: "Report") -> dict[str, int]:
     """Return the numbers of the JSON report's `summary`, which the state file keeps too."""
     counted = totals(report)
     return {
@@ -126,7 +131,7 @@ def is_left(decision: Decision) -> bool:
     return told_nothing or decision.reason in NOT_WRITTEN
 
 
-def exit_reasons(report: Report, *, is_delivered: bool = True) -> list[ExitReason]:
+def exit_reasons(report: "Report", *, is_delivered: bool = True) -> list[ExitReason]:
     """Return all reasons for which the exit code of a pass is not 0.
 
     `is_delivered`: the report has reached every destination.
@@ -149,6 +154,6 @@ def exit_reasons(report: Report, *, is_delivered: bool = True) -> list[ExitReaso
     return [reason for reason, does_apply in applies.items() if does_apply]
 
 
-def exit_code_of(report: Report, *, is_delivered: bool = True) -> ExitCode:
+def exit_code_of(report: "Report", *, is_delivered: bool = True) -> ExitCode:
     """Return the exit code of a pass."""
     return first_of(reason.code for reason in exit_reasons(report, is_delivered=is_delivered))

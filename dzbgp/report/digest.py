@@ -14,8 +14,9 @@ from solders.pubkey import Pubkey
 from dzbgp.console.words import abbreviated, amount, duration, numbered
 from dzbgp.models.decision import Action, Decision
 from dzbgp.models.ledger import BgpStatus, Device, DeviceStatus
-from dzbgp.models.report import Outcome, Report, Submission
+from dzbgp.models.report import Report
 from dzbgp.models.session import DeviceReading, DeviceResult, Observed
+from dzbgp.models.submission import Outcome, Submission
 from dzbgp.models.summary import LANDED, Totals, is_left, is_refresh, totals
 
 

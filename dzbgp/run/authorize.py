@@ -12,8 +12,8 @@ from dzbgp.console.words import duration
 from dzbgp.ledger.program.instruction import Write
 from dzbgp.ledger.submit.reread import Authorize, Reread
 from dzbgp.models.ledger import NOMINAL_SECONDS_PER_SLOT, User, UserStatus
-from dzbgp.models.report import Refusal
 from dzbgp.models.session import Look
+from dzbgp.models.submission import Refusal
 
 MAX_AGE_S = 60.0
 

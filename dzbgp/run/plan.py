@@ -17,8 +17,9 @@ from dzbgp.ledger.program.instruction import Write, grown_len
 from dzbgp.ledger.session import WriteResult
 from dzbgp.models.decision import Decision, Decisions, UserMemory
 from dzbgp.models.ledger import BgpStatus, ProgramData, SkippedAccount
-from dzbgp.models.report import Refusal, Report
+from dzbgp.models.report import Report
 from dzbgp.models.session import DeviceReading
+from dzbgp.models.submission import Refusal
 from dzbgp.run.decider import Decider
 from dzbgp.run.request import PassOptions
 from dzbgp.state.memory import OtherWriters

@@ -15,7 +15,7 @@ from dzbgp.ledger.submit.reread import Authorize, Reread
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.models.decision import Decision
 from dzbgp.models.ledger import BgpStatus
-from dzbgp.models.report import Outcome, Refusal, Submission
+from dzbgp.models.submission import Outcome, Refusal, Submission
 from dzbgp.state.in_flight import InFlightLog
 
 log = logging.getLogger(__name__)

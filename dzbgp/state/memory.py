@@ -17,8 +17,9 @@ from dzbgp.ledger.session import LedgerSession
 from dzbgp.models.decision import Decision, Decisions, UserMemory
 from dzbgp.models.in_flight import Fate, InFlight, Settled
 from dzbgp.models.ledger import BgpStatus, Device, ProgramData, Sighting, User, UserStatus
-from dzbgp.models.report import Outcome, Report, Submission
+from dzbgp.models.report import Report
 from dzbgp.models.session import Observation
+from dzbgp.models.submission import Outcome, Submission
 from dzbgp.models.summary import exit_code_of
 from dzbgp.state.store import Store
 

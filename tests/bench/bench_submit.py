@@ -25,8 +25,8 @@ from dzbgp.ledger.submit.packing import MAX_COMPUTE_UNITS, Batch, TransactionBui
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.ledger.submit.submitter import SubmitOptions
 from dzbgp.models.in_flight import InFlight
-from dzbgp.models.report import Outcome
 from dzbgp.models.session import Look
+from dzbgp.models.submission import Outcome
 from dzbgp.run.authorize import authorizer
 
 DEVICES, USERS = 4, 1_000

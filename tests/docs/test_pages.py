@@ -2,6 +2,7 @@
 
 import ast
 import re
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -129,3 +130,15 @@ def test_no_page_is_wider_than_it_reads_well() -> None:
 
 def test_the_readme_leads_to_the_pages() -> None:
     assert "(docs/README.md)" in (Path(DOCS.parent) / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_page_on_the_architecture_names_files_that_exist_and_the_layers_that_are_checked() -> None:
+    text = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"`((?:dzbgp|tasks|tests)/[\w./]*)`", text))
+    assert len(named) > 30
+    assert not [name for name in named if not (DOCS.parent / name).exists()]
+    contracts = tomllib.loads((DOCS.parent / "pyproject.toml").read_text(encoding="utf-8"))["tool"][
+        "importlinter"
+    ]
+    (layers,) = [one["layers"] for one in contracts["contracts"] if one["type"] == "layers"]
+    assert "```text\n" + "\n".join(layers) + "\n```" in text

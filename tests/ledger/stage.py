@@ -30,8 +30,8 @@ from dzbgp.ledger.submit.reread import Authorize, Reread
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.ledger.submit.submitter import SubmitOptions, Submitted, Submitter
 from dzbgp.models.ledger import User
-from dzbgp.models.report import Outcome, Refusal, Submission
 from dzbgp.models.session import Look
+from dzbgp.models.submission import Outcome, Refusal, Submission
 from dzbgp.run.authorize import authorizer
 
 T = TypeVar("T")

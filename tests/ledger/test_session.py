@@ -12,7 +12,7 @@ from stage import SECRET, Stage, fast, outcomes, stage
 
 from dzbgp.lab.solana.faults import FaultKind as Kind
 from dzbgp.ledger.errors import WriteInterruptedError
-from dzbgp.models.report import Outcome
+from dzbgp.models.submission import Outcome
 from dzbgp.run.authorize import authorizer
 
 

@@ -22,8 +22,8 @@ from dzbgp.metrics.registry import Metrics
 from dzbgp.metrics.server import parse_address
 from dzbgp.models.decision import Action, Decision
 from dzbgp.models.ledger import ProgramData
-from dzbgp.models.report import Outcome, Submission
 from dzbgp.models.session import DeviceReading, DeviceResult, Observed
+from dzbgp.models.submission import Outcome, Submission
 
 UPSTREAMS = {
     "doublezero_telemetry_programdata_fetch_duration_seconds",

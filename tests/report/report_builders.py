@@ -20,8 +20,9 @@ from dzbgp.models.ledger import (
     UserType,
     dotted,
 )
-from dzbgp.models.report import Outcome, Report, Submission
+from dzbgp.models.report import Report
 from dzbgp.models.session import DeviceReading, DeviceResult, Neighbor, Observation, Observed
+from dzbgp.models.submission import Outcome, Submission
 
 UP, DOWN, NEVER = BgpStatus.UP, BgpStatus.DOWN, BgpStatus.UNKNOWN
 

@@ -8,8 +8,9 @@ from report_builders import DOWN, NYC, UP, decision, key, mixed, report, signatu
 
 from dzbgp.models.decision import Action
 from dzbgp.models.ledger import SkippedAccount
-from dzbgp.models.report import Outcome, Report, Submission
+from dzbgp.models.report import Report
 from dzbgp.models.session import Observed
+from dzbgp.models.submission import Outcome, Submission
 from dzbgp.report.json import render
 
 NULL = type(None)

@@ -2,7 +2,7 @@ from xml.etree import ElementTree as ET
 
 from report_builders import DOWN, NYC, UP, decision, key, mixed, report, signature
 
-from dzbgp.models.report import Outcome, Submission
+from dzbgp.models.submission import Outcome, Submission
 from dzbgp.report.junit import render
 
 

@@ -24,8 +24,9 @@ from rich.console import Console
 
 from dzbgp.models.decision import Action
 from dzbgp.models.ledger import DeviceStatus
-from dzbgp.models.report import Outcome, Report, Submission
+from dzbgp.models.report import Report
 from dzbgp.models.session import DeviceReading, DeviceResult, Observed
+from dzbgp.models.submission import Outcome, Submission
 from dzbgp.report.table import render
 
 WIDTHS = [pytest.param(width, id=f"{width} columns") for width in (80, 100, 120, 200)]

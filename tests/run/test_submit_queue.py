@@ -17,8 +17,8 @@ from dzbgp.ledger.submit.signers import Signers
 from dzbgp.models.decision import Action, Decision
 from dzbgp.models.in_flight import Fate, InFlight, Settled
 from dzbgp.models.ledger import BgpStatus
-from dzbgp.models.report import Outcome, Submission
 from dzbgp.models.session import Observation, Observed
+from dzbgp.models.submission import Outcome, Submission
 from dzbgp.run.submit_queue import CAPACITY, Job, SubmitWorker
 from dzbgp.state.in_flight import InFlightLog
 

@@ -23,8 +23,8 @@ from dzbgp.errors import JournalError, StateLockedError, UsageError
 from dzbgp.models.decision import UserMemory
 from dzbgp.models.in_flight import Fate, InFlight
 from dzbgp.models.ledger import BgpStatus
-from dzbgp.models.report import Outcome
 from dzbgp.models.session import DeviceReading, DeviceResult
+from dzbgp.models.submission import Outcome
 from dzbgp.state import database as database_module
 from dzbgp.state import store as module
 from dzbgp.state.records import devices, passes, transitions, writes

@@ -14,8 +14,9 @@ from nornir.core.task import MultiResult, Result, Task
 
 from dzbgp.errors import ClusterError
 from dzbgp.fleet.dask.client import LOOK_S, Cluster, one_line
-from dzbgp.fleet.dask.payload import Answer, Payload
+from dzbgp.fleet.dask.payload import Payload
 from dzbgp.fleet.dask.pickling import unpack
+from dzbgp.fleet.dask.work import Answer
 
 if TYPE_CHECKING:
     from distributed import Future

@@ -17,8 +17,8 @@ from nornir.core.processor import Processors
 from nornir.core.task import Task
 
 from dzbgp.errors import DzbgpError
-from dzbgp.fleet.dask.payload import Answer, Work
 from dzbgp.fleet.dask.pickling import pack
+from dzbgp.fleet.dask.work import Answer, Work
 
 log = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from dzbgp.ledger.program.accounts import AccountError, decode_user
 from dzbgp.ledger.program.instruction import Write
 from dzbgp.ledger.rpc.client import ACCOUNTS_PER_CALL, RpcClient
 from dzbgp.models.ledger import Account, User
-from dzbgp.models.report import Refusal
+from dzbgp.models.submission import Refusal
 
 _USERS_PER_CALL = ACCOUNTS_PER_CALL - 1
 _GATHER_S = 0.005

@@ -30,7 +30,7 @@ from dzbgp.ledger.submit.reread import Authorize, Reread, Rereader, reread
 from dzbgp.ledger.submit.send import first_send
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.models.in_flight import Fate, InFlight
-from dzbgp.models.report import Outcome, Refusal, Submission
+from dzbgp.models.submission import Outcome, Refusal, Submission
 
 log = logging.getLogger(__name__)
 

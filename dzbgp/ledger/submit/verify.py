@@ -11,7 +11,7 @@ from dzbgp.ledger.program.instruction import Write
 from dzbgp.ledger.rpc.client import RpcClient
 from dzbgp.ledger.submit.expiry import says
 from dzbgp.models.ledger import Account
-from dzbgp.models.report import Outcome, Submission
+from dzbgp.models.submission import Outcome, Submission
 
 
 async def verify(

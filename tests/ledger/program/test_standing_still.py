@@ -14,7 +14,7 @@ from dzbgp.ledger.program.fetch import fetch
 from dzbgp.ledger.rpc.client import RpcClient
 from dzbgp.ledger.session import LedgerSession
 from dzbgp.models.ledger import NOMINAL_SECONDS_PER_SLOT, ProgramData, Sighting
-from dzbgp.models.report import Outcome
+from dzbgp.models.submission import Outcome
 
 QUICK = replace(FAST, attempts=2)
 

@@ -10,7 +10,7 @@ from stage import FAST, SOL, Stage, anything, exact, fast, outcomes, reasons, st
 from dzbgp.lab.solana.faults import FaultKind as Kind
 from dzbgp.ledger.submit.packing import MAX_COMPUTE_UNITS
 from dzbgp.ledger.submit.submitter import Submitter
-from dzbgp.models.report import Outcome
+from dzbgp.models.submission import Outcome
 
 SEND = "sendTransaction"
 

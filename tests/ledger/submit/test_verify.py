@@ -11,7 +11,7 @@ from dzbgp.lab.world.encode import encode_user
 from dzbgp.ledger.program.instruction import Write
 from dzbgp.ledger.submit.verify import verify
 from dzbgp.models.ledger import BgpStatus
-from dzbgp.models.report import Outcome, Submission
+from dzbgp.models.submission import Outcome, Submission
 from dzbgp.run.authorize import authorizer
 
 
