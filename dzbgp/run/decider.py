@@ -13,13 +13,10 @@ from dzbgp.decision.policy import Clock, decide, withheld
 from dzbgp.decision.resolver import assess_credibility, resolve, unexplained, users_by_device
 from dzbgp.ledger.program.cache import Fetched
 from dzbgp.models.decision import Action, Decision
-from dzbgp.models.ledger import NOMINAL_SECONDS_PER_SLOT, BgpStatus, ProgramData, User
+from dzbgp.models.ledger import BgpStatus, ProgramData, User
 from dzbgp.models.session import DeviceReading, Look, Observation
 from dzbgp.run.request import PassOptions
 from dzbgp.state.memory import NEW_USER_S, Memory, OtherWriters
-
-_SECONDS_PER_SLOT = (0.1, 2.0)
-"""A cluster's own rate is believed within these bounds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +34,6 @@ class Decider:
     """Of hosts that say so themselves."""
     is_memory_old: bool = False
     """Whether it goes back so far that a user which is not in it is new."""
-    notes: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -49,26 +45,17 @@ class Decider:
         identity_checks: Mapping[str, bool],
     ) -> Self:
         """Return the decider of a pass that began at `now`, in Unix seconds."""
-        data, notes = fetched.data, []
-        seconds_per_slot = data.seconds_per_slot
-        least, most = _SECONDS_PER_SLOT
-        if not least <= seconds_per_slot <= most:
-            notes.append(
-                f"The ledger says that a slot takes {seconds_per_slot:g} s; expected {least:g} to {most:g} s. "
-                f"The nominal {NOMINAL_SECONDS_PER_SLOT:g} s is used."
-            )
-            seconds_per_slot = NOMINAL_SECONDS_PER_SLOT
+        data = fetched.data
         users = users_by_device(data)
         return cls(
             fetched=fetched,
-            clock=Clock(data.slot, seconds_per_slot, now, read_slot=data.newest_slot),
+            clock=Clock(data.slot, data.seconds_per_slot, now, read_slot=data.newest_slot),
             options=options,
             memory=memory,
             users=users,
             others=memory.other_writers(chain.from_iterable(users.values())),
             identity_checks=identity_checks,
             is_memory_old=memory.is_older_than(NEW_USER_S, now),
-            notes=tuple(notes),
         )
 
     @property

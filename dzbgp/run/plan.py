@@ -130,7 +130,6 @@ def plan_of(
             *_tunnel_notes(decisions.values()),
             *fleet_notes,
             *_other_writer_notes(decider.others, data),
-            *decider.notes,
             *memory.notes(decisions.keys(), decider.clock, options.rules),
             *([f"The pass ended early, after a part of the writes: {stopped}."] if stopped else []),
         ),

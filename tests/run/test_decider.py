@@ -526,17 +526,6 @@ def test_our_own_reports_are_nobody_elses() -> None:
 # The ledger's time
 
 
-@pytest.mark.parametrize("seconds_per_slot", [1e-9, 0.05, 3.0, 1e9])
-def test_an_absurd_slot_rate_is_not_believed(seconds_per_slot: float) -> None:
-    world = SmallWorld(1, 2, age_s=1000)
-    world.change(world.user(1).pubkey, last_bgp_reported_at=world.slot - int(30_000 / SECONDS_PER_SLOT))
-    report = Passes(world).run(seconds_per_slot=seconds_per_slot)
-    assert [one.reason for one in report.decisions] == ["unchanged", "refresh"]
-    assert report.seconds_per_slot == SECONDS_PER_SLOT
-    (note,) = [note for note in report.notes if note.startswith("The ledger says that a slot takes")]
-    assert note.endswith("expected 0.1 to 2 s. The nominal 0.4 s is used.")
-
-
 def test_a_host_may_have_its_identity_left_unchecked_or_checked_by_itself() -> None:
     world = SmallWorld(2, 1, DOWN)
     world.goes_up()
