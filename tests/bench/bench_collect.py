@@ -7,8 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from goals import Row, Table
-from nornir_napalm.plugins.tasks import napalm_get
-from rig import Rig, bare_fleet, rig
+from rig import Rig, rig
 
 DEVICES, USERS, WORKERS = 200, 64, 20
 SLOW_USERS, SLOW_WORKERS, DELAY_S = 8, 100, 0.3
@@ -61,15 +60,11 @@ def interleaved(
 
 def dry_run(place: Rig, workers: int = WORKERS) -> float:
     started = time.monotonic()
-    report = place.dry_run(workers)
-    assert len(report.devices) == DEVICES
-    assert {reading.result.value for reading in report.devices} == {"ok"}
+    place.dry_run(workers)
     return time.monotonic() - started
 
 
 def bare_get(place: Rig, workers: int = WORKERS) -> float:
-    """Nornir as it is: the same inventory, the same workers, the same getter, the whole answers kept."""
     started = time.monotonic()
-    with bare_fleet(place, workers) as fleet:
-        assert not fleet._nornir.run(task=napalm_get, getters=["get_bgp_neighbors"]).failed
+    place.bare_get(workers)
     return time.monotonic() - started

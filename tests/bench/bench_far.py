@@ -14,8 +14,7 @@ from pathlib import Path
 
 import ruamel.yaml
 from goals import Row, Table
-from nornir_napalm.plugins.tasks import napalm_get
-from rig import Rig, bare_fleet, rig
+from rig import Rig, rig
 
 from dzbgp.console.progress import NoProgress
 from dzbgp.lab.http import LoopThread
@@ -34,7 +33,7 @@ def bench() -> Table:
         rig(Path(directory) / "near", DEVICES, USERS) as near,
         far_away(near, Path(directory) / "far") as far,
     ):
-        bare = statistics.median(bare_get(far) for _ in range(ROUNDS))
+        bare = statistics.median(timed(partial(far.bare_get, WORKERS)) for _ in range(ROUNDS))
         run = statistics.median(timed(partial(far.dry_run, WORKERS)) for _ in range(ROUNDS))
         steady = steady_pass(far)
     table = Table(
@@ -58,18 +57,14 @@ def timed(work: Callable[[], object]) -> float:
     return time.monotonic() - started
 
 
-def bare_get(place: Rig) -> float:
-    started = time.monotonic()
-    with bare_fleet(place, WORKERS) as fleet:
-        assert not fleet._nornir.run(task=napalm_get, getters=["get_bgp_neighbors"]).failed
-        return time.monotonic() - started
-
-
 def steady_pass(place: Rig) -> float:
     """The median of the passes of a watch after its first one."""
     options = PassOptions(dry_run=True)
     with place.fleet(WORKERS) as fleet, LedgerSession(place.network, SessionOptions()) as session:
-        one_pass = partial(run_pass, fleet, session, options, NoProgress())
+
+        def one_pass() -> None:
+            place.whole(run_pass(fleet, session, options, NoProgress()))
+
         one_pass()
         return statistics.median(timed(one_pass) for _ in range(ROUNDS))
 

@@ -7,6 +7,7 @@ when everything listens, one more with what was asked so far for each line of it
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from big_world import big_world
+from nornir_napalm.plugins.tasks import napalm_get
 from solders.pubkey import Pubkey
 
 from dzbgp.console.progress import NoProgress
@@ -28,6 +30,7 @@ from dzbgp.lab.world.world import World
 from dzbgp.ledger.networks import Network
 from dzbgp.ledger.session import LedgerSession, SessionOptions
 from dzbgp.models.report import Report
+from dzbgp.models.session import DeviceResult, Observed
 from dzbgp.run.job import run_pass
 from dzbgp.run.request import PassOptions
 
@@ -60,6 +63,9 @@ class Rig:
     inventory: Path
     url: str
     program_id: str
+    devices: int
+    users: int
+    """Of each device."""
     _fleet: Served
     _ledger: Served
 
@@ -78,7 +84,28 @@ class Rig:
         """One whole pass, without a write."""
         options = PassOptions(dry_run=True, confirm_down_s=confirm_down_s)
         with self.fleet(workers) as fleet, LedgerSession(self.network, SessionOptions()) as session:
-            return run_pass(fleet, session, options, NoProgress())
+            return self.whole(run_pass(fleet, session, options, NoProgress()))
+
+    def whole(self, report: Report) -> Report:
+        """The report of a pass that has read every device and decided about every user: no other is measured."""
+        results = Counter(reading.result for reading in report.devices)
+        assert results == {DeviceResult.OK: self.devices}, results
+        reasons = Counter(
+            one.reason for one in report.decisions if one.observation.observed is Observed.UNKNOWN
+        )
+        assert not reasons, reasons
+        assert len(report.decisions) == self.devices * self.users, len(report.decisions)
+        return report
+
+    def bare_get(self, workers: int) -> None:
+        """What Nornir's napalm_get does with the same inventory, the whole answers kept."""
+        with bare_fleet(self, workers) as fleet:
+            results = fleet._nornir.run(task=napalm_get, getters=["get_bgp_neighbors"])
+            assert not results.failed
+            assert len(results) == self.devices
+            answers = [one.result["get_bgp_neighbors"] for one in results.values()]
+            peers = sum(len(vrf["peers"]) for answer in answers for vrf in answer.values())
+            assert peers >= self.devices * self.users, peers
 
 
 @contextmanager
@@ -103,7 +130,7 @@ def rig(
         fleet, ledger = (stack.enter_context(_process(part, words)) for part in ("fleet", "ledger"))
         inventory = Path(fleet.told())
         url, program_id = ledger.told()
-        yield Rig(inventory, url, program_id, fleet, ledger)
+        yield Rig(inventory, url, program_id, devices, users, fleet, ledger)
 
 
 @contextmanager
