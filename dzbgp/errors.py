@@ -5,6 +5,7 @@
     |   |-- InventoryError     2  the Nornir inventory
     |   `-- KeypairError       2  a keypair file
     |-- StateLockedError       1  another run uses the state file
+    |-- TrustError             1  a device's certificate or host key could not be read or kept
     |-- JournalError           -  a write could not be noted, so it is not sent: a line of the report
     |-- LabError               1  the lab could not start
     |-- ClusterError           1  the Dask cluster cannot be used
@@ -77,6 +78,10 @@ class KeypairError(UsageError):
 
 class StateLockedError(DzbgpError):
     """Another run writes for a device of this one."""
+
+
+class TrustError(DzbgpError):
+    """A device's certificate or host key could not be read or kept."""
 
 
 class JournalError(DzbgpError):

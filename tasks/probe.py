@@ -16,6 +16,7 @@ from dzbgp.eos.eapi import PORTS, CommandRefusedError, LoginRefusedError, NotEap
 from dzbgp.eos.errors import cause_of, explain
 from dzbgp.eos.probe import Probe, Step
 from dzbgp.eos.tls import transport_of
+from dzbgp.eos.trust import UntrustedDeviceError
 from dzbgp.models.session import Seen
 
 _NOT_ACCEPTED = frozenset({"NetmikoAuthenticationException", "AuthenticationException"})
@@ -72,7 +73,7 @@ def failed_check(step: Step, error: Exception) -> str:
     cause = cause_of(error)
     unfit = "unexpected keyword argument" in str(error) or str(error).startswith("Unknown transport")
     cases = (
-        (isinstance(cause, ssl.SSLError), "tls"),
+        (isinstance(cause, ssl.SSLError | UntrustedDeviceError), "tls"),
         (step is Step.CONNECT or isinstance(cause, ConnectionRefusedError), "reachable"),
         (isinstance(cause, LoginRefusedError) or type(cause).__name__ in _NOT_ACCEPTED, "credentials"),
         (isinstance(cause, NotEapiError), "api"),

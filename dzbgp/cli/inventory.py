@@ -1,16 +1,16 @@
-"""`dzbgp inventory`: writes the ledger's devices as a Nornir inventory, and keeps one up to date."""
+"""`dzbgp inventory`: writes the ledger's devices as a Nornir inventory, and says which certificates to trust."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from dzbgp.cli.errors import reporting_errors
 from dzbgp.cli.options import Logging, takes
 from dzbgp.console.option import INVENTORY, SHOW, listed, option
-from dzbgp.errors import ExitCode, one_line
+from dzbgp.errors import ExitCode, UsageError, one_line
 from dzbgp.fleet.options import NetworkRequest
 
 if TYPE_CHECKING:
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class _Wanted:
-    directory: Path = option(
-        ...,
+    directory: Path | None = option(
+        None,
         INVENTORY,
         "Directory of hosts.yaml, groups.yaml, defaults.yaml and config.yaml.",
         name="output",
@@ -50,12 +50,21 @@ class _Wanted:
     code: tuple[str, ...] = listed(SHOW, "Only devices with these codes, such as 'ams-*'.", "PATTERN")
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Trust(NetworkRequest):
+    inventory: Path | None = option(None, INVENTORY, "The inventory of the host, as for run.", metavar="PATH")
+    state: Path | None = option(None, INVENTORY, "The state file, as for run.", metavar="PATH")
+
+
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
+    group = typer.Typer()
+    app.add_typer(group, name="inventory")
+    _register_trust(group)
 
-    @app.command()
+    @group.callback(invoke_without_command=True)
     @takes(NetworkRequest, _Wanted, Logging)
-    def inventory(request: NetworkRequest, wanted: _Wanted, logging: Logging) -> None:
+    def inventory(request: NetworkRequest, wanted: _Wanted, logging: Logging, *, ctx: typer.Context) -> None:
         """Writes the ledger's devices as a Nornir inventory, or brings one up to date. No device is touched.
 
         Run again, it changes what the ledger knows and keeps everything else, comments too.
@@ -63,7 +72,11 @@ def register(app: typer.Typer) -> None:
         Exit codes: 0 done; 1 the ledger could not be read; 2 usage, or a file that is malformed; 3 the changes
         could not be printed; 5 a dry run with changes (with --exit-code).
         """
+        if ctx.invoked_subcommand is not None:
+            return
         with reporting_errors(logging):
+            if wanted.directory is None:
+                raise UsageError("--output: no directory was given; expected one for hosts.yaml")
             from dzbgp.fleet.from_ledger.selection import Selection  # noqa: PLC0415 - slow
             from dzbgp.ledger.networks import network  # noqa: PLC0415
 
@@ -79,6 +92,33 @@ def register(app: typer.Typer) -> None:
             result = sync(wanted.directory, net, selection, prune=wanted.prune, dry_run=wanted.dry_run)
             if result is ExitCode.CHANGES_PENDING and not wanted.exit_code:
                 result = ExitCode.OK
+        raise typer.Exit(result)
+
+
+def _register_trust(group: typer.Typer) -> None:
+    @group.command()
+    @takes(_Trust, Logging)
+    def trust(
+        request: _Trust,
+        logging: Logging,
+        *,
+        host: Annotated[str, typer.Argument(metavar="HOST", help="Its name in the inventory.")],
+    ) -> None:
+        """Shows the certificate or SSH host key that a host shows now, and trusts it from now on.
+
+        Nothing is sent to the device. Compare what is printed with the device's own
+        (`show management api http-commands`, `show management ssh hostkey`). Exit codes: 0 done; 1 the host does
+        not answer; 2 usage.
+        """
+        with reporting_errors(logging):
+            from dzbgp.console.stdout import print_text  # noqa: PLC0415
+            from dzbgp.run.request import SetupRequest  # noqa: PLC0415
+            from dzbgp.run.trust import trust as trust_host  # noqa: PLC0415 - slow
+
+            given = {one.name: getattr(request, one.name) for one in fields(request)}
+            found = trust_host(SetupRequest(**given), host)
+            before = "" if found.before in {None, found.now} else f"It was {found.before}\n"
+            result = print_text(f"{before}{host} ({found.address}): trusted {found.kind} {found.now}\n")
         raise typer.Exit(result)
 
 

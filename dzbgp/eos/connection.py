@@ -4,13 +4,16 @@ nornir-napalm's own is not used: it opens a connection that knows no deadline, a
 """
 
 import contextlib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from nornir.core.configuration import Config
 from nornir.core.inventory import Host
 
 from dzbgp.eos.deadline import Deadline, DeadlineError
+
+if TYPE_CHECKING:
+    from dzbgp.eos.trust import Proof
 
 CONNECTION = "napalm"
 """The name of the connection options in an inventory."""
@@ -49,6 +52,7 @@ class EosConnection:
 
         from dzbgp.eos.eapi import PORTS, Eapi, Line  # noqa: PLC0415
         from dzbgp.eos.tls import transport_of_options  # noqa: PLC0415
+        from dzbgp.eos.trust import EXPECTED, KNOWN, Proof  # noqa: PLC0415
 
         arguments = dict(extras or {})
         options = dict(arguments.pop("optional_args", None) or {})
@@ -57,8 +61,11 @@ class EosConnection:
         if port:
             options.setdefault("port", port)
         transport = transport_of_options(options)
+        expected = options.pop(EXPECTED, None)
+        known = configuration.user_defined.get(KNOWN) if configuration is not None else None
+        proof = None if expected is None else Proof(expected, known)
         if transport in PORTS:
-            self._line = Line(transport, self.deadline)
+            self._line = Line(transport, self.deadline, proof)
             options |= {"transport": Eapi, "line": self._line}
         is_enabled = not options.get("force_no_enable")
         secret = options.get("enable_password")
@@ -70,12 +77,14 @@ class EosConnection:
         driver.force_no_enable = not is_enabled
         self.connection = driver
         try:
-            driver.open()
+            _open(driver, proof if transport == "ssh" else None)
         except Exception as error:
             meant = _meant(error)
             if meant is error:
                 raise
             raise meant from error
+        if proof is not None:
+            proof.accept()
         if self.connection is None:
             _close(driver)
             raise DeadlineError("closed while it was being opened")
@@ -116,6 +125,17 @@ class EosConnection:
         driver, self.connection = self.connection, None
         if driver is not None:
             _close(driver)
+
+
+def _open(driver: Any, proof: "Proof | None") -> None:
+    """Open NAPALM's driver, over SSH only to a device that shows the host key that is expected."""
+    if proof is None:
+        driver.open()
+        return
+    options = driver.netmiko_optional_args
+    with proof.host_key(options, driver.hostname, options.get("port") or 22):
+        driver.open()
+    proof.see_host_key(driver.device.remote_conn_pre.get_transport().get_remote_server_key())
 
 
 def _meant(error: Exception) -> Exception:

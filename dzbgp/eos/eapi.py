@@ -22,6 +22,7 @@ import msgspec
 from pyeapi import eapilib
 
 from dzbgp.eos.deadline import Deadline
+from dzbgp.eos.trust import Proof
 
 PORTS = {"http": 80, "https": 443, "https_certs": 443, "http_session": 80, "https_session": 443}
 """The transports that speak eAPI over HTTP, by the names that NAPALM and pyeapi have for them; their usual ports."""
@@ -78,6 +79,13 @@ class Line:
 
     transport: str
     deadline: Deadline | None = None
+    proof: Proof | None = None
+    """Looks at the device's certificate before anything is sent."""
+
+    def check_certificate(self, sock: Any) -> None:
+        """Look at the certificate of a connection over TLS. Raises UntrustedDeviceError."""
+        if self.proof is not None and isinstance(sock, ssl.SSLSocket):
+            self.proof.check_certificate(sock.getpeercert(binary_form=True) or b"")
 
     def left(self, most: float | None) -> float | None:
         """Return the seconds that the next step may take. Raises DeadlineError."""
@@ -193,6 +201,7 @@ class Eapi(eapilib.EapiConnection):  # type: ignore[misc] # pyeapi has no types
                 self.transport.timeout = left
                 self.transport.connect()
                 _keep_alive(self.transport.sock)
+                self._line.check_certificate(self.transport.sock)
             self.transport.sock.settimeout(self._line.left(self._timeout))
             self.transport.putrequest("POST", path)
             self.transport.putheader("Content-type", "application/json")

@@ -14,6 +14,7 @@ from nornir.core.inventory import ConnectionOptions
 from dzbgp.eos.connection import OddAnswerError
 from dzbgp.eos.deadline import DeadlineError
 from dzbgp.eos.eapi import AnswerTooLargeError, CommandRefusedError, LoginRefusedError, NotEapiError
+from dzbgp.eos.trust import UntrustedDeviceError
 
 RETRIED = (
     ConnectionRefusedError,
@@ -58,6 +59,7 @@ def _by_cause(error: BaseException | None, connection: ConnectionOptions) -> str
     timeout = (connection.extras or {}).get("timeout")
     cases: list[tuple[type[BaseException], Callable[[BaseException], str]]] = [
         (OddAnswerError, _one_line),
+        (UntrustedDeviceError, str),
         (CommandRefusedError, lambda e: f"the device refused a command: {_one_line(e)}"),
         (LoginRefusedError, lambda _: f"user {user!r} was not accepted (HTTP 401): wrong name or password"),
         (NotEapiError, _not_eapi),

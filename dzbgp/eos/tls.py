@@ -1,4 +1,4 @@
-"""Decide which devices must prove their identity before they are told the password, and by which CA.
+"""Decide what devices must prove before they are told the password, and by which CA; trust.py looks at the proof.
 
 What NAPALM 5.2 and pyeapi 1.0 make of it: over https a certificate is only looked at with `enforce_verification`, or
 with an ssl context of one's own; http proves nothing; over ssh a host key is only looked at with `ssh_strict`.
@@ -13,11 +13,12 @@ from typing import Any
 
 from nornir.core.inventory import ConnectionOptions, Host
 
+from dzbgp.eos.trust import EXPECTED, Expected, fingerprint
 from dzbgp.errors import InventoryError, UsageError
 
 _HTTPS = frozenset({"https", "https_session"})
 
-VERIFY, CA_FILE = "dz_tls_verify", "dz_tls_ca_file"
+VERIFY, CA_FILE, FINGERPRINT = "dz_tls_verify", "dz_tls_ca_file", "dz_tls_fingerprint"
 """The data of a host, a group or the defaults that say the same as the options do for all."""
 
 
@@ -27,8 +28,12 @@ class Verification:
 
     required: bool | None = None
     ca_file: Path | None = None
+    insecure: bool = False
+    """Nothing is looked at."""
 
     def __post_init__(self) -> None:
+        if self.insecure and (self.required or self.ca_file is not None):
+            raise UsageError("--tls-insecure: it does not go with --tls-verify and --tls-ca-file")
         if self.required is False and self.ca_file is not None:
             raise UsageError("--tls-ca-file: it does not go with --no-tls-verify")
 
@@ -45,12 +50,41 @@ class Verifier:
         if asked.ca_file is not None:
             self._context(asked.ca_file, "--tls-ca-file")
 
-    def apply(self, host: Host, where: str, options: dict[str, Any], beside: Path) -> None:
+    def apply(
+        self, host: Host, where: str, options: dict[str, Any], beside: Path, *, is_own_address: bool = True
+    ) -> None:
         """Put into `options`, NAPALM's optional_args of `host`, what its transport needs for what was asked.
 
-        `where` names the host in errors; the CA's file that an inventory names is also looked for `beside` it.
-        Raises InventoryError when the host is to be verified and its transport cannot be, or its CA cannot be read.
+        `where` names the host in errors; the CA's file that an inventory names is also looked for `beside` it. A host
+        whose address is not the operator's own (`is_own_address`) must be verified, pinned or known. Raises
+        InventoryError when the host is to be verified and its transport cannot be, or its CA cannot be read.
         """
+        self._verify(host, where, options, beside)
+        self._expect(host, where, options, is_own_address=is_own_address)
+
+    def _expect(self, host: Host, where: str, options: dict[str, Any], *, is_own_address: bool) -> None:
+        """Say which certificate or host key is expected of the host, beside what a CA says."""
+        options.pop(EXPECTED, None)
+        pinned, transport = _pinned(host, where), transport_of_options(options)
+        if pinned and not transport.startswith("https"):
+            raise InventoryError(
+                f"{where} has {FINGERPRINT} and transport {transport!r}, which shows no certificate; expected https"
+            )
+        if self._asked.insecure:
+            return
+        if not is_own_address and not transport.startswith("https") and transport != "ssh":
+            raise InventoryError(
+                f"{where} has an address that comes from the ledger and transport {transport!r}, which proves nothing; "
+                "expected https or ssh (--tls-insecure sends the password all the same)"
+            )
+        if transport.startswith("https") or transport == "ssh":
+            is_verified = is_verified_by(options)
+            if pinned or not is_verified:
+                options[EXPECTED] = Expected(
+                    host.name, pinned, must_be_known=not is_own_address and not pinned
+                )
+
+    def _verify(self, host: Host, where: str, options: dict[str, Any], beside: Path) -> None:
         if transport_of_options(options) == "https_certs":
             _check_files(where, options)
         required, ca_file, named = self._wanted(host, where, options, beside)
@@ -80,7 +114,7 @@ class Verifier:
         self, host: Host, where: str, options: Mapping[str, Any], beside: Path
     ) -> tuple[bool | None, Path | None, str]:
         """Return whether `host` must be verified (None: as NAPALM's options say), by whose CA, and who named that."""
-        if self._asked.required is False:
+        if self._asked.required is False or self._asked.insecure:
             return False, None, ""
         if self._asked.ca_file is not None:
             return True, self._asked.ca_file, "--tls-ca-file"
@@ -121,6 +155,23 @@ class Verifier:
         return context
 
 
+def _pinned(host: Host, where: str) -> tuple[str, ...]:
+    """Return the fingerprints that the inventory says. Raises InventoryError."""
+    said = host.get(FINGERPRINT)
+    if said is None:
+        return ()
+    texts = said if isinstance(said, list) else [said]
+    try:
+        pinned = tuple(fingerprint(text) for text in texts)
+    except (ValueError, AttributeError):
+        pinned = ()
+    if not pinned:
+        raise InventoryError(
+            f"{where} has {FINGERPRINT} {said!r}; expected a certificate's SHA-256 fingerprint, or a list of them"
+        )
+    return pinned
+
+
 def _check_files(where: str, options: Mapping[str, Any]) -> None:
     """Raise InventoryError unless there is what a client proves itself with."""
     for name in ("key_file", "cert_file"):
@@ -148,9 +199,20 @@ def transport_of(connection: ConnectionOptions) -> str:
 
 
 def is_verified(connection: ConnectionOptions) -> bool:
-    """Tell whether the device must prove its identity before it is told the password."""
+    """Tell whether a CA, a known_hosts file or a pinned fingerprint says who the device is."""
     options = (connection.extras or {}).get("optional_args") or {}
-    transport = transport_of(connection)
+    expected = options.get(EXPECTED)
+    return is_verified_by(options) or (expected is not None and bool(expected.fingerprints))
+
+
+def is_expected(connection: ConnectionOptions) -> bool:
+    """Tell whether the device must show the key that it showed before."""
+    return EXPECTED in ((connection.extras or {}).get("optional_args") or {})
+
+
+def is_verified_by(options: Mapping[str, Any]) -> bool:
+    """Tell whether NAPALM's optional_args make a CA or a known_hosts file say who the device is."""
+    transport = transport_of_options(options)
     if transport == "ssh":
         return bool(options.get("ssh_strict"))
     context = options.get("context")
@@ -166,19 +228,26 @@ _WORDS = {
     "http_session": ("nothing is encrypted", "use transport: https_session"),
     "ssh": (
         "host keys are not verified",
-        "--tls-verify, or optional_args: ssh_strict: true, system_host_keys: true",
+        "keep a state file, --tls-verify, or optional_args: ssh_strict: true, system_host_keys: true",
     ),
 }
 _OF_HTTPS = (
     "certificates are not verified",
-    f"--tls-verify or --tls-ca-file, or {VERIFY}: true in the inventory's data",
+    f"keep a state file, --tls-verify or --tls-ca-file, or {FINGERPRINT} in the inventory's data",
 )
 
 
-def unverified(connections: Iterable[ConnectionOptions]) -> list[tuple[str, str]]:
-    """Return, as a sentence and a remedy for each transport, how many devices are not verified."""
+def unverified(connections: Iterable[ConnectionOptions], *, is_kept: bool = True) -> list[tuple[str, str]]:
+    """Return, as a sentence and a remedy for each transport, how many devices anybody could pretend to be.
+
+    `is_kept`: what devices show is remembered from run to run, and a device that must show it again is none of them.
+    """
     asked = list(connections)
-    found = Counter(transport_of(connection) for connection in asked if not is_verified(connection))
+    found = Counter(
+        transport_of(connection)
+        for connection in asked
+        if not (is_verified(connection) or (is_kept and is_expected(connection)))
+    )
     told = []
     for transport, count in found.items():
         what, remedy = _WORDS.get(transport, _OF_HTTPS)

@@ -17,6 +17,7 @@ from solders.pubkey import Pubkey
 from dzbgp.decision.rules import Limits
 from dzbgp.eos.connection import CONNECTION
 from dzbgp.eos.tls import unverified
+from dzbgp.eos.trust import KnownKeys
 from dzbgp.errors import ClusterError, InventoryError
 from dzbgp.fleet.dask.recipe import is_encrypted
 from dzbgp.fleet.dask.runner import DaskRunner
@@ -24,6 +25,7 @@ from dzbgp.fleet.matching import Match, Matcher
 from dzbgp.fleet.options import TIMEOUT, UNSUPPORTED, FleetRequest
 from dzbgp.fleet.rounds import Progress, Rounds
 from dzbgp.fleet.shard import Shard
+from dzbgp.fleet.workers import tell_known
 from dzbgp.models.ledger import Device
 from dzbgp.models.session import DeviceReading, DeviceResult
 from dzbgp.tasks.bgp_neighbors import bgp_neighbors
@@ -43,8 +45,15 @@ class Fleet:
         self._shard = shard
         timeout_s = nornir.config.user_defined.get(TIMEOUT, FleetRequest.device_timeout_s)
         self._rounds = Rounds(nornir, timeout_s)
+        self._known = KnownKeys()
+        self.trust(self._known)
         self._unmatched: dict[str, str] = {}
         """Why the hosts that `match` found no device for have none."""
+
+    def trust(self, known: KnownKeys) -> None:
+        """Expect of the devices the certificates and host keys that they have shown before."""
+        self._known = known
+        tell_known(self._nornir, known)
 
     def __enter__(self) -> Self:
         return self
@@ -122,7 +131,7 @@ class Fleet:
         connections = [host.get_connection_parameters(CONNECTION) for host in self.hosts.values()]
         return [
             f"{sentence[:1].upper()}{sentence[1:]} ({remedy})."
-            for sentence, remedy in unverified(connections)
+            for sentence, remedy in unverified(connections, is_kept=self._known.is_kept)
         ]
 
     def limits(self, usual: Limits) -> dict[str, Limits]:

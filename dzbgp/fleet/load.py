@@ -15,9 +15,16 @@ from dzbgp.eos import credentials as device_login
 from dzbgp.eos.connection import CONNECTION
 from dzbgp.eos.credentials import Login
 from dzbgp.eos.tls import Verification, Verifier
+from dzbgp.eos.trust import KNOWN, Keys, KnownKeys
 from dzbgp.errors import DzbgpError, InventoryError
 from dzbgp.fleet.dask.runner import DaskRunner
-from dzbgp.fleet.from_ledger.source import PLUGIN, check_options, is_ledger_url, parse_ledger_url
+from dzbgp.fleet.from_ledger.source import (
+    PLUGIN,
+    check_options,
+    is_ledger_url,
+    is_ledgers_address,
+    parse_ledger_url,
+)
 from dzbgp.fleet.inventory.connection import (
     PLATFORM,
     check_connection,
@@ -48,7 +55,7 @@ def load_inventory(
     and LedgerError when the inventory is made of the ledger and that cannot be read.
     """
     request = request or FleetRequest()
-    verification = Verification(request.tls_verify, request.tls_ca_file)
+    verification = Verification(request.tls_verify, request.tls_ca_file, request.tls_insecure)
     verifier = Verifier(verification)
     nornir = _init(path, request, net)
     nornir.config.user_defined[TIMEOUT] = request.device_timeout_s
@@ -82,7 +89,13 @@ def _prepare(
             unsupported[name] = f"platform {connection.platform!r} is not supported, only {PLATFORM!r} is"
             continue
         check_connection(where, connection)
-        verifier.apply(host, where, (connection.extras or {})["optional_args"], path)
+        verifier.apply(
+            host,
+            where,
+            (connection.extras or {})["optional_args"],
+            path,
+            is_own_address=not is_ledgers_address(nornir.config.inventory, connection.hostname, host),
+        )
         needs_login |= with_login(connection, login)
         logins.append(has_login(connection))
         host.connection_options[CONNECTION] = connection
@@ -228,6 +241,7 @@ def build_on_worker(
     path: Path,
     verification: Verification,
     public: Network | None,
+    known: Keys,
     secret: tuple[Login, Network | None] | None,
 ) -> Nornir:
     """Load the inventory on a worker. The worker's environment comes first. Raises InventoryError and LedgerError."""
@@ -237,6 +251,11 @@ def build_on_worker(
     device_login.forget()
     login, network = secret or (Login(), None)
     request = FleetRequest(
-        tls_verify=verification.required, tls_ca_file=verification.ca_file, runner=Runner.THREADED
+        tls_verify=verification.required,
+        tls_ca_file=verification.ca_file,
+        tls_insecure=verification.insecure,
+        runner=Runner.THREADED,
     )
-    return load_inventory(path, request, network or public, login)
+    nornir = load_inventory(path, request, network or public, login)
+    nornir.config.user_defined[KNOWN] = KnownKeys(lambda: known)
+    return nornir

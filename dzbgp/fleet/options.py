@@ -139,6 +139,11 @@ class FleetRequest(NetworkRequest):
         "CA certificate (PEM) that the devices are verified with; implies --tls-verify.",
         metavar="PATH",
     )
+    tls_insecure: bool = option(
+        False,
+        FLEET,
+        "Send the password to devices whatever certificate or host key they show, a changed one too.",
+    )
     proxy: bool = option(
         True,
         LEDGER,

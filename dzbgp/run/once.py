@@ -16,7 +16,7 @@ from dzbgp.models.report import Report
 from dzbgp.run.interrupts import Interrupts
 from dzbgp.run.job import run_pass
 from dzbgp.run.request import RunRequest
-from dzbgp.run.setup import load_setup, network_of_run, open_ledger, open_store
+from dzbgp.run.setup import known_keys, load_setup, network_of_run, open_ledger, open_store
 from dzbgp.state.memory import Memory
 
 log = logging.getLogger(__name__)
@@ -43,7 +43,9 @@ def run_once(
         stack.enter_context(ledger)
         if metrics is not None:
             stack.callback(measure_requests, metrics, ledger)
-        memory = Memory(open_store(request, ledger, stack), dry_run=request.dry_run)
+        store = open_store(request, ledger, stack)
+        setup.fleet.trust(known_keys(store))
+        memory = Memory(store, dry_run=request.dry_run)
         stack.push(partial(_note_failure, memory, time.time(), time.monotonic()))
         report = run_pass(
             setup.fleet, ledger, setup.options, progress or NoProgress(), memory, interrupts=interrupts

@@ -15,7 +15,7 @@ from dzbgp.models.report import Report
 from dzbgp.run.observer import Observer
 from dzbgp.run.once import measure_balances, measure_requests
 from dzbgp.run.request import WatchRequest
-from dzbgp.run.setup import Setup, load_setup, network_of_run, open_ledger, open_store
+from dzbgp.run.setup import Setup, known_keys, load_setup, network_of_run, open_ledger, open_store
 from dzbgp.run.systemd import Notifier
 from dzbgp.run.watch import Watch, WatchOptions
 from dzbgp.state.memory import Memory
@@ -73,10 +73,12 @@ def watch_fleet(request: WatchRequest) -> None:
         notifier = Notifier()
         store = _opened_store(request, ledger, stack, measure, notifier)
         memory = Memory(store, dry_run=request.dry_run)
+        known = known_keys(store)
         first = [setup]
 
         def load() -> Setup:
             fresh = first.pop() if first else load_setup(request, net)
+            fresh.fleet.trust(known)
             measure.signers, measure.balances_due = fresh.options.signers, 0.0
             return fresh
 

@@ -1,14 +1,17 @@
 """What a run needs before its first pass: network, fleet, keys, ledger session, state file."""
 
 import contextlib
+import functools
 import logging
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from solders.pubkey import Pubkey
 
-from dzbgp.errors import UsageError
+from dzbgp.eos.trust import KnownKeys
+from dzbgp.errors import DzbgpError, UsageError
 from dzbgp.fleet.fleet import Fleet
 from dzbgp.fleet.load import load_inventory
 from dzbgp.fleet.network import network_for
@@ -21,6 +24,7 @@ from dzbgp.ledger.submit.signers import Signers, load_signers
 from dzbgp.ledger.submit.submitter import SubmitOptions
 from dzbgp.models.ledger import LAMPORTS_PER_SOL, Device, Sighting
 from dzbgp.run.request import NO_STATE, PassOptions, RunRequest, SetupRequest, WatchRequest
+from dzbgp.state.known_keys import keep_known_key, read_known_keys
 from dzbgp.state.place import state_path
 from dzbgp.state.store import Store
 
@@ -94,6 +98,27 @@ def open_store(request: RunRequest, ledger: LedgerSession, stack: contextlib.Exi
     known = store.floor()
     ledger.restore_floor(None if known is None else Sighting(*known))
     return store
+
+
+def known_keys(store: Store | None) -> KnownKeys:
+    """Return what devices have shown before, which a run with a state file adds to; a dry run only reads it."""
+    if store is None:
+        return KnownKeys()
+    keep = None if store.database.read_only else functools.partial(keep_known_key, store)
+    return KnownKeys(functools.partial(read_known_keys, store), keep)
+
+
+def known_keys_of_file(given: Path | None, program_id: Pubkey) -> KnownKeys:
+    """Return what devices have shown before, for a command that changes nothing. Never raises."""
+    if given == NO_STATE:
+        return KnownKeys()
+    try:
+        with Store.open(state_path(given, program_id), program_id, read_only=True) as store:
+            found = read_known_keys(store)
+    except (DzbgpError, OSError) as error:
+        log.debug("known keys: %s", error)
+        return KnownKeys()
+    return KnownKeys(lambda: found)
 
 
 def _session_options(request: RunRequest) -> SessionOptions:

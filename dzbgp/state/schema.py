@@ -86,6 +86,15 @@ MIGRATIONS = (
         PRIMARY KEY (fleet, key)
     ) WITHOUT ROWID;
     """,
+    """
+    CREATE TABLE known_keys (
+        host TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        key TEXT NOT NULL,
+        since REAL NOT NULL,
+        PRIMARY KEY (host, kind)
+    ) WITHOUT ROWID;
+    """,
 )
 """The schema, one step a version: PRAGMA user_version says how many of them a file has."""
 

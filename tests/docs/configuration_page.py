@@ -56,7 +56,8 @@ root and nobody else can write it.
 
 In the inventory, beside what Nornir and NAPALM know, the data of a host, a group or the defaults may say: `dz_device`
 (the device's code or pubkey, where the host is not called as the device), `dz_tls_verify` (true, false),
-`dz_tls_ca_file`, `dz_identity_check` (true, false), and what the guard lets the device lose: `dz_max_down` (a share
+`dz_tls_ca_file`, `dz_tls_fingerprint` (the SHA-256 fingerprint of the device's certificate, or a list of them),
+`dz_identity_check` (true, false), and what the guard lets the device lose: `dz_max_down` (a share
 from 0 to 1) and `dz_max_down_min`.
 """
 
@@ -84,6 +85,8 @@ def _command(name: str, command: Any) -> Iterator[str]:
                 text += f" Key: `{key}`."
             yield f"| {spelled} | `{option.envvar}` | {_default(option)} | {text} |"
     yield ""
+    for sub, inner in getattr(command, "commands", {}).items():
+        yield from _command(f"{name} {sub}", inner)
 
 
 def _default(option: Any) -> str:

@@ -20,6 +20,7 @@ from report_builders import mixed
 from dzbgp.decision.resolver import assess_credibility, resolve
 from dzbgp.decision.rules import Limits
 from dzbgp.eos.connection import CONNECTION
+from dzbgp.eos.trust import EXPECTED
 from dzbgp.errors import ExitCode, InventoryError
 from dzbgp.fleet.fleet import Fleet
 from dzbgp.fleet.load import load_inventory
@@ -483,7 +484,12 @@ def test_an_attempt_that_failed_leaves_the_next_one_all_its_options(
     extras = fleet.hosts["ams-dz-001"].get_connection_parameters(CONNECTION).extras
     assert extras == {
         "timeout": 1,
-        "optional_args": {"enable_password": "s3cret", "force_no_enable": True, "context": ANY},
+        "optional_args": {
+            "enable_password": "s3cret",
+            "force_no_enable": True,
+            "context": ANY,
+            EXPECTED: ANY,
+        },
     }
 
 

@@ -7,6 +7,7 @@ from unittest.mock import ANY
 import pytest
 
 from dzbgp.eos.connection import CONNECTION
+from dzbgp.eos.trust import EXPECTED
 from dzbgp.errors import ExitCode, InventoryError, UsageError
 from dzbgp.fleet.inventory.connection import DEFAULT_TIMEOUT_S
 from dzbgp.fleet.load import load_inventory
@@ -80,7 +81,10 @@ def test_a_host_takes_what_it_lacks_from_its_groups_and_the_defaults(tmp_path: P
         "extras": {"timeout": 7, "optional_args": {"transport": "http"}},
     }
     assert (found["nyc-1"]["hostname"], found["nyc-1"]["port"]) == ("nyc-1", 9443)
-    assert found["nyc-1"]["extras"] == {"timeout": DEFAULT_TIMEOUT_S, "optional_args": {"context": ANY}}
+    assert found["nyc-1"]["extras"] == {
+        "timeout": DEFAULT_TIMEOUT_S,
+        "optional_args": {"context": ANY, EXPECTED: ANY},
+    }
 
 
 def test_a_directory_needs_nothing_but_hosts(tmp_path: Path) -> None:
@@ -92,7 +96,7 @@ def test_settings_left_empty_are_settings_left_out(tmp_path: Path, extras: str) 
     hosts = f"r1: {{platform: eos, connection_options: {{napalm: {{extras: {extras}}}}}}}"
     assert connections(put(tmp_path, hosts, None, None))["r1"]["extras"] == {
         "timeout": DEFAULT_TIMEOUT_S,
-        "optional_args": {"context": ANY},
+        "optional_args": {"context": ANY, EXPECTED: ANY},
     }
 
 

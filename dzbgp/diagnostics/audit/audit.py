@@ -43,10 +43,12 @@ def _ask_fleet(
     """Ask the devices of the inventory for their neighbors, and assess the answers as a run does."""
     from dzbgp.fleet.fleet import Fleet  # noqa: PLC0415 - Nornir, for this alone
     from dzbgp.fleet.load import load_inventory  # noqa: PLC0415 - as above
+    from dzbgp.run.setup import known_keys_of_file  # noqa: PLC0415 - as above
 
     data = evidence.snapshot.data
     users = users_by_device(data)
     with Fleet(load_inventory(inventory, request, net), request.shard) as fleet:
+        fleet.trust(known_keys_of_file(None, net.program_id))
         matched = {
             name: device
             for name, device in fleet.match(data.devices).items()

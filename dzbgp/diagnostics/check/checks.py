@@ -12,7 +12,7 @@ from solders.pubkey import Pubkey
 
 from dzbgp.console.progress import Progress
 from dzbgp.decision.resolver import users_by_device
-from dzbgp.diagnostics.check.devices import check_device, check_verification
+from dzbgp.diagnostics.check.devices import check_addresses, check_device, check_verification
 from dzbgp.diagnostics.check.found_keys import check_found_keys
 from dzbgp.diagnostics.check.keys import check_duties, check_publishers, load_keys, publishers_of
 from dzbgp.diagnostics.check.ledger import LedgerState, check_ledger
@@ -29,6 +29,7 @@ from dzbgp.ledger.networks import Network
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.models.ledger import LAMPORTS_PER_SOL, Device, ProgramData
 from dzbgp.run.request import NO_STATE, SetupRequest
+from dzbgp.run.setup import known_keys_of_file
 from dzbgp.state.place import state_path
 from dzbgp.tasks.probe import probe
 
@@ -45,6 +46,8 @@ def run_check(request: SetupRequest, progress: Progress) -> CheckReport:
         fleet = _fleet(request, net, inventory)
         if fleet is not None:
             stack.enter_context(fleet)
+            known = known_keys_of_file(request.state, net.program_id)
+            fleet.trust(known)
         signers, keys = load_keys(request.keypairs)
         progress.stage("asking the ledger", 1)
         with _quiet_ledger():
@@ -63,7 +66,8 @@ def run_check(request: SetupRequest, progress: Progress) -> CheckReport:
             )
             connections = {host: fleet.hosts[host].get_connection_parameters(CONNECTION) for host in matched}
             users = users_by_device(ledger.data) if ledger.data else {}
-            devices = list(check_verification(connections))
+            devices = list(check_verification(connections, is_kept=known.is_kept))
+            devices += check_addresses(matched, connections)
             identity_checks = fleet.identity_checks()
             for host, device in matched.items():
                 devices += check_device(

@@ -9,7 +9,7 @@ from solders.pubkey import Pubkey
 from dzbgp.decision.resolver import assess_credibility, vrf_of
 from dzbgp.diagnostics.check.results import CheckResults, CheckSection
 from dzbgp.eos.probe import Probe, Step
-from dzbgp.eos.tls import is_verified, transport_of, unverified
+from dzbgp.eos.tls import is_expected, is_verified, transport_of, unverified
 from dzbgp.errors import ExitCode
 from dzbgp.models.ledger import Device, Tenant, User
 from dzbgp.models.session import DeviceReading, DeviceResult
@@ -25,6 +25,10 @@ READ_ONLY_USER = (
 _NAMED = (
     "correct the inventory's username and password, or DZBGP_EOS_USERNAME and DZBGP_EOS_PASSWORD (or "
     "DZBGP_EOS_PASSWORD_FILE, DZBGP_EOS_PASSWORD_COMMAND)"
+)
+_PUBLIC = (
+    "ask them in the management VRF: in `management api http-commands` on the device, `vrf default` with `shutdown`, "
+    "`vrf MGMT` with `no shutdown` and `ip access-group ACL`"
 )
 _SSH_HINTS = {
     "reachable": "check hostname and port, the network path, and on the device `management ssh` (`no shutdown`, and "
@@ -79,12 +83,38 @@ def check_device(
     return found
 
 
-def check_verification(connections: Mapping[str, ConnectionOptions]) -> CheckResults:
-    """Report once for the whole fleet which devices are not verified by TLS."""
+def check_verification(connections: Mapping[str, ConnectionOptions], *, is_kept: bool = True) -> CheckResults:
+    """Report once for the whole fleet which devices anybody could pretend to be. `is_kept`: there is a state file."""
     found = CheckResults(CheckSection.DEVICES)
-    for detail, remedy in unverified(connections.values()):
+    for detail, remedy in unverified(connections.values(), is_kept=is_kept):
         found.warn("fleet", "tls", detail, remedy)
     return found
+
+
+def check_addresses(
+    matched: Mapping[str, Device | None], connections: Mapping[str, ConnectionOptions]
+) -> CheckResults:
+    """Warn once for the whole fleet about devices that are managed at the address that everybody reads onchain."""
+    found = CheckResults(CheckSection.DEVICES)
+    public = [
+        host for host, device in matched.items() if device and connections[host].hostname == device.public_ip
+    ]
+    if public:
+        detail = (
+            f"{len(public)} of {len(matched)} are asked at their public_ip, which is open to the Internet"
+        )
+        found.warn("fleet", "address", detail, _PUBLIC)
+    return found
+
+
+def _proof(connection: ConnectionOptions) -> str:
+    if is_verified(connection):
+        return "verified"
+    return (
+        "not verified; it shows the certificate that is known, or its first"
+        if is_expected(connection)
+        else "not verified"
+    )
 
 
 def _passed(found: CheckResults, host: str, connection: ConnectionOptions, probe: Probe, failed: str) -> None:
@@ -98,7 +128,7 @@ def _passed(found: CheckResults, host: str, connection: ConnectionOptions, probe
         found.ok(host, "reachable", f"{connection.hostname}{port} over {transport}")
     if step > Step.OPEN or failed in {"credentials", "commands", "eos"}:
         if transport not in {"http", "ssh"}:
-            found.ok(host, "tls", "verified" if is_verified(connection) else "not verified")
+            found.ok(host, "tls", _proof(connection))
         if failed != "credentials":
             found.ok(host, "credentials", f"user {connection.username!r} was accepted")
     if probe.version:

@@ -1,11 +1,16 @@
 """Inventories that are named instead of kept: `dz://testnet?contributor=xyz`, and options of a configuration file."""
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
+from nornir.core.configuration import InventoryConfig
+from nornir.core.inventory import Host
+
 from dzbgp.errors import InventoryError
+from dzbgp.fleet.from_ledger.selection import PUBLIC_IP, hostname_of
 from dzbgp.ledger.networks import NETWORKS
 
 PLUGIN = "DoubleZeroInventory"
@@ -14,6 +19,8 @@ _FILTERS = ("contributor", "metro", "location", "status", "code")
 _CHOICE = (*_FILTERS, "hostname", "extra")
 _ALL = "all"
 """Only in a URL: devices of every contributor are meant, and are told the password."""
+_OWN_DOMAIN = re.compile(r"\}\.[^{}]*[A-Za-z][^{}]*$")
+"""A template that ends in a domain, such as `{code}.mgmt.example.net`."""
 OPTIONS = ("env", "rpc_url", "program_id", *_CHOICE)
 """What DoubleZeroInventory takes."""
 
@@ -61,6 +68,14 @@ def check_options(where: str, options: Mapping[str, Any]) -> None:
             raise InventoryError(
                 f"{where}: unknown option {key!r} of {PLUGIN}; expected {', '.join(OPTIONS)}"
             )
+
+
+def is_ledgers_address(inventory: InventoryConfig, hostname: str | None, host: Host) -> bool:
+    """Tell whether a host's address is what its account says, and not a name in a domain of the operator's own."""
+    template = inventory.options.get("hostname") or PUBLIC_IP
+    if inventory.plugin != PLUGIN or _OWN_DOMAIN.search(template):
+        return False
+    return hostname is not None and hostname == hostname_of(template, host.data)
 
 
 def texts(where: str, value: Any, *, split: bool = True) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from solders.pubkey import Pubkey
 from standing_ledger import standing_ledger
 
 from dzbgp.eos.connection import CONNECTION
+from dzbgp.eos.trust import EXPECTED
 from dzbgp.errors import DzbgpError, ExitCode, InventoryError, UsageError
 from dzbgp.fleet.from_ledger.facts import FACTS
 from dzbgp.fleet.load import load_inventory, network_of
@@ -383,10 +384,23 @@ def test_every_host_keeps_a_port_of_its_own_where_a_group_of_settings_is_shared(
         "contributor-tidewater: {connection_options: {napalm: {extras: {optional_args: {transport: http}}}}}\n"
     )
     path = Path(f"dz://localnet?contributor=tidewater&extra={tmp_path}")
-    hosts = load_inventory(path, FleetRequest(), here(ledger)).inventory.hosts
+    hosts = load_inventory(path, FleetRequest(tls_insecure=True), here(ledger)).inventory.hosts
     extras = [host.get_connection_parameters(CONNECTION).extras for host in hosts.values()]
     assert all(one and one["optional_args"] == {"transport": "http"} for one in extras)
     assert len({id(one["optional_args"]) for one in extras if one}) == 3
+
+
+@pytest.mark.parametrize(
+    ("template", "is_ledgers"),
+    [("", True), ("&hostname={code}", True), ("&hostname={code}.mgmt.example.net", False)],
+)
+def test_a_host_at_an_address_of_the_ledger_must_be_known_one_in_a_domain_of_ones_own_need_not(
+    ledger: Ledger, template: str, is_ledgers: bool
+) -> None:
+    path = Path(f"dz://localnet?contributor=tidewater{template}")
+    hosts = load_inventory(path, FleetRequest(), here(ledger)).inventory.hosts
+    options = [(host.get_connection_parameters(CONNECTION).extras or {}) for host in hosts.values()]
+    assert {one["optional_args"][EXPECTED].must_be_known for one in options} == {is_ledgers}
 
 
 def test_an_account_that_is_broken_is_told_and_costs_only_itself(
