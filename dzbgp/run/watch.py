@@ -77,6 +77,7 @@ class Watch:
         self._has_passed = False
         self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._rpc_requests = 0
+        self._paused_s = 0.0
         self._finished = WriteResult({})
         self._noted: frozenset[str] = frozenset()
         self._seconds_per_slot = NOMINAL_SECONDS_PER_SLOT
@@ -129,7 +130,10 @@ class Watch:
             done += 1
             due += interval_s
             late_s = time.monotonic() - due
-            if late_s > 0:
+            if 0 < late_s <= self._paused_s:
+                # It was not too slow: it waited for the second look before a Down.
+                due = time.monotonic()
+            elif late_s > 0:
                 missed = math.floor(late_s / interval_s) + 1
                 log.warning(
                     "the pass took longer than the interval of %g s: %d tick%s skipped",
@@ -160,7 +164,7 @@ class Watch:
             return
 
     def _pass(self) -> None:
-        started = time.monotonic()
+        started, self._paused_s = time.monotonic(), 0.0
         try:
             self._take_in_results()
             plan = self._planned()
@@ -213,6 +217,7 @@ class Watch:
         return authorizer(self._setup.options.max_age_s, self._seconds_per_slot)
 
     def _pause(self, seconds: float) -> None:
+        self._paused_s += seconds
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             if self._stopping:

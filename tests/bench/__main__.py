@@ -6,6 +6,7 @@ bench_<name>.py in this directory with a function `bench() -> Table`.
 
 import argparse
 import importlib
+import inspect
 import sys
 import time
 from pathlib import Path
@@ -21,6 +22,7 @@ def main(words: list[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Runs the benchmarks.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"some of {', '.join(known)}; none: all")
     parser.add_argument("--page", action="append", default=[], type=Path, help="keep this page's figures")
+    parser.add_argument("--seconds", type=float, help="how long truth goes on (default: 300)")
     asked = parser.parse_args(words)
     unknown = [name for name in asked.names if name not in known]
     if unknown:
@@ -28,7 +30,9 @@ def main(words: list[str]) -> int:
     tables = {}
     for name in asked.names or known:
         started = time.monotonic()
-        table = tables[name] = importlib.import_module(f"bench_{name}").bench()
+        bench = importlib.import_module(f"bench_{name}").bench
+        has_length = asked.seconds is not None and "seconds" in inspect.signature(bench).parameters
+        table = tables[name] = bench(asked.seconds) if has_length else bench()
         print(f"{name}: {table}\n(took {time.monotonic() - started:.0f} s)\n", flush=True)  # noqa: T201
     for page in asked.page:
         page.write_text(replaced(page.read_text(encoding="utf-8"), tables), encoding="utf-8")

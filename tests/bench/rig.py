@@ -2,6 +2,7 @@
 
 As a script: `python rig.py fleet|ledger DEVICES USERS_PER_DEVICE CHANGED DELAY_S DIRECTORY` prints one line of JSON
 when everything listens, one more with what was asked so far for each line of its standard input, and ends with that.
+The fleet moves a session first if the line says which: [device, neighbor, state].
 """
 
 import json
@@ -16,6 +17,7 @@ from typing import Any
 
 from big_world import big_world
 from nornir_napalm.plugins.tasks import napalm_get
+from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
 from dzbgp.console.progress import NoProgress
@@ -26,6 +28,7 @@ from dzbgp.fleet.options import FleetRequest
 from dzbgp.lab.eos.fleet import DeviceFault, EosFault, EosFleet
 from dzbgp.lab.solana.ledger import Ledger
 from dzbgp.lab.world.inventory import write_inventory
+from dzbgp.lab.world.scenario import PUBLISHERS
 from dzbgp.lab.world.world import World
 from dzbgp.ledger.networks import Network
 from dzbgp.ledger.session import LedgerSession, SessionOptions
@@ -48,10 +51,10 @@ class Served:
         assert self._process.stdout is not None
         return json.loads(self._process.stdout.readline())
 
-    def asked(self) -> Any:
-        """What it was asked so far."""
+    def asked(self, order: object = None) -> Any:
+        """What it was asked so far, after it has done what it was ordered."""
         assert self._process.stdin is not None
-        self._process.stdin.write("\n")
+        self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
         return self.told()
 
@@ -72,6 +75,10 @@ class Rig:
     def served(self) -> tuple[dict[str, int], int]:
         """The requests that each device has read so far, and the bytes that the ledger has sent."""
         return self._fleet.asked(), self._ledger.asked()
+
+    def move(self, code: str, address: str, state: str) -> None:
+        """Let a session of a device be in another state."""
+        self._fleet.asked([code, address, state])
 
     @property
     def network(self) -> Network:
@@ -152,19 +159,36 @@ def fleet_main(world: World, delay_s: float, directory: Path) -> None:
         serve(
             str(write_inventory(directory, world.relocated(fleet.addresses)).parent),
             lambda: {code: fleet.requests(code) for code in fleet.addresses},
+            lambda order: fleet.set_state(*order, established_s=86_400.0),
         )
 
 
 def ledger_main(world: World) -> None:
     with Ledger.start(
-        world.accounts(), program_id=world.program_id, balances={}, start_slot=world.now_slot
+        world.accounts(),
+        program_id=world.program_id,
+        balances={keypair.pubkey(): 10**11 for keypair in keypairs().values()},
+        start_slot=world.now_slot,
     ) as ledger:
         serve([ledger.url, str(world.program_id)], lambda: ledger.stats().bytes_sent)
 
 
-def serve(made: Any, asked: Callable[[], Any]) -> None:
+def keypairs() -> dict[str, Keypair]:
+    """The publishers' keys, the same in each process."""
+    return {name: Keypair.from_seed(name.encode().ljust(32)[:32]) for name in PUBLISHERS}
+
+
+def world_of(devices: int, users: int, changed: float = 0.0) -> World:
+    """The world of a rig."""
+    publishers = {name: keypair.pubkey() for name, keypair in keypairs().items()}
+    return big_world(devices, users, changed=changed, block="127.104", publishers=publishers)
+
+
+def serve(made: Any, asked: Callable[[], Any], do: Callable[[Any], None] = lambda _: None) -> None:
     say(made)
-    for _ in sys.stdin:
+    for line in sys.stdin:
+        if order := json.loads(line):
+            do(order)
         say(asked())
 
 
@@ -174,7 +198,7 @@ def say(line: Any) -> None:
 
 
 if __name__ == "__main__":
-    built = big_world(int(sys.argv[2]), int(sys.argv[3]), changed=float(sys.argv[4]), block="127.104")
+    built = world_of(int(sys.argv[2]), int(sys.argv[3]), float(sys.argv[4]))
     if sys.argv[1] == "fleet":
         fleet_main(built, float(sys.argv[5]), Path(sys.argv[6]))
     else:

@@ -80,6 +80,17 @@ def test_a_pass_that_overruns_skips_the_next_tick_and_says_so(
     assert time.monotonic() - began > 2.3
 
 
+def test_a_pass_that_waits_for_the_second_look_skips_no_tick(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with watch_lab(tmp_path, confirm_down_s=1.2) as lab:
+        lab.put(0, up=False)
+        lab.start(interval_s=1.0)
+        until(lambda: lab.says(0, DOWN))
+        lab.more_passes(1)
+        assert "skipped" not in caplog.text
+
+
 # Writes beside the passes
 
 
