@@ -26,6 +26,7 @@ app = typer.Typer(
 
 def main() -> NoReturn:
     """Run the command line."""
+    _settle_environment()
     try:
         # Typer reads the options of every command before it looks at any: for this one that is most of the time.
         code = _version_alone() if sys.argv[1:] == ["--version"] else app(standalone_mode=False)
@@ -37,7 +38,24 @@ def main() -> NoReturn:
     except TyperException as error:
         code = error.exit_code
         _complain(_what_is_wrong(error))
+    except BrokenPipeError:
+        forget(sys.stdout)
+        code = ExitCode.OK
+    except OSError as error:
+        # Of what Typer prints itself: the version, a command's help.
+        forget(sys.stdout)
+        code = ExitCode.PARTIAL
+        _complain(f"stdout: {error.strerror or type(error).__name__}")
     _leave(code if isinstance(code, int) else ExitCode.OK)
+
+
+def _settle_environment() -> None:
+    if os.environ.get("COLUMNS") == "0":
+        # Some programs say so that they do not know; rich would print nothing.
+        del os.environ["COLUMNS"]
+    if os.path.expanduser("~") == "~":  # noqa: PTH111 - Path raises instead
+        # A container of any uid, which passwd does not know. Nornir wants a home to be imported; Docker gives this one.
+        os.environ["HOME"] = "/"
 
 
 def _what_is_wrong(error: TyperException) -> str:

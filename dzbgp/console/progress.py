@@ -48,7 +48,8 @@ def progress_bar(console: Console, *, enabled: bool) -> Iterator[BarProgress]:
         TimeElapsedColumn(),
         console=console,
         transient=True,
-        disable=not (enabled and console.is_terminal),
+        # Not is_terminal, which FORCE_COLOR makes true of a CI job's log.
+        disable=not (enabled and console.file.isatty()),
     )
     with bars:
         yield BarProgress(bars)

@@ -23,7 +23,7 @@ from solders.pubkey import Pubkey
 
 from dzbgp import __version__
 from dzbgp.console.files import replace_file
-from dzbgp.errors import DzbgpError, ExitCode
+from dzbgp.errors import DzbgpError, ExitCode, UsageError
 from dzbgp.ledger.events import FetchEvent, FetchResult
 from dzbgp.metrics.gauges import MetricsState, result_word
 from dzbgp.metrics.server import MetricsServer
@@ -61,8 +61,15 @@ class Metrics(Collector):
         self._snapshot = MetricsState()
         self._ledger_up: bool | None = None
         self._registry = _Registry()
-        self._make_upstreams()
-        self._make_own()
+        try:
+            self._make_upstreams()
+            self._make_own()
+        except OSError as error:
+            # The library keeps every counter in a file there, if the variable is set.
+            raise UsageError(
+                f"PROMETHEUS_MULTIPROC_DIR: {error.strerror}; expected a directory that can be written to, or no such "
+                "variable: dzbgp needs none"
+            ) from None
         self._registry.register(self)
 
     def _make_upstreams(self) -> None:

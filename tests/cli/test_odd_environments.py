@@ -1,0 +1,69 @@
+"""Environments in which other programs give up: each works, or is a usage error that names the variable."""
+
+import io
+import os
+import subprocess
+import sys
+
+import pytest
+from rich.console import Console
+
+from dzbgp.console.progress import progress_bar
+
+
+def ran(code: str, *, stdout: int = subprocess.PIPE, **environ: str) -> "subprocess.CompletedProcess[str]":
+    env = {"PATH": os.environ["PATH"], "PYTHONPATH": os.pathsep.join(sys.path), **environ}
+    return subprocess.run(
+        [sys.executable, "-c", code], check=False, env=env, stdout=stdout, stderr=subprocess.PIPE, text=True
+    )
+
+
+def test_a_container_of_any_uid_has_no_home_and_needs_none() -> None:
+    done = ran(
+        "import os, pwd\n"
+        "os.environ.pop('HOME', None)\n"
+        "pwd.getpwuid = {}.__getitem__\n"
+        "from dzbgp.cli import app\n"
+        "app._settle_environment()\n"
+        "import nornir.core.configuration\n"
+        "print(nornir.core.configuration.DEFAULT_SSH_CONFIG)\n"
+    )
+    assert (done.stdout, done.stderr) == ("/.ssh/config\n", "")
+
+
+def test_no_columns_at_all_print_a_whole_line() -> None:
+    done = ran(
+        "import sys; sys.argv[1:] = ['run', '--help']; import dzbgp.__main__ as m; m.main()", COLUMNS="0"
+    )
+    assert "--inventory" in done.stdout
+
+
+@pytest.mark.parametrize("args", [["--version"], ["run", "--help"]])
+def test_a_full_disk_is_one_line_and_no_traceback(args: list[str]) -> None:
+    code = f"import sys; sys.argv[1:] = {args!r}; import dzbgp.__main__ as m; m.main()"
+    with open("/dev/full", "w", encoding="utf-8") as full:  # noqa: PTH123 - a device
+        done = ran(code, stdout=full.fileno())
+    assert (done.returncode, done.stderr) == (3, "error: stdout: No space left on device\n")
+
+
+def test_colours_that_are_forced_draw_no_bar_in_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    console = Console(file=(text := io.StringIO()))
+    assert console.is_terminal
+    with progress_bar(console, enabled=True) as bar:
+        bar.stage("asking devices", 2)
+        bar.step()
+    assert text.getvalue().strip() == ""
+
+
+def test_a_directory_of_the_prometheus_library_that_is_missing_is_named() -> None:
+    done = ran(
+        "from dzbgp.metrics.registry import Metrics\n"
+        "from dzbgp.errors import UsageError\n"
+        "try:\n"
+        "    Metrics()\n"
+        "except UsageError as error:\n"
+        "    print(error)\n",
+        PROMETHEUS_MULTIPROC_DIR="/nonexistent",
+    )
+    assert done.stdout.startswith("PROMETHEUS_MULTIPROC_DIR: No such file or directory; expected")
