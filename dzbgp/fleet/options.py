@@ -125,7 +125,9 @@ class FleetRequest(NetworkRequest):
         25, FLEET, "Stop waiting for a device after this. It counts as failed; the others go on."
     )
     identity_check: bool = option(
-        True, FLEET, "Believe a device only if the router-id of its unicast VRFs is its onchain public_ip."
+        True,
+        FLEET,
+        "Believe a device only if the router-id of its unicast VRFs does not contradict its onchain public_ip.",
     )
     tls_verify: bool | None = option(
         None,

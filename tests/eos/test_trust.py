@@ -7,13 +7,15 @@ from typing import Any
 import pytest
 from core_builders import key, make_device
 from ssh_eos import SshEos, ssh_servers
-from test_fleet import block, eos, put
+from test_fleet import PASSWORD, USERNAME, block, eos, put
 
-from dzbgp.eos.trust import SSH, TLS, KnownKeys, fingerprint, show, shown
+from dzbgp.eos.credentials import Login
+from dzbgp.eos.trust import KNOWN, SSH, TLS, KnownKeys, fingerprint, show, shown
 from dzbgp.errors import InventoryError, TrustError, UsageError
+from dzbgp.fleet.dask.runner import DaskRunner
 from dzbgp.fleet.fleet import Fleet
 from dzbgp.fleet.load import load_inventory
-from dzbgp.fleet.options import FleetRequest
+from dzbgp.fleet.options import FleetRequest, Runner
 from dzbgp.lab.eos.fleet import EosFleet
 from dzbgp.models.session import DeviceReading, DeviceResult
 from dzbgp.run.request import SetupRequest
@@ -221,3 +223,17 @@ def test_a_fingerprint_is_read_as_openssl_writes_it() -> None:
     for text in ("", OTHER[:-3], f"SHA1 Fingerprint={OTHER}", OTHER + ":00"):
         with pytest.raises(ValueError, match="SHA-256"):
             fingerprint(text)
+
+
+def test_workers_are_told_what_is_known_and_add_nothing_to_it(device: EosFleet, tmp_path: Path) -> None:
+    nornir = load_inventory(inventory(device, tmp_path), FleetRequest(runner=Runner.DASK))
+    kept: list[str] = []
+    Fleet(nornir).trust(KnownKeys(lambda: {("ams-1", TLS): OTHER}, lambda *_: kept.append("")))
+    runner = nornir.runner
+    assert isinstance(runner, DaskRunner)
+    assert runner.recipe is not None
+    recipe = runner.recipe
+    there = recipe.build(*recipe.args, (Login(USERNAME, PASSWORD), None))
+    assert there.config.user_defined[KNOWN].of("ams-1", TLS) == OTHER
+    there.config.user_defined[KNOWN].add("nyc-1", TLS, OTHER)
+    assert kept == []

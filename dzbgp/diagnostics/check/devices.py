@@ -158,7 +158,7 @@ def _check_answer(
     if device is None:
         return
     if identity_check and users:
-        found.ok(host, "identity", f"it is {device.code}: router-id {device.public_ip}")
+        found.ok(host, "identity", f"not contradicted: router-id {device.public_ip} is that of {device.code}")
     shown = {vrf.name for vrf in probe.vrfs}
     wanted = Counter(vrf_of(user, tenants) for user in users)
     for vrf, count in wanted.items():
