@@ -8,7 +8,9 @@ import pytest
 from core_builders import key, make_device
 from ssh_eos import SshEos, ssh_servers
 from test_fleet import PASSWORD, USERNAME, block, eos, put
+from typer.testing import CliRunner
 
+from dzbgp.cli.app import app
 from dzbgp.eos.credentials import Login
 from dzbgp.eos.trust import KNOWN, SSH, TLS, KnownKeys, fingerprint, show, shown
 from dzbgp.errors import InventoryError, TrustError, UsageError
@@ -237,3 +239,15 @@ def test_workers_are_told_what_is_known_and_add_nothing_to_it(device: EosFleet, 
     assert there.config.user_defined[KNOWN].of("ams-1", TLS) == OTHER
     there.config.user_defined[KNOWN].add("nyc-1", TLS, OTHER)
     assert kept == []
+
+
+def test_the_command_shows_what_it_trusts(device: EosFleet, tmp_path: Path) -> None:
+    state = tmp_path / "s.sqlite"
+    with Store.open(state, PROGRAM) as store:
+        known_keys(store).add("ams-1", TLS, OTHER)
+    options = {"--inventory": inventory(device, tmp_path), "--state": state, "--program-id": PROGRAM}
+    words = [str(word) for pair in options.items() for word in pair]
+    done = CliRunner().invoke(app, ["inventory", "trust", "ams-1", "--env", "localnet", *words])
+    assert done.exit_code == 0, done.output
+    assert f"It was {OTHER}\nams-1 (" in done.output
+    assert f"trusted certificate {certificate(device)}" in done.output
