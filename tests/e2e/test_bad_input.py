@@ -194,14 +194,12 @@ def test_a_dry_run_does_without_a_keypair_and_says_so(lab: E2eLab, tmp_path: Pat
     assert "10 to submit" in done.out
 
 
-def test_the_keypair_of_the_command_lines_of_doublezero_is_found(lab: E2eLab, tmp_path: Path) -> None:
+def test_the_keypair_of_the_command_lines_of_doublezero_is_not_taken(lab: E2eLab, tmp_path: Path) -> None:
     place = tmp_path / ".config" / "doublezero"
     place.mkdir(parents=True)
     write_keypair(place / "id.json", Keypair())
     args = [*lab.ledger_args, "--inventory", str(lab.inventory), "--limit", AMS]
-    done = dzbgp(tmp_path, "run", *args, "--output", "table")
-    assert done.code == 3
-    assert "10 no-signer" in done.out
+    refused(dzbgp(tmp_path, "run", *args, "--output", "table"), 2, "--keypair: no keypair was given")
 
 
 @pytest.mark.parametrize("output", ["table", "json"])
