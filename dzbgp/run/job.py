@@ -11,6 +11,7 @@ from dzbgp.console.progress import Progress
 from dzbgp.decision.guard import guard
 from dzbgp.errors import DzbgpError
 from dzbgp.fleet.fleet import Fleet
+from dzbgp.ledger.errors import ClusterMismatchError
 from dzbgp.ledger.program.cache import TTL_S
 from dzbgp.ledger.session import ComingData, LedgerSession, WriteResult
 from dzbgp.models.decision import Decision
@@ -56,9 +57,14 @@ def run_pass(
         progress.stage("confirming writes", len(decisions))
         writes = [write_of(decision) for decision in decisions]
         authorize = authorizer(options.max_age_s, seconds_per_slot)
+        was_begun = interrupts.is_begun
         interrupts.begin()
         try:
             done = ledger.write(writes, options.signers, progress.step, memory.history, authorize=authorize)
+        except ClusterMismatchError:
+            # It comes before anything is sent.
+            interrupts.is_begun = was_begun
+            raise
         finally:
             interrupts.hold()
         memory.keep_written(decisions, done.submissions, time.time())

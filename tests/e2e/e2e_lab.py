@@ -24,6 +24,8 @@ from dzbgp.lab.world.world import World
 CHECKOUT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(sys.executable).with_name("dzbgp")
 SLOT_MS = 20
+REAL_SLOT_MS = 400
+"""A real cluster's rate, where nothing is to be said about it."""
 REFRESH = "6h"
 """Slots as short as the lab's are no rate of a real cluster: they count as 0.4 s each."""
 DEADLINE_S = 60

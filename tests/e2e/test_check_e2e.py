@@ -6,7 +6,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from e2e_lab import AILING, E2eLab, dzbgp, edited, started_lab
+from e2e_lab import AILING, REAL_SLOT_MS, E2eLab, dzbgp, edited, started_lab
 
 from dzbgp.lab.eos.fleet import DeviceFault
 from dzbgp.lab.solana.faults import Fault
@@ -17,7 +17,7 @@ PASSWORD, TOKEN = "canary-password-4711", "canary-token-7f3a"
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[E2eLab]:
-    with started_lab(tmp_path, password=PASSWORD) as running:
+    with started_lab(tmp_path, slot_ms=REAL_SLOT_MS, password=PASSWORD) as running:
         yield running
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e_lab import AILING, DEADLINE_S, E2eLab, dzbgp, environment, started_lab
+from e2e_lab import AILING, DEADLINE_S, REAL_SLOT_MS, E2eLab, dzbgp, environment, started_lab
 
 from dzbgp.lab.solana.faults import Fault, FaultKind
 
@@ -22,7 +22,7 @@ finally:
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[E2eLab]:
-    with started_lab(tmp_path) as running:
+    with started_lab(tmp_path, slot_ms=REAL_SLOT_MS) as running:
         yield running
 
 
@@ -116,6 +116,8 @@ def test_an_inventory_made_of_the_ledger_serves_an_audit(lab: E2eLab, tmp_path: 
             "json",
             "-q",
         ),
+        DZBGP_EOS_USERNAME="dzbgp",
+        DZBGP_EOS_PASSWORD="x",
     )
     assert done.code == 0, done.err
     assert done.report["env"] == "localnet"

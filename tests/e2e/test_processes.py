@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 from e2e_lab import SCRIPT, E2eLab, dzbgp, ended, environment, silence, started_lab, until
-from test_cluster_runs import CANARY, clean, without_password, without_times
+from test_cluster_runs import CANARY, clean, findings, without_password, without_times
 
 TIMEOUT_S = 30
 QUICK_S = 15
@@ -75,7 +75,7 @@ def test_check_and_audit_ask_from_processes_too_which_have_the_login_of_the_envi
         clean(dzbgp(tmp_path, "audit", *ledger, *more, "--output", "json", DZBGP_EOS_PASSWORD=CANARY))
         for more in ((), ENOUGH)
     ]
-    assert audits[0].report["findings"] == audits[1].report["findings"]
+    assert findings(audits[0]) == findings(audits[1])
 
 
 @pytest.mark.parametrize("wanted", [signal.SIGINT, signal.SIGTERM])
