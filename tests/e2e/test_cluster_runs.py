@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from dask_cluster import Cluster, cluster, tls_files
 from e2e_lab import (
+    REAL_SLOT_MS,
     Done,
     E2eLab,
     began,
@@ -45,7 +46,7 @@ sys.meta_path.insert(0, Slow())
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[E2eLab]:
-    with started_lab(tmp_path, timeout_s=5, password=CANARY) as made:
+    with started_lab(tmp_path, timeout_s=5, slot_ms=REAL_SLOT_MS, password=CANARY) as made:
         yield made
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from e2e_lab import SCRIPT, E2eLab, dzbgp, ended, environment, silence, started_lab, until
+from e2e_lab import REAL_SLOT_MS, SCRIPT, E2eLab, dzbgp, ended, environment, silence, started_lab, until
 from test_cluster_runs import CANARY, clean, findings, without_password, without_times
 
 TIMEOUT_S = 30
@@ -21,7 +21,7 @@ ENOUGH = ("--processes", "2")
 
 @pytest.fixture
 def lab(tmp_path: Path) -> Iterator[E2eLab]:
-    with started_lab(tmp_path, timeout_s=TIMEOUT_S, password=CANARY) as made:
+    with started_lab(tmp_path, timeout_s=TIMEOUT_S, slot_ms=REAL_SLOT_MS, password=CANARY) as made:
         made.heal()
         yield made
 
