@@ -10,7 +10,7 @@ import typer
 from typer.exceptions import TyperException
 
 from dzbgp import __version__
-from dzbgp.cli import audit, check, config, explain, history, inventory, lab, listing, run
+from dzbgp.cli import audit, check, config, explain, history, init, inventory, lab, listing, run
 from dzbgp.console.stdout import CandidConsole, forget
 from dzbgp.errors import DzbgpError, ExitCode
 
@@ -121,5 +121,6 @@ history.register(app)
 explain.register(app)
 audit.register(app)
 check.register(app)
+init.register(app)
 inventory.register(app)
 config.register(app)

@@ -76,7 +76,9 @@ def _line(one: _Effective) -> str:
 
 
 def _every() -> dict[str, Declared]:
-    return {one.key: one for known in COMMANDS.values() for one in known}
+    """Return the options by key, without those of the login, which are shown apart."""
+    every = {one.key: one for known in COMMANDS.values() for one in known}
+    return {key: one for key, one in every.items() if key not in config_file.LOGIN}
 
 
 def _shared(found: config_file.ConfigFile) -> Iterator[_Effective]:
@@ -90,10 +92,10 @@ def _shared(found: config_file.ConfigFile) -> Iterator[_Effective]:
 
 
 def _tables(found: config_file.ConfigFile) -> Iterator[_Effective]:
-    every = _every()
     for command, table in sorted(found.tables.items()):
+        variables = {one.key: one.variable for one in COMMANDS[command]}
         for key, setting in table.items():
-            if not os.environ.get(every[key].variable):
+            if not os.environ.get(variables[key]):
                 source = f"{found.path}:{setting.line}"
                 yield _Effective(command, key, _masked(key, setting.value), source)
 

@@ -37,7 +37,9 @@ class _Wanted:
         metavar="TEMPLATE",
     )
     prune: bool = option(
-        False, INVENTORY, "Remove hosts that have left the ledger, and generated groups that became empty."
+        False,
+        INVENTORY,
+        "Remove hosts that the filters do not choose or that left the ledger, and empty groups.",
     )
     dry_run: bool = option(False, INVENTORY, "Show what would change; write nothing.")
     exit_code: bool = option(False, INVENTORY, "Exit with 5 if a dry run finds a change.")
@@ -56,6 +58,9 @@ class _Trust(NetworkRequest):
     state: Path | None = option(None, INVENTORY, "The state file, as for run.", metavar="PATH")
 
 
+_COUNTED = {"gone": "to prune"}
+
+
 def register(app: typer.Typer) -> None:
     """Add the command to `app`."""
     group = typer.Typer()
@@ -67,7 +72,8 @@ def register(app: typer.Typer) -> None:
     def inventory(request: NetworkRequest, wanted: _Wanted, logging: Logging, *, ctx: typer.Context) -> None:
         """Writes the ledger's devices as a Nornir inventory, or brings one up to date. No device is touched.
 
-        Run again, it changes what the ledger knows and keeps everything else, comments too.
+        Run again, it changes what the ledger knows and keeps everything else, comments too. Hosts that the filters do
+        not choose are listed; --prune removes them.
 
         Exit codes: 0 done; 1 the ledger could not be read; 2 usage, or a file that is malformed; 3 the changes
         could not be printed; 5 a dry run with changes (with --exit-code).
@@ -166,10 +172,9 @@ def _lines(plan: "InventoryUpdate", head: str, *, dry_run: bool) -> Iterator[str
         if groups:
             yield f"{sign} groups {', '.join(groups)}"
     kinds = [change.kind for change in tally.changes if change.noun == "host"]
-    counts = [f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds)]
+    counts = [f"{kinds.count(kind)} {_COUNTED.get(kind, kind)}" for kind in dict.fromkeys(kinds)]
     more = [
         (tally.unchanged, "unchanged"),
-        (tally.not_chosen, "of them not chosen by these filters"),
         (tally.own, "no device of the ledger"),
         (tally.own_hostnames, "with a hostname of your own"),
     ]

@@ -193,17 +193,25 @@ def test_pruning_leaves_a_person_s_hosts_and_groups_alone(ledger: Ledger, tmp_pa
     assert load(fleet / "groups.yaml")["metro-xfra"]["port"] == 8443
 
 
-def test_hosts_that_the_filters_leave_out_today_are_kept_and_kept_up_to_date(
+def test_hosts_that_the_filters_do_not_choose_are_listed_and_removed_only_by_prune(
     ledger: Ledger, tmp_path: Path
 ) -> None:
     fleet = tmp_path / "fleet"
     written(ledger, fleet)
+    with (fleet / "hosts.yaml").open("a") as file:
+        file.write("spare-1: {hostname: 10.9.9.9}\n")
     change_device(ledger, "ams-dz-001", mgmt_vrf="oob")
-    said = written(ledger, fleet, "--contributor", "kestrel", "--prune")
-    assert "6 of them not chosen" in said
+    said = written(ledger, fleet, "--contributor", "kestrel")
+    assert "! host ams-dz-001: not chosen by these filters; kept (--prune removes it)" in said
+    assert "6 to prune" in said
     hosts = load(fleet / "hosts.yaml")
-    assert sorted(hosts) == CODES
+    assert sorted(hosts) == sorted([*CODES, "spare-1"])
     assert hosts["ams-dz-001"]["data"]["mgmt_vrf"] == "oob"
+    said = written(ledger, fleet, "--contributor", "kestrel", "--prune")
+    assert "- host ams-dz-001: not chosen by these filters" in said
+    assert sorted(load(fleet / "hosts.yaml")) == sorted([*KESTREL, "spare-1"])
+    assert "contributor-northlight" not in load(fleet / "groups.yaml")
+    assert "Nothing to write" in written(ledger, fleet, "--contributor", "kestrel", "--prune")
 
 
 def test_filters_choose_what_is_written(ledger: Ledger, tmp_path: Path) -> None:

@@ -15,6 +15,8 @@ from dzbgp.fleet.from_ledger.facts import FACTS, GROUPED, Facts
 from dzbgp.fleet.from_ledger.selection import hostname_of
 from dzbgp.fleet.from_ledger.yaml_edit import YamlText
 
+_NOT_CHOSEN = "not chosen by these filters"
+
 
 class Kind(StrEnum):
     """What became of a host or group."""
@@ -22,7 +24,7 @@ class Kind(StrEnum):
     ADDED = "added"
     CHANGED = "changed"
     GONE = "gone"
-    """It has left the ledger, and is kept in the file."""
+    """It has left the ledger, or the filters do not choose it, and it is kept in the file."""
     REMOVED = "removed"
 
 
@@ -43,8 +45,6 @@ class Tally:
     changes: list[Change] = field(default_factory=list)
     unchanged: int = 0
     """Hosts."""
-    not_chosen: int = 0
-    """Hosts that the filters would leave out today. They are kept up to date."""
     own: int = 0
     """Hosts that are no devices of the ledger, and never were."""
     own_hostnames: int = 0
@@ -74,9 +74,16 @@ def update_hosts(
             _leaving(text, tally, name, entry, prune=prune)
             continue
         placed.add(facts.name)
+        if facts.name not in wanted:
+            if prune:
+                text.remove(name)
+                tally.changes.append(Change(Kind.REMOVED, "host", name, _NOT_CHOSEN))
+                continue
+            tally.changes.append(Change(Kind.GONE, "host", name, f"{_NOT_CHOSEN}; kept (--prune removes it)"))
         tally.referred[name] = facts
-        tally.not_chosen += facts.name not in wanted
         details = _update_host(text, tally, name, entry, facts, template)
+        if facts.name not in wanted:
+            continue
         if details:
             tally.changes.append(Change(Kind.CHANGED, "host", name, ", ".join(details)))
         else:

@@ -1,0 +1,154 @@
+"""`dzbgp init`: what a scheduled job needs, in one directory: inventory, configuration, and a unit or a cron file."""
+
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import typer
+
+from dzbgp.cli.errors import reporting_errors
+from dzbgp.cli.init_files import Deployment, Schedule
+from dzbgp.cli.inventory import sync
+from dzbgp.cli.options import Logging, takes
+from dzbgp.console.option import FLEET, INVENTORY, LEDGER, SHOW, listed, option, repeated
+from dzbgp.errors import ExitCode, UsageError
+from dzbgp.fleet.options import NetworkRequest
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Wanted:
+    directory: Path = option(
+        Path("/etc/dzbgp"),
+        INVENTORY,
+        "Directory to write.",
+        name="output",
+        short="-o",
+        metavar="DIR",
+        key="init-dir",
+    )
+    contributor: tuple[str, ...] = listed(SHOW, "The contributors whose devices are yours.", "CODE")
+    keypairs: tuple[Path, ...] = repeated(
+        LEDGER,
+        "Keypair file of the metrics publisher, or a directory of them. Repeatable.",
+        "keypair",
+        "PATH",
+    )
+    eos_username: str | None = option(None, FLEET, "The devices' user.", metavar="NAME")
+    eos_password_file: Path | None = option(
+        None, FLEET, "File that holds the devices' password.", metavar="PATH"
+    )
+    eos_password_command: str | None = option(
+        None, FLEET, "Command that prints the devices' password.", metavar="COMMAND"
+    )
+    tls_ca_file: Path | None = option(
+        None, FLEET, "CA certificate (PEM) that the devices are verified with.", metavar="PATH"
+    )
+    schedule: Schedule | None = option(
+        None,
+        INVENTORY,
+        "watch and timer: systemd units; cron: a file for /etc/cron.d.",
+        shown_default="watch",
+    )
+    yes: bool = option(False, INVENTORY, "Ask nothing: take what was given, and the defaults.")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to `app`."""
+
+    @app.command()
+    @takes(NetworkRequest, _Wanted, Logging)
+    def init(request: NetworkRequest, wanted: _Wanted, logging: Logging) -> None:
+        """Writes inventory, configuration and schedule of a job into a directory, and checks them.
+
+        Asks what was not given. Nothing is written onchain. Exit codes: those of `dzbgp check`.
+        """
+        with reporting_errors(logging):
+            from dzbgp.fleet.from_ledger.selection import Selection  # noqa: PLC0415 - slow
+            from dzbgp.ledger.networks import network  # noqa: PLC0415 - slow
+
+            request, wanted = _completed(request, wanted)
+            net = network(request.env, request.rpc_urls, request.program_id)
+            job = Deployment(
+                directory=wanted.directory.absolute(),
+                env=net.name,
+                rpc_urls=request.rpc_urls,
+                program_id=request.program_id,
+                keypairs=wanted.keypairs,
+                eos_username=wanted.eos_username,
+                eos_password_file=wanted.eos_password_file,
+                eos_password_command=wanted.eos_password_command,
+                tls_ca_file=wanted.tls_ca_file,
+                schedule=wanted.schedule or Schedule.WATCH,
+            )
+            job.check()
+            code = sync(job.inventory, net, Selection(contributor=wanted.contributor))
+            for file in job.write():
+                typer.echo(f"Wrote {file}.")
+            code = _check(job) or code
+            typer.echo(f"\nNext: dzbgp run --config {job.config} --dry-run")
+            if job.next_step:
+                typer.echo(f"Then: {job.next_step}")
+        raise typer.Exit(code)
+
+
+def _completed(request: NetworkRequest, wanted: _Wanted) -> tuple[NetworkRequest, _Wanted]:
+    """Return the two with what was missing. Raises UsageError where nobody can be asked."""
+    if not wanted.yes and _can_ask():
+        request, wanted = _asked_network(request), _asked_job(wanted)
+    if not wanted.contributor:
+        raise UsageError(
+            "--contributor: it is missing; expected your code: other contributors' devices would be told your password"
+        )
+    if wanted.eos_password_file is not None and wanted.eos_password_command is not None:
+        raise UsageError(
+            "--eos-password-command: does not go with --eos-password-file; expected one of the two"
+        )
+    return request, wanted
+
+
+def _asked_network(request: NetworkRequest) -> NetworkRequest:
+    if not request.env:
+        request = replace(request, env=_asked("Environment", "mainnet-beta"))
+    if not request.rpc_urls:
+        url = _asked("URL of an RPC (empty: the network's own)", "")
+        request = replace(request, rpc_urls=(url,) if url else ())
+    return request
+
+
+def _asked_job(wanted: _Wanted) -> _Wanted:
+    if not wanted.contributor:
+        codes = _asked("Contributor (its code on the ledger)").split(",")
+        wanted = replace(wanted, contributor=tuple(code.strip() for code in codes if code.strip()))
+    if not wanted.keypairs:
+        path = _asked("Keypair file of the metrics publisher", "/etc/dzbgp/secrets/publisher.json")
+        wanted = replace(wanted, keypairs=(Path(path),))
+    if wanted.eos_username is None:
+        wanted = replace(wanted, eos_username=_asked("User of the devices", "monitor"))
+    if wanted.eos_password_file is None and wanted.eos_password_command is None:
+        path = _asked("File with that user's password", "/etc/dzbgp/secrets/eos-password")
+        wanted = replace(wanted, eos_password_file=Path(path))
+    return wanted if wanted.schedule else replace(wanted, schedule=_asked_schedule())
+
+
+def _can_ask() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
+def _asked(what: str, default: str | None = None) -> str:
+    return str(typer.prompt(what, default=default, err=True)).strip()
+
+
+def _asked_schedule() -> Schedule:
+    while True:
+        answer = _asked(f"Schedule ({', '.join(Schedule)})", Schedule.WATCH)
+        if answer in set(Schedule):
+            return Schedule(answer)
+
+
+def _check(job: Deployment) -> ExitCode:
+    """Check the job as its schedule will run it: with the configuration file, in a process of its own."""
+    sys.stdout.flush()
+    command = [sys.executable, "-m", "dzbgp", "check", "--config", str(job.config)]
+    code = subprocess.run(command, check=False).returncode  # noqa: S603 - this program
+    return ExitCode(code) if code in set(ExitCode) else ExitCode.PARTIAL

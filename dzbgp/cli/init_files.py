@@ -1,0 +1,161 @@
+"""The files of a scheduled job beside its inventory: the configuration, and what starts the passes.
+
+Units and cron line are those of contrib/, with this machine's paths.
+"""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+import dzbgp
+from dzbgp.errors import UsageError
+
+_PACKAGE = Path(dzbgp.__file__).parent
+_CONTRIB = next(
+    (path for path in (_PACKAGE / "contrib", _PACKAGE.parent / "contrib") if path.exists()), _PACKAGE
+)
+"""In the package where it is installed, beside it in a checkout."""
+_PROGRAM, _DIRECTORY = "/opt/dzbgp/bin/dzbgp", "/etc/dzbgp"
+
+
+class Schedule(StrEnum):
+    """What starts the passes."""
+
+    WATCH = "watch"
+    TIMER = "timer"
+    CRON = "cron"
+    NONE = "none"
+
+
+_SOURCES = {
+    Schedule.WATCH: ("systemd/dzbgp-watch.service",),
+    Schedule.TIMER: ("systemd/dzbgp-run.service", "systemd/dzbgp-run.timer"),
+    Schedule.CRON: ("cron/dzbgp",),
+    Schedule.NONE: (),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Deployment:
+    """What the files say."""
+
+    directory: Path
+    env: str
+    rpc_urls: Sequence[str] = ()
+    program_id: str | None = None
+    keypairs: Sequence[Path] = ()
+    eos_username: str | None = None
+    eos_password_file: Path | None = None
+    eos_password_command: str | None = None
+    tls_ca_file: Path | None = None
+    schedule: Schedule = Schedule.WATCH
+
+    @property
+    def inventory(self) -> Path:
+        """The directory of the inventory."""
+        return self.directory / "inventory"
+
+    @property
+    def config(self) -> Path:
+        """The configuration file."""
+        return self.directory / "config.toml"
+
+    @property
+    def next_step(self) -> str:
+        """The command that starts the schedule."""
+        sources = [str(self.directory / _target(source)) for source in _SOURCES[self.schedule]]
+        if self.schedule is Schedule.CRON:
+            return f"cp {sources[0]} /etc/cron.d/dzbgp"
+        unit = "dzbgp-watch" if self.schedule is Schedule.WATCH else "dzbgp-run.timer"
+        start = f"systemctl daemon-reload && systemctl enable --now {unit}"
+        return f"cp {' '.join(sources)} /etc/systemd/system/ && {start}" if sources else ""
+
+    def check(self) -> None:
+        """Raise UsageError for what could not be written."""
+        for file in (self.config, *(self.directory / _target(source) for source in _SOURCES[self.schedule])):
+            if file.exists():
+                raise UsageError(f"{file}: it exists already; edit it, or remove it first")
+        if self.schedule in {Schedule.WATCH, Schedule.TIMER}:
+            for keypair in self.keypairs:
+                if keypair.is_dir():
+                    raise UsageError(
+                        f"--keypair {keypair}: it is a directory; expected the files one by one, as a unit needs them"
+                    )
+
+    def write(self) -> Iterator[Path]:
+        """Write the files, and give the path of each. Raises UsageError."""
+        texts = {self.config: self._configuration()}
+        for source in _SOURCES[self.schedule]:
+            text = (_CONTRIB / source).read_text(encoding="utf-8")
+            texts[self.directory / _target(source)] = self._adapted(text)
+        for file, text in texts.items():
+            # The RPC's URL is a secret.
+            mode = 0o600 if file == self.config else 0o644
+            try:
+                with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as opened:
+                    opened.write(text)
+            except OSError as error:
+                raise UsageError(
+                    f"{file}: {error.strerror}; expected a directory that can be written to"
+                ) from None
+            yield file
+
+    def _configuration(self) -> str:
+        said = {
+            "env": self.env,
+            "rpc-url": list(self.rpc_urls),
+            "program-id": self.program_id,
+            "inventory": str(self.inventory),
+            "keypair": [str(path.absolute()) for path in self.keypairs],
+            "eos-username": self.eos_username,
+            "eos-password-file": self.eos_password_file and str(self.eos_password_file.absolute()),
+            "eos-password-command": self.eos_password_command,
+            "tls-ca-file": self.tls_ca_file and str(self.tls_ca_file.absolute()),
+        }
+        # Texts of JSON are texts of TOML.
+        lines = [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in said.items() if value]
+        if self.schedule is Schedule.WATCH:
+            lines += ["", "[watch]", 'interval = "60s"', 'metrics-addr = "127.0.0.1:9473"']
+        head = (
+            "# Made by `dzbgp init`. `dzbgp config show` prints every key, its value and where it comes from."
+        )
+        return "\n".join([head, *lines, ""])
+
+    def _adapted(self, text: str) -> str:
+        """Return a file of contrib/ with the paths of this job."""
+        keypairs = [path.absolute() for path in self.keypairs]
+        lines = []
+        for line in text.splitlines():
+            if line.startswith("LoadCredential=publisher.json:"):
+                lines += [
+                    f"LoadCredential=publisher{number}.json:{path}" for number, path in enumerate(keypairs)
+                ]
+            elif line.startswith("LoadCredential=eos-password:"):
+                if self.eos_password_file is not None:
+                    lines.append(f"LoadCredential=eos-password:{self.eos_password_file.absolute()}")
+            elif line.startswith("Environment=DZBGP_KEYPAIR="):
+                held = ":".join(f"%d/publisher{number}.json" for number in range(len(keypairs)))
+                said = [f"DZBGP_KEYPAIR={held}"] if held else []
+                if self.eos_password_file is not None:
+                    said.append("DZBGP_EOS_PASSWORD_FILE=%d/eos-password")
+                if said:
+                    lines.append(f"Environment={' '.join(said)}")
+            else:
+                lines.append(line.replace(_PROGRAM, _program()).replace(_DIRECTORY, str(self.directory)))
+        return "\n".join([*lines, ""])
+
+
+def _target(source: str) -> str:
+    """Return the name of what is made of a file of contrib/."""
+    return "dzbgp.cron" if source.startswith("cron/") else Path(source).name
+
+
+def _program() -> str:
+    """Return the path of this program, as a unit has to name it."""
+    beside = Path(sys.executable).with_name("dzbgp")
+    return str(beside) if beside.exists() else shutil.which("dzbgp") or _PROGRAM

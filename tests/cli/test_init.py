@@ -1,0 +1,154 @@
+"""`dzbgp init`: the files that it writes are those that the schedule needs, and nobody else's devices are in them."""
+
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import ruamel.yaml
+from inventory_lab import KESTREL, WORLD
+from standing_ledger import invoke, standing_ledger
+from typer.testing import CliRunner
+
+from dzbgp.cli import app as cli
+from dzbgp.cli import config_file, init
+from dzbgp.cli.init_files import Schedule
+from dzbgp.cli.options import COMMANDS
+from dzbgp.errors import ExitCode
+from dzbgp.lab.solana.ledger import Ledger
+
+
+@pytest.fixture
+def ledger() -> Iterator[Ledger]:
+    with standing_ledger(WORLD) as ledger:
+        yield ledger
+
+
+@pytest.fixture(autouse=True)
+def checked(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
+    """The configurations that were checked; no device of this ledger answers."""
+    found: list[Path] = []
+
+    def check(job: init.Deployment) -> ExitCode:
+        found.append(job.config)
+        return ExitCode.OK
+
+    monkeypatch.setattr(init, "_check", check)
+    return found
+
+
+def hosts(directory: Path) -> list[str]:
+    return sorted(ruamel.yaml.YAML(typ="safe").load((directory / "inventory/hosts.yaml").read_text()))
+
+
+GIVEN = ("--contributor", "kestrel", "--eos-username", "monitor", "--yes")
+
+
+def test_it_writes_inventory_configuration_and_unit_and_says_what_comes_next(
+    ledger: Ledger, tmp_path: Path, checked: list[Path]
+) -> None:
+    done = invoke(
+        ledger,
+        "init",
+        *GIVEN,
+        *("--output", str(tmp_path), "--keypair", "/keys/a.json", "--keypair", "/keys/b.json"),
+        *("--eos-password-file", "/keys/password", "--schedule", "watch"),
+    )
+    assert done.exit_code == 0, done.output
+    assert hosts(tmp_path) == KESTREL
+    config = tmp_path / "config.toml"
+    assert checked == [config]
+    assert stat.S_IMODE(config.stat().st_mode) == 0o600
+    found = config_file.read(config, COMMANDS)
+    assert {key: setting.value for key, setting in found.shared.items()} == {
+        "env": "localnet",
+        "rpc-url": [ledger.url],
+        "inventory": str(tmp_path / "inventory"),
+        "keypair": ["/keys/a.json", "/keys/b.json"],
+    }
+    assert {key: setting.value for key, setting in found.login.items()} == {
+        "eos-username": "monitor",
+        "eos-password-file": "/keys/password",
+    }
+    assert set(found.tables) == {"watch"}
+    unit = (tmp_path / "dzbgp-watch.service").read_text().splitlines()
+    assert [line for line in unit if line.startswith(("LoadCredential=", "Environment="))] == [
+        f"LoadCredential=config.toml:{config}",
+        "LoadCredential=publisher0.json:/keys/a.json",
+        "LoadCredential=publisher1.json:/keys/b.json",
+        "LoadCredential=eos-password:/keys/password",
+        "Environment=DZBGP_KEYPAIR=%d/publisher0.json:%d/publisher1.json DZBGP_EOS_PASSWORD_FILE=%d/eos-password",
+    ]
+    assert f"Next: dzbgp run --config {config} --dry-run" in done.stdout
+    assert "systemctl enable --now dzbgp-watch" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("schedule", "files"),
+    [
+        (Schedule.TIMER, {"dzbgp-run.service", "dzbgp-run.timer"}),
+        (Schedule.CRON, {"dzbgp.cron"}),
+        (Schedule.NONE, set()),
+    ],
+)
+def test_each_schedule_has_its_files(
+    ledger: Ledger, tmp_path: Path, schedule: Schedule, files: set[str]
+) -> None:
+    done = invoke(ledger, "init", *GIVEN, "--output", str(tmp_path), "--schedule", schedule)
+    assert done.exit_code == 0, done.output
+    assert {file.name for file in tmp_path.iterdir()} == files | {"inventory", "config.toml"}
+    for name in files - {"dzbgp-run.timer"}:
+        text = (tmp_path / name).read_text()
+        assert "/etc/dzbgp" not in text
+        assert "eos-password:" not in text
+        assert "PASSWORD" not in text
+
+
+def test_a_command_for_the_password_stands_in_the_configuration_only(ledger: Ledger, tmp_path: Path) -> None:
+    done = invoke(
+        ledger, "init", *GIVEN, "--output", str(tmp_path), "--eos-password-command", "pass show 'eos \"x\"'"
+    )
+    assert done.exit_code == 0, done.output
+    found = config_file.read(tmp_path / "config.toml", COMMANDS)
+    assert found.login["eos-password-command"].value == "pass show 'eos \"x\"'"
+    assert "pass show" not in (tmp_path / "dzbgp-watch.service").read_text()
+
+
+def test_it_asks_for_what_was_not_given(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(init, "_can_ask", lambda: True)
+    answers = f"localnet\n{ledger.url}\nkestrel\n/keys/a.json\nmonitor\n/keys/password\nnever\ncron\n"
+    done = CliRunner().invoke(cli.app, ["init", "--output", str(tmp_path)], input=answers)
+    assert done.exit_code == 0, done.output
+    assert hosts(tmp_path) == KESTREL
+    found = config_file.read(tmp_path / "config.toml", COMMANDS)
+    assert found.shared["keypair"].value == ["/keys/a.json"]
+    assert found.login["eos-password-file"].value == "/keys/password"
+    assert (tmp_path / "dzbgp.cron").exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "told"),
+    [
+        (("--yes",), "--contributor: it is missing"),
+        ((*GIVEN, "--eos-password-file", "a", "--eos-password-command", "b"), "expected one of the two"),
+        ((*GIVEN, "--keypair", "."), "--keypair .: it is a directory"),
+        (("--yes", "--contributor", "nobody"), "nobody"),
+    ],
+)
+def test_what_is_wrong_is_a_usage_error_and_nothing_is_written(
+    ledger: Ledger, tmp_path: Path, args: tuple[str, ...], told: str
+) -> None:
+    done = invoke(ledger, "init", "--output", str(tmp_path / "new"), *args)
+    assert done.exit_code == 2
+    assert told in done.stderr
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_is_there_already_is_kept(ledger: Ledger, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").write_text("# mine\n")
+    done = invoke(ledger, "init", *GIVEN, "--output", str(tmp_path))
+    assert done.exit_code == 2
+    assert "config.toml: it exists already" in done.stderr
+    assert [file.name for file in tmp_path.iterdir()] == ["config.toml"]
