@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from dzbgp.cli import app as cli
 from dzbgp.cli import config_file, init
-from dzbgp.cli.init_files import Schedule
+from dzbgp.cli.init_files import Deployment, Schedule
 from dzbgp.cli.options import COMMANDS
 from dzbgp.errors import ExitCode
 from dzbgp.lab.solana.ledger import Ledger
@@ -29,7 +29,7 @@ def checked(monkeypatch: pytest.MonkeyPatch) -> list[Path]:
     """The configurations that were checked; no device of this ledger answers."""
     found: list[Path] = []
 
-    def check(job: init.Deployment) -> ExitCode:
+    def check(job: Deployment) -> ExitCode:
         found.append(job.config)
         return ExitCode.OK
 

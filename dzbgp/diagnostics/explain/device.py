@@ -7,7 +7,7 @@ from pathlib import Path
 
 from dzbgp.console.progress import Progress
 from dzbgp.decision.resolver import vrf_of
-from dzbgp.diagnostics.explain.model import Answer, Explanation
+from dzbgp.diagnostics.explain.model import DeviceNow, Explanation
 from dzbgp.eos.details import NeighborDetails
 from dzbgp.fleet.fleet import Fleet
 from dzbgp.fleet.load import load_inventory
@@ -43,7 +43,7 @@ def ask_device(
         options = PassOptions.of(request, signers_of(request))
         plan = plan_pass(fleet, ledger, options, progress, memory)
         reading = next((one for one in plan.readings if one.host == host), None)
-        answer = Answer(host, reading, plan.decisions.get(found.user.pubkey), notes=_notes(options))
+        answer = DeviceNow(host, reading, plan.decisions.get(found.user.pubkey), notes=_notes(options))
         if reading is not None and reading.result is not DeviceResult.FAILED:
             answer = _detailed(fleet, answer, found.snapshot.data, found.user)
     return replace(found, answer=answer, asked="")
@@ -58,7 +58,7 @@ def _notes(options: PassOptions) -> Sequence[str]:
     return told
 
 
-def _detailed(fleet: Fleet, answer: Answer, data: ProgramData, user: User) -> Answer:
+def _detailed(fleet: Fleet, answer: DeviceNow, data: ProgramData, user: User) -> DeviceNow:
     """Ask for more of the user's neighbor than a pass reads."""
 
     def failed(why: str) -> Sequence[NeighborDetails] | str:

@@ -7,7 +7,7 @@ from dzbgp.decision.resolver import vrf_of
 from dzbgp.diagnostics.audit.devices import audit
 from dzbgp.diagnostics.audit.findings import AuditInput, AuditRules
 from dzbgp.diagnostics.explain.find import find_user
-from dzbgp.diagnostics.explain.model import Explanation, Past
+from dzbgp.diagnostics.explain.model import Explanation, UserHistory
 from dzbgp.diagnostics.explain.remedies import remedies
 from dzbgp.fleet.network import network_for
 from dzbgp.ledger.networks import Network
@@ -51,12 +51,12 @@ def run_explain(request: RunRequest, text: str, progress: Progress) -> Explanati
     return replace(found, remedies=tuple(remedies(user, decision, found.findings)))
 
 
-def _past(request: RunRequest, net: Network, user: User) -> Past | None:
+def _past(request: RunRequest, net: Network, user: User) -> UserHistory | None:
     path = state_path(request.state, net.program_id)
     if request.state == NO_STATE or not path.is_file():
         return None
     with Store.open(path, net.program_id, net.genesis_hash, read_only=True) as store:
-        return Past(
+        return UserHistory(
             str(path),
             store.users().get(user.pubkey),
             transitions(store, user=user.pubkey)[-_KEPT:],

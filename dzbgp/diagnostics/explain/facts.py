@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 from dzbgp.console.words import amount, duration, moment, rtt_text
 from dzbgp.decision.policy import Clock
-from dzbgp.diagnostics.explain.model import Answer, Explanation, Past
+from dzbgp.diagnostics.explain.model import DeviceNow, Explanation, UserHistory
 from dzbgp.eos.details import NeighborDetails
 from dzbgp.listing.history import when
 from dzbgp.models.decision import Action
@@ -90,7 +90,7 @@ def _neighbor(one: NeighborDetails) -> Iterator[Fact]:
         yield "came up", f"{amount(one.established_transitions, 'time')} since BGP started on the device"
 
 
-def _run(answer: Answer, found: Explanation) -> Iterator[Fact]:
+def _run(answer: DeviceNow, found: Explanation) -> Iterator[Fact]:
     decision = answer.decision
     if decision is None:
         status = found.user.status
@@ -106,7 +106,7 @@ def _run(answer: Answer, found: Explanation) -> Iterator[Fact]:
         yield "note", note
 
 
-def _past(past: Past | None) -> Iterator[Fact]:
+def _past(past: UserHistory | None) -> Iterator[Fact]:
     if past is None:
         yield "state file", "there is none"
         return

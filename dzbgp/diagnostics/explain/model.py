@@ -13,7 +13,7 @@ from dzbgp.state.records import SentWrite, Transition
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
+class UserHistory:
     """What the state file remembers of a user."""
 
     path: str
@@ -25,7 +25,7 @@ class Past:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class DeviceNow:
     """What the user's device says now, and what a run would do."""
 
     host: str
@@ -48,9 +48,9 @@ class Explanation:
     """Its code or key; empty: none."""
     vrf: str | None
     findings: Sequence[Finding]
-    past: Past | None = None
+    past: UserHistory | None = None
     """None: there is no state file."""
-    answer: Answer | None = None
+    answer: DeviceNow | None = None
     """None: without an inventory, or without a host for the device."""
     asked: str = ""
     """Why no device was asked."""

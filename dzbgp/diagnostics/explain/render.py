@@ -9,7 +9,7 @@ from rich.console import Console
 from dzbgp.console.layout import GAP, INDENT, LOUD, TITLE, Line, Lines, Terminal, padded
 from dzbgp.console.words import iso
 from dzbgp.diagnostics.explain.facts import sections
-from dzbgp.diagnostics.explain.model import Answer, Explanation, Past
+from dzbgp.diagnostics.explain.model import DeviceNow, Explanation, UserHistory
 from dzbgp.listing.history import when
 from dzbgp.listing.json import origin
 from dzbgp.listing.model import source_of
@@ -67,7 +67,7 @@ def render_json(found: Explanation) -> str:
     return json.dumps(document, indent=2, allow_nan=False)
 
 
-def _answer(answer: Answer) -> dict[str, Any]:
+def _answer(answer: DeviceNow) -> dict[str, Any]:
     decision, reading, details = answer.decision, answer.reading, answer.details
     neighbor = None
     if details is not None:
@@ -87,7 +87,7 @@ def _answer(answer: Answer) -> dict[str, Any]:
     }
 
 
-def _past(past: Past) -> dict[str, Any]:
+def _past(past: UserHistory) -> dict[str, Any]:
     memory = past.memory
     since = memory.down_since if memory else None
     return {
