@@ -15,31 +15,31 @@ def remember(
     now: float,
     keep_s: float,
     seen_at: float | None = None,
-) -> UserMemory | None:
+) -> UserMemory:
     """Return the memory of a user after `observation`; transitions older than `keep_s` are forgotten.
 
     The device was asked between `now`, when the pass began, and `seen_at` (default: the same).
-    An UNKNOWN observation teaches nothing, but it ends a row of passes that saw the same.
+    An UNKNOWN observation teaches no more than that the user is there since when, and ends a row of passes that saw the
+    same.
     A session that is up in two observations and has an uptime shorter than the time between them went down and up
     in between: two transitions.
     """
     seen_at = now if seen_at is None else seen_at
     reported_slot = observation.user.last_bgp_reported_at
-    if observation.observed is Observed.UNKNOWN:
-        if before is None:
-            return None
-        return replace(before, held_passes=0, held_since=None, held_at=None, reported_slot=reported_slot)
-    up = observation.observed is Observed.ESTABLISHED
     device = observation.device.pubkey
     if before is None or before.device != device or _is_recreated(before, reported_slot):
         # A user that moved to another device begins again there, and so does one that was deleted and made again.
-        return UserMemory(
-            device,
-            seen_at,
-            up,
+        before = UserMemory(device, seen_at, up=False, first_seen_at=now)
+    if observation.observed is Observed.UNKNOWN:
+        return replace(before, held_passes=0, held_since=None, held_at=None, reported_slot=reported_slot)
+    up = observation.observed is Observed.ESTABLISHED
+    if not before.is_observed:
+        return replace(
+            before,
+            seen_at=seen_at,
+            up=up,
             last_up_at=now if up else None,
             down_since=None if up else now,
-            first_seen_at=now,
             reported_slot=reported_slot,
         )
     transitions = [at for at in before.transitions if now - at < keep_s]

@@ -297,17 +297,18 @@ class LedgerSession:
         self, submitter: Submitter, builder: TransactionBuilder, writes: list[Write]
     ) -> WriteResult:
         try:
-            await check_cluster(self._client)
-            short = await check_balances(self._client, builder, writes, self._options.low_balance)
-        except ClusterMismatchError:
-            raise
-        except LedgerError as error:
-            self._fetcher.expire()
-            why = f"nothing was sent: {error}"
-            return WriteResult({write.user: _failed(write, why) for write in writes})
-        try:
+            try:
+                await check_cluster(self._client)
+                short = await check_balances(self._client, builder, writes, self._options.low_balance)
+            except ClusterMismatchError:
+                raise
+            except LedgerError as error:
+                self._fetcher.expire()
+                why = f"nothing was sent: {error}"
+                return WriteResult({write.user: _failed(write, why) for write in writes})
             return await self._write_checked(submitter, writes, short)
         finally:
+            # Whatever became of the writes: the RPCs that did not answer before them may answer the next pass.
             self._client.transport.readmit()
 
     async def _write_checked(

@@ -36,9 +36,14 @@ class UserMemory:
     written_acknowledged: bool = False
     """That write was a Down that the guard would have held, let through by --force or by the passes in a row."""
     first_seen_at: float | None = None
-    """When the user was first seen on this device; None: before that was noted."""
+    """When the user was first found on the ledger, on this device; None: before that was noted."""
     reported_slot: int | None = None
     """The slot of the last report, whoever made it, that the last pass found onchain."""
+
+    @property
+    def is_observed(self) -> bool:
+        """Whether the session was ever observed; else only the user was seen on the ledger."""
+        return self.up or self.last_up_at is not None or self.down_since is not None
 
 
 class Action(StrEnum):

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from dzbgp.models.report import Report
 
 LANDED = frozenset({Outcome.CONFIRMED, Outcome.FINALIZED})
-NOT_WRITTEN = frozenset({"no-signer", "stale-ledger", "in-flight", "expired", "no-tenant", "no-vrf"})
+NOT_WRITTEN = frozenset(
+    {"no-signer", "stale-ledger", "in-flight", "expired", "no-tenant", "no-vrf", "wrong-vrf", "odd-neighbor"}
+)
 """Reasons for which a device of this inventory has a user that is due, or cannot be decided, and is not written."""
 NOT_CREDIBLE = frozenset({DeviceResult.FAILED, DeviceResult.SUSPECT})
 

@@ -37,7 +37,7 @@ def memory(**changes: Any) -> UserMemory:
 
 
 DOWN_BEFORE = memory(up=False, last_up_at=900.0, down_since=950.0)
-Row = tuple[UserMemory | None, Observation, UserMemory | None]
+Row = tuple[UserMemory | None, Observation, UserMemory]
 TABLE: dict[str, Row] = {
     "first seen up": (
         None,
@@ -54,7 +54,21 @@ TABLE: dict[str, Row] = {
         seen(ABSENT),
         memory(seen_at=1060.0, up=False, last_up_at=None, down_since=1060.0, first_seen_at=1060.0),
     ),
-    "first seen unknown": (None, seen(UNKNOWN), None),
+    "first seen unknown": (
+        None,
+        seen(UNKNOWN),
+        memory(seen_at=1060.0, up=False, last_up_at=None, first_seen_at=1060.0),
+    ),
+    "unknown so far, now up": (
+        memory(up=False, last_up_at=None, first_seen_at=1000.0),
+        seen(ESTABLISHED, 10),
+        memory(seen_at=1060.0, last_up_at=1060.0, first_seen_at=1000.0),
+    ),
+    "unknown so far, now down": (
+        memory(up=False, last_up_at=None, first_seen_at=1000.0),
+        seen(NOT_ESTABLISHED),
+        memory(seen_at=1060.0, up=False, last_up_at=None, down_since=1060.0, first_seen_at=1000.0),
+    ),
     "up, still up": (memory(), seen(ESTABLISHED), memory(seen_at=1060.0, last_up_at=1060.0)),
     "up, now down": (
         memory(),
@@ -168,10 +182,7 @@ def test_memory_stays_bounded_and_in_order(history: list[tuple[Observed, int, fl
         now += wait_s
         of = remember(of, seen(observed, uptime_s), now, KEEP_S)
         last_up = now if observed is ESTABLISHED else last_up
-        if of is None:
-            assert observed is UNKNOWN
-            continue
         assert of.last_up_at == last_up
-        assert (of.down_since is None) == of.up
+        assert (of.down_since is None) == (of.up or not of.is_observed)
         assert len(of.transitions) <= TRANSITIONS_KEPT
         assert all(at <= now for at in of.transitions)

@@ -122,11 +122,10 @@ class Device:
     def shown(self) -> dict[str, tuple[str, list[Peer]]]:
         """Return router-id and neighbors by VRF, as the device shows them now."""
         faults = self._faults()
+        router_id = "203.0.113.250" if "other_device" in faults else self.public_ip
         vrfs: dict[str, tuple[str, list[Peer]]] = {
             "default": (f"10.66.0.{self.number + 1}", []),
-            "vrf1": ("203.0.113.250" if "other_device" in faults else self.public_ip, []),
-            "vrf2": (self.public_ip, []),
-            "vrf3": (self.public_ip, []),
+            **{vrf: (router_id, []) for vrf in ("vrf1", "vrf2", "vrf3")},
         }
         for peer in (*self.decoys, *self.peers.values()):
             vrfs[peer.vrf][1].append(peer)

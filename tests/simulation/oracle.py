@@ -23,6 +23,7 @@ MAX_AGE_S = 60.0
 SIGNING_S = 5.0
 """How long it may take from the last check of a decision's age to its signature."""
 MAX_LAG_S = 60.0
+NEW_USER_S = 60.0
 LEAST_MASS, GUARD_S = 3, 115.0
 """Three passes at least 60 s apart let a mass through; the first may come at once."""
 REFRESH_S = 6 * 3600.0
@@ -79,6 +80,8 @@ class Oracle:
     signed: dict[str, Signed] = field(default_factory=dict)
     undone: set[str] = field(default_factory=set)
     last_own: dict[Pubkey, tuple[str, int, BgpStatus]] = field(default_factory=dict)
+    begun_at: float = -1e6
+    """When the ledger last began anew."""
 
     def find(self, name: str, words: str) -> None:
         """Note that an invariant was broken."""
@@ -134,7 +137,7 @@ class Oracle:
                 "contradicted",
                 f"{name} is signed; the newest look, {now - credible[-1].at:.1f} s ago, says otherwise",
             )
-        self._judge_read(process, report, name, supporting[-1] if supporting else None)
+        self._judge_read(process, report, name, supporting)
         self._judge_in_flight(report, name)
 
     def _judge_mass(self, reports: tuple[Report, ...]) -> None:
@@ -169,23 +172,28 @@ class Oracle:
             return False
         is_up, owner = look.peers.get(address, (False, report.user))
         if is_up and owner != report.user:
-            # Its predecessor's session: evidence of nothing.
-            return False
+            # Its predecessor's session: evidence of nothing. A store that is itself new cannot know that it is one.
+            return self.kernel.now - max(0.0, self.begun_at) < NEW_USER_S + SIGNING_S
         return is_up == (report.status is BgpStatus.UP)
 
-    def _judge_read(self, process: Process, report: Report, name: str, look: Look | None) -> None:
+    def _judge_read(self, process: Process, report: Report, name: str, looks: Sequence[Look]) -> None:
+        """Judge what the process read last; `looks`: those that support the write, any of which it may rest on."""
+        if self.kernel.now - self.begun_at < MAX_AGE_S:
+            # What was read of the ledger before says nothing about this one.
+            return
         reads = self.reads[process, report.user]
         if not reads:
             self.find("unread", f"{name} is signed without ever having been read")
             return
         read = reads[-1]
-        if look is not None and read.asked_at < look.at:
+        if looks and read.asked_at < looks[0].at:
             self.find(
                 "unread",
                 f"{name} is signed; read {self.kernel.now - read.asked_at:.1f} s ago, before the look at its device",
             )
         lag_s = (self.chain.slot - read.slot) * SLOT_S - (self.kernel.now - read.answered_at)
-        if lag_s > MAX_LAG_S + SIGNING_S:
+        # A machine whose own clock is as far off cannot tell.
+        if lag_s > MAX_LAG_S + SIGNING_S + abs(self.kernel.wall_offset):
             self.find(
                 "stale-ledger", f"{name} is signed after a read that was {lag_s:.0f} s old when it came"
             )
@@ -195,9 +203,9 @@ class Oracle:
         user = decode_user(report.user, read.data)
         if user.status is not UserStatus.ACTIVATED or user.device_pk != report.device:
             self.find("not-activated", f"{name} is signed; at the last read it was {user.status.label}")
-        if look is None:
+        if not looks:
             return
-        looked_slot = self.chain.slot_at(look.at)
+        looked_slot = self.chain.slot_at(looks[-1].at)
         if user.last_bgp_reported_at > looked_slot:
             self.find(
                 "over-newer-report",
@@ -257,6 +265,8 @@ class Oracle:
         """Forget what was signed for and landed on a ledger that is no more."""
         self.signed.clear()
         self.last_own.clear()
+        self.reads.clear()
+        self.begun_at = self.kernel.now
 
     def has_forked(self, signatures: Sequence[str]) -> None:
         """Note what a fork has undone."""

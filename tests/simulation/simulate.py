@@ -86,7 +86,8 @@ class _Stage:
         """Let all of it happen, and judge it."""
         schedule, kernel = self.world.schedule, self.kernel
         for event in schedule.events:
-            kernel.at(event.at, lambda event=event: self._happen(event))  # type: ignore[misc]
+            if event.at < schedule.duration_s:
+                kernel.at(event.at, lambda event=event: self._happen(event))  # type: ignore[misc]
         if schedule.mode == "watch":
             kernel.at(0, self.program.watch)
         else:
@@ -129,7 +130,8 @@ class _Stage:
         if name.startswith("watch") and not self.is_over:
             self.kernel.after(RESTART_S, lambda: None if self.is_over else self.program.watch())
         elif ended.code is not None and name.startswith("run"):
-            world.judge_pass(ended.process, ended.started, ended.code)
+            reasons = {user["user"]: user["reason"] for user in (ended.report or {}).get("users", ())}
+            world.judge_pass(ended.process, ended.started, ended.code, reasons)
         held = [user for user in (ended.report or {}).get("users", ()) if user["action"] == "hold"]
         if held and ended.code not in {1, 2, 4}:
             world.oracle.find("hidden-hold", f"{name} held {len(held)} users; its exit code is {ended.code}")

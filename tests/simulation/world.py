@@ -8,7 +8,7 @@ import random
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -35,7 +35,7 @@ from simulation import rpc
 from simulation.agent import Agent
 from simulation.chain import SLOT_S, START_SLOT, Chain, Report
 from simulation.kernel import Kernel, Killed, Process
-from simulation.oracle import Oracle
+from simulation.oracle import MAX_AGE_S, Oracle
 from simulation.schedule import FOREVER_S, Event, Schedule
 
 PROGRAM = NETWORKS["localnet"].program_id
@@ -194,7 +194,7 @@ class World:
             if not self.devices[self.oracle.device_of[user.device_pk]].faults and (words := self.wrong(user))
         ]
 
-    def judge_pass(self, process: Process, started: float, code: int) -> None:
+    def judge_pass(self, process: Process, started: float, code: int, reasons: Mapping[str, str]) -> None:
         """Find an exit code that hides something that was wrong all the time, and still is."""
         if code == 1 and any(signed.process is process for signed in self.oracle.signed.values()):
             self.oracle.find("hidden", f"{process.name} has sent something, and ended with exit code 1")
@@ -209,15 +209,25 @@ class World:
                 self.oracle.find("hidden-device", f"{device.code} gave no credible answer; exit code 0")
         for user in self.chain.users():
             since = self.stable_since(user.pubkey)
+            faults = self.devices[self.oracle.device_of[user.device_pk]].faults
+            if user.bgp_status is BgpStatus.DOWN and any(
+                fault.kind == "empty_vrf" and fault.start <= started and fault.end > self.kernel.now
+                for fault in faults
+            ):
+                # As if the neighbor were gone: nothing is due, and nothing tells it from the truth.
+                continue
             if user.bgp_status is BgpStatus.UNKNOWN:
                 # Whom the program saw first a short while ago is new: its device did not answer, or none asked.
-                faults = self.devices[self.oracle.device_of[user.device_pk]].faults
                 ended = [min(fault.end, started) for fault in faults]
                 since = max([since, *ended, self.disk.full_until]) + 2 * self.schedule.interval_s
+                if reasons.get(str(user.pubkey)) == "new-user":
+                    # The run before may have been refused for as long as another one followed its writes.
+                    since += 2 * MAX_AGE_S
             quiet_s = started - since
             if quiet_s > max(NEW_USER_S, self.schedule.grace_s) and (words := self.wrong(user)):
+                why = reasons.get(str(user.pubkey), "not in the report")
                 self.oracle.find(
-                    "hidden", f"{words}, for {quiet_s:.0f} s before the pass; it ended with exit code 0"
+                    "hidden", f"{words}, for {quiet_s:.0f} s before the pass ({why}); its exit code is 0"
                 )
 
     # Events
