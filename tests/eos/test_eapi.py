@@ -104,7 +104,7 @@ def test_all_requests_go_over_one_connection() -> None:
 def test_one_that_the_device_closed_while_it_was_idle_is_opened_anew_once() -> None:
     def closing(client: socket.socket, request: bytes, count: int) -> None:
         right(client, request, count)
-        client.shutdown(socket.SHUT_RDWR)
+        client.close()
 
     with device(closing) as one:
         connection = ask(one)

@@ -151,7 +151,7 @@ BUGS = {
         "6. what is said",
         "the exit code is always 0",
         "hidden hidden-device hidden-hold",
-        "dzbgp.models.report:ExitReason.code",
+        "dzbgp.models.exit:ExitReason.code",
         lambda _: property(lambda _: ExitCode.OK),  # type: ignore[return-value, arg-type]
     ),
     "raw-words": _bug(

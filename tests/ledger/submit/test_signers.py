@@ -190,7 +190,7 @@ def test_a_directory_called_like_a_keypair_inside_a_directory_is_passed_over(
     (tmp_path / "old.json").mkdir()
     put(tmp_path / "id.json", KEYPAIR)
     assert len(load_signers([tmp_path])) == 1
-    assert "Is a directory" in caplog.text
+    assert "it is not a file; passed over" in caplog.text
 
 
 def test_a_file_that_may_not_be_read_is_told_so() -> None:
