@@ -211,7 +211,7 @@ class World:
             since = self.stable_since(user.pubkey)
             faults = self.devices[self.oracle.device_of[user.device_pk]].faults
             if user.bgp_status is BgpStatus.DOWN and any(
-                fault.kind == "empty_vrf" and fault.start <= started and fault.end > self.kernel.now
+                fault.kind == "empty_vrf" and fault.start <= self.kernel.now and fault.end > started
                 for fault in faults
             ):
                 # As if the neighbor were gone: nothing is due, and nothing tells it from the truth.
