@@ -59,8 +59,8 @@ class Logging:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ReportOptions:
-    """What becomes of the report of a run."""
+class ReportOutputs:
+    """Where reports go, and in which formats."""
 
     outputs: tuple[str, ...] = repeated(
         REPORT,
@@ -70,6 +70,12 @@ class ReportOptions:
         short="-o",
         completion=lambda: list(Output),
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportOptions(ReportOutputs):
+    """What becomes of the report of a run."""
+
     report_file: Path | None = option(
         None, REPORT, "Also write the JSON report to this file.", metavar="PATH"
     )

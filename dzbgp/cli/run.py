@@ -6,7 +6,7 @@ import typer
 
 from dzbgp.cli.errors import SignalInterrupts, reporting_errors
 from dzbgp.cli.lab import lab_for
-from dzbgp.cli.options import LabChoice, Logging, ReportOptions, takes
+from dzbgp.cli.options import LabChoice, Logging, ReportOptions, ReportOutputs, takes
 from dzbgp.console.formats import Output
 from dzbgp.run.request import RunRequest, WatchRequest
 
@@ -48,13 +48,18 @@ def register(app: typer.Typer) -> None:
         raise typer.Exit(code)
 
     @app.command()
-    @takes(WatchRequest, LabChoice, Logging)
-    def watch(request: WatchRequest, choice: LabChoice, logging: Logging) -> None:
+    @takes(WatchRequest, LabChoice, ReportOutputs, Logging)
+    def watch(request: WatchRequest, choice: LabChoice, wanted: ReportOutputs, logging: Logging) -> None:
         """Runs a pass every --interval until stopped: SIGTERM or Ctrl-C ends it, SIGHUP reloads the inventory.
 
-        Writes go out beside the passes, so that a slow ledger delays none. One bad pass does not end it.
+        Writes go out beside the passes, so that a slow ledger delays none. One bad pass does not end it. The files of
+        --output are replaced after each pass; stdout carries reports only if a format is given for it.
         """
-        with reporting_errors(logging), lab_for(request, choice) as asked:
+        with reporting_errors(logging):
+            from dzbgp.console.destinations import check_files, destinations  # noqa: PLC0415
             from dzbgp.run.service import watch_fleet  # noqa: PLC0415 - slow
 
-            watch_fleet(asked)
+            places = [place for place in destinations(wanted.outputs, Output) if place.option]
+            check_files(places)
+            with lab_for(request, choice) as asked:
+                watch_fleet(asked, places)

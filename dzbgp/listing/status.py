@@ -9,7 +9,8 @@ from dzbgp.console.words import amount, duration, iso, moment, numbered
 from dzbgp.errors import ExitCode, UsageError
 from dzbgp.listing.history import result_word, when
 from dzbgp.listing.json import SCHEMA_VERSION
-from dzbgp.state.records import Alarm, PassRecord, alarms, held_users, last_pass
+from dzbgp.models.problem import Alarm
+from dzbgp.state.records import PassRecord, alarms, held_users, last_pass
 from dzbgp.state.store import Store
 
 
@@ -41,7 +42,8 @@ def read_status(store: Store) -> Status:
         raise UsageError(
             f"--state {store.database.path}: no pass is noted in it yet; expected one after a run"
         )
-    return Status(record, time.time(), len(held_users(store)), tuple(alarms(store)))
+    lasting = tuple(one for one in alarms(store) if not one.is_event)
+    return Status(record, time.time(), len(held_users(store)), lasting)
 
 
 def render_json(status: Status) -> str:

@@ -26,6 +26,7 @@ from dzbgp.console.files import replace_file
 from dzbgp.errors import DzbgpError, ExitCode, UsageError
 from dzbgp.ledger.events import FetchEvent, FetchResult
 from dzbgp.metrics.gauges import MetricsState, result_word
+from dzbgp.metrics.health import Health
 from dzbgp.metrics.server import MetricsServer
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.report import Report
@@ -186,9 +187,9 @@ class Metrics(Collector):
         """Replace `file` as a whole by the exposition, for node_exporter. Raises OSError."""
         replace_file(file, self.render())
 
-    def serve(self, address: str) -> MetricsServer:
-        """Serve /metrics on HOST:PORT until the result is closed. Raises UsageError."""
-        return MetricsServer(address, self._registry)
+    def serve(self, address: str, health: Health | None = None) -> MetricsServer:
+        """Serve /metrics, and with `health` /healthz, on HOST:PORT until the result is closed. Raises UsageError."""
+        return MetricsServer(address, self._registry, health)
 
     def _observe_submission(self, submission: Submission, status: BgpStatus | None) -> None:
         if status is None:

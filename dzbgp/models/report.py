@@ -42,6 +42,8 @@ class Report:
     """A signal ended the pass before all its writes were sent and confirmed."""
     is_ledger_believed: bool = True
     """Whether an RPC was found whose ledger moves and is not behind: else even what is unchanged may not be so."""
+    alarms: tuple[str, ...] | None = None
+    """Of its problems those that are to be said now, because they began, ended or last for long; None: all of them."""
     notes: tuple[str, ...] = ()
     """Sentences for a person: hosts ignored, low balances and the like."""
 

@@ -1,38 +1,103 @@
 """What went wrong in a pass, as lines for stderr: cron mails them, and --quiet does not silence them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+from solders.pubkey import Pubkey
 
 from dzbgp.console.words import amount
 from dzbgp.models.decision import Decision
-from dzbgp.models.report import Report
+from dzbgp.models.problem import Problem
+from dzbgp.models.report import Outcome, Report, Submission
 from dzbgp.models.session import DeviceResult
-from dzbgp.models.summary import is_left
-from dzbgp.report.digest import Digest
+from dzbgp.models.summary import LANDED, is_left
+from dzbgp.report.digest import Digest, device_name, host_name
 
 _SHOWN = 20
-"""Lines of one kind; the rest is a number."""
+"""Lines; the rest is a number."""
+_PASSING = frozenset({"in-flight", "expired", "unconfirmed"})
+"""Reasons that the next pass is likely to have settled."""
 
 
-def problems(report: Report) -> Iterator[str]:
-    """Yield a line for each device without a credible answer, each write that failed or is pending, and the like."""
-    digest = Digest(report)
-    hosts = [item for item in digest.left_out() if item[1] != DeviceResult.UNSUPPORTED]
-    yield from _bounded([f"{name}: {result}: {cause}" for name, result, cause in hosts], "device")
-    if digest.held:
-        yield f"HELD: {digest.why_held}"
-    writes = [f"user {user} on {device}: {cause}" for user, device, cause in digest.failed_writes()]
-    yield from _bounded(writes, "write")
-    left: dict[str, list[Decision]] = {}
-    for decision in filter(is_left, report.decisions):
-        left.setdefault(decision.reason, []).append(decision)
-    for reason, decisions in left.items():
-        yield f"not written: {amount(len(decisions), 'user')}: {reason}: {decisions[0].detail}"
+def problems(report: Report) -> Iterator[Problem]:
+    """Yield each device without a credible answer, what is held, writes that failed or are pending, and the like."""
+    yield from _devices(report)
+    yield from _held(Digest(report), dry_run=report.dry_run)
+    yield from _writes(report)
+    if not report.is_ledger_believed:
+        line = next((note for note in report.notes if "not believed" in note), "no RPC is believed")
+        yield Problem("ledger", f"stale ledger: {line}")
+    for reason, decisions in _grouped(filter(is_left, report.decisions), lambda one: one.reason).items():
+        line = f"not written: {amount(len(decisions), 'user')}: {reason}: {decisions[0].detail}"
+        yield (Problem.event if reason in _PASSING else Problem)(f"left {reason}", line)
     ours = {reading.device.pubkey for reading in report.devices if reading.device}
-    skipped = [str(account) for account in report.skipped_accounts if account.device in ours]
-    yield from _bounded(skipped, "account")
+    for account in report.skipped_accounts:
+        if account.device in ours:
+            yield Problem(f"account {account.pubkey}", str(account))
 
 
-def _bounded(lines: list[str], noun: str) -> Iterator[str]:
+def bounded(lines: Sequence[str]) -> Iterator[str]:
+    """Yield so many lines, and a number for the rest."""
     yield from lines[:_SHOWN]
     if len(lines) > _SHOWN:
-        yield f"and {amount(len(lines) - _SHOWN, noun)} more"
+        yield f"and {amount(len(lines) - _SHOWN, 'more line')}"
+
+
+def _devices(report: Report) -> Iterator[Problem]:
+    for reading in report.devices:
+        if reading.result not in {DeviceResult.OK, DeviceResult.UNSUPPORTED}:
+            cause = reading.error or "the cause is unknown"
+            yield Problem(f"device {reading.host}", f"{host_name(reading)}: {reading.result.value}: {cause}")
+
+
+def _held(digest: Digest, *, dry_run: bool) -> Iterator[Problem]:
+    """Yield a line for each device with held users, and how to let them through."""
+    nothing = f"nothing {'would be' if dry_run else 'was'} written for them"
+    groups = _grouped(digest.held, lambda one: f"{one.reason} {one.observation.host}")
+    for key, decisions in groups.items():
+        host, where = decisions[0].observation.host, device_name(decisions[0])
+        users = f"HELD: {amount(len(decisions), 'user')} on {where}"
+        if decisions[0].reason == "other-writer":
+            line = f"{users}: another writer reports on the device, so {nothing}. --take-over writes it."
+        else:
+            line = (
+                f"{users}: too many would turn Down at once, so {nothing}. If it is correct, `dzbgp release {host}` "
+                "lets it through at the next pass, --force at once."
+            )
+        yield Problem(f"held {key}", line)
+
+
+def _writes(report: Report) -> Iterator[Problem]:
+    """Yield a line for each device and cause of writes that failed or are pending."""
+    devices = {one.user: device_name(one) for one in report.decisions}
+    groups: dict[tuple[str, str, str], list[str]] = {}
+    for one in report.submissions.values():
+        if one.outcome in {Outcome.FAILED, Outcome.PENDING}:
+            cause = one.error or "it was sent, and whether it landed is not known yet"
+            where = devices.get(one.user, "a device of an earlier pass")
+            groups.setdefault((one.outcome.value, where, cause), []).append(str(one.user))
+    for (outcome, where, cause), users in groups.items():
+        more = f" and {amount(len(users) - 1, 'more user')}" if len(users) > 1 else ""
+        yield Problem.event(
+            f"write {outcome} {where}", f"write {outcome}: user {users[0]}{more} on {where}: {cause}"
+        )
+
+
+def _grouped(decisions: Iterable[Decision], key: Callable[[Decision], str]) -> dict[str, list[Decision]]:
+    groups: dict[str, list[Decision]] = {}
+    for decision in decisions:
+        groups.setdefault(key(decision), []).append(decision)
+    return groups
+
+
+def changes(decisions: Iterable[Decision], submissions: Mapping[Pubkey, Submission]) -> Iterator[str]:
+    """Yield a line for each user whose status onchain was changed; from some number on a count for the rest."""
+    lines = []
+    for one in decisions:
+        done = submissions.get(one.user)
+        before = one.observation.user.bgp_status
+        if done is not None and done.outcome in LANDED and one.status not in {None, before}:
+            after = one.status.label if one.status else ""
+            lines.append(
+                f"user {one.user} on {device_name(one)}: {before.label} to {after}, {done.signature}"
+            )
+    yield from bounded(lines)

@@ -4,6 +4,7 @@ import contextlib
 import gc
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 from solders.pubkey import Pubkey
 
@@ -19,6 +20,7 @@ from dzbgp.models.ledger import Device
 from dzbgp.models.report import Report
 from dzbgp.models.session import DeviceReading, Look
 from dzbgp.models.summary import summary
+from dzbgp.run.alarms import Alarms
 from dzbgp.run.authorize import authorizer
 from dzbgp.run.decider import Decider
 from dzbgp.run.early_refresh import add_early_refreshes, without_lone_refreshes
@@ -76,7 +78,9 @@ def run_pass(
     report = plan.report(written, ledger.rpc_requests)
     memory.keep_floor(ledger.floor)
     memory.end(report, summary(report))
-    return report
+    if memory.history is None or options.dry_run:
+        return report
+    return replace(report, alarms=tuple(Alarms(memory.history).heed(report)))
 
 
 def plan_pass(

@@ -72,7 +72,10 @@ class WatchRequest(RunRequest):
         60, LEDGER, "Read all users again after this, and at once when something is due; 0s: in every pass."
     )
     metrics_addr: str | None = option(
-        None, REPORT, "Serve Prometheus metrics at http://HOST:PORT/metrics.", metavar="HOST:PORT"
+        None,
+        REPORT,
+        "Serve Prometheus metrics at http://HOST:PORT/metrics, and /healthz beside them.",
+        metavar="HOST:PORT",
     )
 
 

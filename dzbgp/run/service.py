@@ -5,13 +5,17 @@ import logging
 import signal
 import threading
 import time
+from collections.abc import Sequence
 
+from dzbgp.console.destinations import Destination
 from dzbgp.errors import ExitCode, UsageError
 from dzbgp.ledger.errors import LedgerError
 from dzbgp.ledger.session import LedgerSession
 from dzbgp.ledger.submit.signers import Signers
+from dzbgp.metrics.health import Health
 from dzbgp.metrics.registry import Metrics
 from dzbgp.models.report import Report
+from dzbgp.report.delivery import save
 from dzbgp.run.observer import Observer
 from dzbgp.run.once import measure_balances, measure_requests
 from dzbgp.run.request import WatchRequest
@@ -25,11 +29,20 @@ log = logging.getLogger(__name__)
 
 
 class _Measure(Observer):
-    """Keeps the metrics."""
+    """Keeps the metrics and the report files."""
 
-    def __init__(self, metrics: Metrics, ledger: LedgerSession, balances_good_s: float) -> None:
-        """`balances_good_s`: how long balances are good if nothing was written."""
+    def __init__(
+        self,
+        metrics: Metrics,
+        ledger: LedgerSession,
+        balances_good_s: float,
+        health: Health,
+        places: Sequence[Destination] = (),
+    ) -> None:
+        """`balances_good_s`: how long balances are good if nothing was written. `places`: where each report goes."""
         self._metrics = metrics
+        self._health = health
+        self._places = places
         self._ledger = ledger
         self._balances_good_s = balances_good_s
         self.balances_due = 0.0
@@ -41,10 +54,14 @@ class _Measure(Observer):
             self.balances_due = time.monotonic() + self._balances_good_s
             measure_balances(self._metrics, self._ledger, report, self.signers)
         self._metrics.observe_pass(report, result)
+        self._health.ended()
+        if self._places:
+            save(report, self._places, show_all=False)
         measure_requests(self._metrics, self._ledger)
 
     def failed(self, error: BaseException, duration_s: float) -> None:
         self._metrics.observe_failed_pass(error, duration_s)
+        self._health.ended()
         measure_requests(self._metrics, self._ledger)
 
 
@@ -52,8 +69,11 @@ class _Ended(Exception):  # noqa: N818 - no error
     """Leaves the context of the ledger so that what still runs there is cancelled instead of waited for."""
 
 
-def watch_fleet(request: WatchRequest) -> None:
-    """Watch until SIGTERM or SIGINT. Raises a DzbgpError if it cannot start."""
+def watch_fleet(request: WatchRequest, places: Sequence[Destination] = ()) -> None:
+    """Watch until SIGTERM or SIGINT. Raises a DzbgpError if it cannot start.
+
+    `places`: where the report of each pass goes; files are replaced as a whole.
+    """
     if request.interval_s <= 0:
         raise UsageError("--interval: expected more than 0 s")
     # From the first moment on: without a handler this signal ends a process.
@@ -62,14 +82,15 @@ def watch_fleet(request: WatchRequest) -> None:
     with contextlib.suppress(_Ended), contextlib.ExitStack() as stack:
         net = network_of_run(request)
         setup = load_setup(request, net)
-        metrics = Metrics()
+        metrics, health = Metrics(), Health(request.interval_s)
         if request.metrics_addr is not None:
-            stack.callback(metrics.serve(request.metrics_addr).close)
+            stack.callback(metrics.serve(request.metrics_addr, health).close)
         # A reload may bring hosts whose users nobody has asked for before: so it asks for those of all devices.
         ledger = stack.enter_context(
             open_ledger(request, net, lambda: watch.fleet, metrics.observe_fetch, is_fixed=False)
         )
-        measure = _Measure(metrics, ledger, request.ledger_interval_s - request.interval_s)
+        balances_good_s = request.ledger_interval_s - request.interval_s
+        measure = _Measure(metrics, ledger, balances_good_s, health, places)
         notifier = Notifier()
         store = _opened_store(request, ledger, stack, measure, notifier)
         memory = Memory(store, dry_run=request.dry_run)

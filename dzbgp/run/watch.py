@@ -10,7 +10,7 @@ import queue
 import random
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
 from dzbgp.errors import DzbgpError, StateLockedError
@@ -22,6 +22,8 @@ from dzbgp.models.decision import Decision
 from dzbgp.models.ledger import NOMINAL_SECONDS_PER_SLOT
 from dzbgp.models.session import DeviceResult
 from dzbgp.models.summary import exit_code_of, summary
+from dzbgp.report.problems import changes
+from dzbgp.run.alarms import Alarms
 from dzbgp.run.authorize import authorizer
 from dzbgp.run.job import plan_pass
 from dzbgp.run.observer import Observer
@@ -79,8 +81,11 @@ class Watch:
         self._rpc_requests = 0
         self._paused_s = 0.0
         self._finished = WriteResult({})
+        self._changed: list[Decision] = []
+        """What was written since the last report."""
         self._noted: frozenset[str] = frozenset()
         self._seconds_per_slot = NOMINAL_SECONDS_PER_SLOT
+        self._alarms = Alarms(None if memory.dry_run else memory.history)
         self._worker = SubmitWorker(ledger, self._signers, self._authorize, memory.history)
         memory.begun = self._worker.begun
 
@@ -170,16 +175,9 @@ class Watch:
             plan = self._planned()
             self._keep_only(plan)
             self._tell(plan)
-        except StateLockedError as error:
-            if not self._has_passed:
-                raise
-            log.error("pass failed: %s", error)  # noqa: TRY400 - one line
-            self._failed(error, started)
-        except DzbgpError as error:
-            log.error("pass failed: %s", error)  # noqa: TRY400 - one line
-            self._failed(error, started)
         except Exception as error:
-            log.exception("pass failed: internal error")
+            if isinstance(error, StateLockedError) and not self._has_passed:
+                raise
             self._failed(error, started)
         else:
             return
@@ -260,11 +258,15 @@ class Watch:
         result = exit_code_of(report)
         line = " ".join(f"{name}={number}" for name, number in summary(report).items())
         log.info("pass result=%s seconds=%.2f %s", result.name.lower(), report.duration_s, line)
+        changed, self._changed = self._changed, []
+        for told in changes(changed, report.submissions):
+            log.info("%s", told)
         for note in report.notes:
             # What holds for long is said once, not every minute.
             if note not in self._noted:
                 log.warning("%s", note)
         self._noted = frozenset(report.notes)
+        _say(self._alarms.heed(report))
         self._notifier.status(f"last pass {result.name.lower()}: {line}")
         self._interruptible = True
         try:
@@ -275,11 +277,15 @@ class Watch:
     def _failed(self, error: Exception, started: float) -> None:
         seconds = time.monotonic() - started
         self._memory.fail(error, time.time() - seconds, seconds)
-        self._notifier.status(f"last pass failed: {error}")
+        log.debug("the pass ended here", exc_info=error)
+        told = str(error) if isinstance(error, DzbgpError) else f"internal error ({type(error).__name__})"
+        _say(self._alarms.heed_failure(f"pass failed: {told}"))
+        self._notifier.status(f"last pass failed: {told}")
         try:
-            self._observer.failed(error, time.monotonic() - started)
-        except Exception:
-            log.exception("metrics: internal error")
+            self._observer.failed(error, seconds)
+        except Exception as failure:
+            log.error("metrics: internal error (%s)", type(failure).__name__)  # noqa: TRY400 - one line
+            log.debug("the metrics ended here", exc_info=True)
 
     def _take_in_results(self) -> None:
         """Remember what the worker has written since the last pass, and which users it is about."""
@@ -290,6 +296,7 @@ class Watch:
                 [job.decision for job in finished.jobs], finished.result.submissions, time.time()
             )
             self._finished.add(finished.result)
+            self._changed += [job.decision for job in finished.jobs]
 
     def _load_anew(self) -> None:
         self._notifier.reloading()
@@ -299,8 +306,10 @@ class Watch:
             fresh = self._load()
         except DzbgpError as error:
             log.error("reload: %s; going on as before", error)  # noqa: TRY400 - one line
-        except Exception:
-            log.exception("reload: internal error; going on as before")
+        except Exception as error:
+            name = type(error).__name__
+            log.error("reload: internal error (%s); going on as before", name)  # noqa: TRY400 - one line
+            log.debug("the reload ended here", exc_info=True)
         else:
             self._interruptible = False
             before, self._setup = self._setup, fresh
@@ -323,3 +332,8 @@ class Watch:
             log.info("writes that were under way: %s", line)
         self.fleet.close()
         log.info("ended")
+
+
+def _say(lines: Iterable[str]) -> None:
+    for line in lines:
+        log.error("%s", line)

@@ -59,7 +59,7 @@ class Memory:
         """Returns the users whose write was begun in this process since the pass began."""
         self.unexplained: frozenset[tuple[Pubkey, int]] = frozenset()
         """Neighbors, by device and address, that no user explained when the ledger was read after they were seen."""
-        self._dry_run = dry_run
+        self.dry_run = dry_run
 
     def hold(self, devices: Iterable[Device]) -> bool:
         """Keep other runs away from these devices.
@@ -67,7 +67,7 @@ class Memory:
         Return whether what is remembered was out of date, and was read again. Raises StateLockedError if another run
         writes for one of them.
         """
-        if self.history is None or self._dry_run:
+        if self.history is None or self.dry_run:
             return False
         is_stale = self.history.hold({device.pubkey: device.code for device in devices})
         if is_stale:
@@ -89,7 +89,7 @@ class Memory:
                 pending.update(dict.fromkeys(one.users, one))
                 continue
             self.users.update(_landed(self.users, one, settled, now))
-            if self.history is not None and not self._dry_run:
+            if self.history is not None and not self.dry_run:
                 self.history.ended(one.signature, settled.fate)
                 self.history.keep_users({key: self.users[key] for key in one.users if key in self.users})
         self.in_flight = pending
@@ -152,7 +152,7 @@ class Memory:
         gone = [key for key in self.users if self._has_departed(key, data)]
         for key in gone:
             del self.users[key]
-        if self.history is not None and not self._dry_run:
+        if self.history is not None and not self.dry_run:
             self.history.forget_users(gone)
 
     def _has_departed(self, key: Pubkey, data: ProgramData) -> bool:
@@ -190,7 +190,7 @@ class Memory:
         """
         seen = {user: one.memory for user, one in decisions.items() if one.memory is not None}
         self.users.update(seen)
-        if self.history is not None and not self._dry_run:
+        if self.history is not None and not self.dry_run:
             self.history.keep_users(seen)
 
     def keep_written(
@@ -212,17 +212,17 @@ class Memory:
                 written_acknowledged=decision.is_acknowledged,
                 reported_slot=submission.slot,
             )
-        if self.history is not None and not self._dry_run:
+        if self.history is not None and not self.dry_run:
             self.history.keep_users(changed)
 
     def keep_floor(self, floor: Sighting | None) -> None:
         """Keep the highest slot that the ledger is known to have reached, for the runs to come."""
-        if self.history is not None and floor is not None and not self._dry_run:
+        if self.history is not None and floor is not None and not self.dry_run:
             self.history.raise_floor(floor.slot, floor.at)
 
     def end(self, report: Report, totals: Mapping[str, int]) -> None:
         """Note the run."""
-        if self.history is not None and not self._dry_run:
+        if self.history is not None and not self.dry_run:
             self.history.end_run(
                 report.started_at.timestamp(),
                 report.duration_s,
@@ -233,7 +233,7 @@ class Memory:
 
     def fail(self, error: BaseException, started_at: float, duration_s: float) -> None:
         """Note a pass that came to no report; `started_at` is in Unix seconds."""
-        if self.history is not None and not self._dry_run:
+        if self.history is not None and not self.dry_run:
             told = str(error) if isinstance(error, DzbgpError) else f"internal error ({type(error).__name__})"
             code = ExitCode.PARTIAL if isinstance(error, WriteInterruptedError) else ExitCode.COULD_NOT_RUN
             self.history.end_run(started_at, duration_s, {}, int(code), error=told)

@@ -10,6 +10,7 @@ from solders.pubkey import Pubkey
 
 from dzbgp.models.in_flight import Fate
 from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.problem import Alarm
 from dzbgp.state.store import Store
 
 _FORGOTTEN_S = 86_400.0
@@ -35,17 +36,6 @@ class KnownDevice:
 
     code: str
     host: str
-
-
-@dataclass(frozen=True, slots=True)
-class Alarm:
-    """A problem that lasts: since when, and when it was last said."""
-
-    key: str
-    """What the problem is, whatever its numbers are in this pass."""
-    line: str
-    since: float
-    said_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +132,7 @@ def held_users(store: Store) -> dict[Pubkey, Pubkey]:
 
 
 def alarms(store: Store, fleet: str = "") -> list[Alarm]:
-    """Return the problems that lasted at the end of the last pass of a fleet, or of all of them; oldest first."""
+    """Return the problems that were said of a fleet and are not over, or of all fleets; oldest first."""
     rows = store.database.read(
         "SELECT key, line, since, said_at FROM alarms WHERE ?1 IN (fleet, '') ORDER BY since, key", fleet
     )

@@ -12,6 +12,7 @@ from watch_lab import DEADLINE_S, WatchLab, watch_lab
 from dzbgp.errors import ExitCode
 from dzbgp.lab.solana.faults import FaultKind
 from dzbgp.ledger.program.cache import TTL_S
+from dzbgp.metrics.health import Health
 from dzbgp.metrics.registry import Metrics
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.run import service
@@ -204,7 +205,7 @@ def test_balances_are_asked_on_the_ledgers_schedule_and_after_a_write(
     watch = lab.made()
     passed(watch)
     report = lab.told.reports[-1]
-    measure = service._Measure(Metrics(), lab.session, FOREVER_S)
+    measure = service._Measure(Metrics(), lab.session, FOREVER_S, Health(FOREVER_S))
     for _ in range(3):
         measure.passed(report, ExitCode.OK)
     assert len(counted) == 1
