@@ -5,8 +5,9 @@ from pathlib import Path
 
 from core_builders import key, make_device
 
-from dzbgp.models.report import Outcome, Report, Submission
+from dzbgp.models.report import Report
 from dzbgp.models.session import DeviceReading, DeviceResult
+from dzbgp.models.submission import Outcome, Submission
 from dzbgp.run.alarms import Alarms
 from dzbgp.state.records import alarms
 from dzbgp.state.store import Store

@@ -489,7 +489,7 @@ def test_a_reload_that_raises_something_unforeseen_keeps_the_old_setup(
     lab.more_passes(1)
     monkeypatch.setattr(watch, "_load", lambda: 1 / 0)
     watch.reload()
-    until(lambda: "reload: internal error; going on as before" in caplog.text)
+    until(lambda: "reload: internal error (ZeroDivisionError); going on as before" in caplog.text)
     lab.more_passes(2)
 
 
