@@ -53,12 +53,14 @@ program: .venv/ready ## Build the lab's onchain program anew (needs clang)
 docs: .venv/ready ## Make docs/configuration.md anew from the commands
 	$(BIN)/python tests/docs/configuration_page.py docs/configuration.md
 
-lock: .venv/ready ## Resolve the requirements anew, with hashes and without index URLs
-	$(BIN)/pip-compile $(LOCK) --output-file requirements/run.txt pyproject.toml
-	$(BIN)/pip-compile $(LOCK) --extra dev --constraint requirements/run.txt --output-file requirements/dev.txt pyproject.toml
+lock: .venv/ready ## Resolve the requirements again, with hashes and without index URLs
+	$(LOCK) --output-file requirements/run.txt pyproject.toml
+	$(LOCK) --group dev --constraint requirements/run.txt --output-file requirements/dev.txt pyproject.toml
+	$(LOCK) --group docs --constraint requirements/dev.txt --output-file requirements/docs.txt
+	$(LOCK) --group bench --no-deps --output-file requirements/bench.txt
 
-LOCK := --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-emit-index-url --no-emit-find-links \
-	--no-emit-trusted-host --no-emit-options --no-header
+# One resolution for every Python and platform, as pip reads it.
+LOCK := $(BIN)/uv pip compile --quiet --upgrade --universal --generate-hashes --no-header --no-emit-index-url --no-emit-find-links
 
 .venv/ready: requirements/dev.txt pyproject.toml
 	$(PYTHON) -m venv .venv

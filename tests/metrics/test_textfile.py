@@ -1,5 +1,5 @@
 import logging
-import os
+import random
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -194,7 +194,7 @@ def test_balances_are_read_back_too(file: Path) -> None:
         b'dzbgp_device_last_success_timestamp_seconds{device="a"} 1\n',
         b'dzbgp_publisher_balance_sol{publisher="a"} much\n',
         b"{" * 1000,
-        os.urandom(4096),
+        random.Random(1).randbytes(4096),
     ],
 )
 def test_a_file_that_is_not_ours_is_begun_anew(
