@@ -4,7 +4,7 @@ BIN := .venv/bin
 PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test simulate planted lint format bench bench-table screenshot docs lock program clean
+.PHONY: help run test test-all simulate planted lint format bench bench-table screenshot docs lock program clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,8 +13,12 @@ help: ## Show this list
 run: .venv/ready ## Read the embedded lab's fleet, write to its ledger, show the report
 	@$(BIN)/dzbgp run --inventory inventory --lab || [ $$? -eq 3 ]
 
-test: .venv/ready ## Run every test
+test: .venv/ready ## Run the tests; the last lines name Debian packages that some of them lack
 	$(BIN)/pytest -n $(PYTEST_WORKERS)
+
+test-all: .venv/ready ## Run every test; fail if a Debian package is missing
+	@missing=$$($(BIN)/python tests/debian.py) || { echo "missing: apt-get install $$missing" >&2; exit 1; }
+	CI=true $(BIN)/pytest -n $(PYTEST_WORKERS)
 
 SIMULATE = $(if $(SEED),--seed $(SEED),--seconds $$((60 * $(or $(MINUTES),10))))
 
@@ -37,20 +41,20 @@ format: .venv/ready ## Format the code
 bench: .venv/bench ## Print the benchmarks
 	$(BIN)/python -m tests.bench $(BENCH)
 
-bench-table: .venv/bench ## Measure anew, and keep the figures in README.md and docs/performance.md
-	$(BIN)/python -m tests.bench $(BENCH) --page README.md --page docs/performance.md || [ $$? -eq 1 ]
+bench-table: .venv/bench ## Measure again, and keep the figures in docs/performance.md
+	$(BIN)/python -m tests.bench $(BENCH) --page docs/performance.md || [ $$? -eq 1 ]
 
 .venv/bench: .venv/ready requirements/bench.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/bench.txt
 	@touch $@
 
-screenshot: .venv/ready ## Make docs/run.svg anew from a run on the lab
+screenshot: .venv/ready ## Make docs/run.svg again from a run on the lab
 	$(BIN)/python -m tests.screenshot docs/run.svg
 
-program: .venv/ready ## Build the lab's onchain program anew (needs clang)
+program: .venv/ready ## Build the lab's onchain program again (needs clang)
 	$(BIN)/python -m dzbgp.lab.solana.program.build
 
-docs: .venv/ready ## Make docs/configuration.md anew from the commands
+docs: .venv/ready ## Make docs/configuration.md again from the commands
 	$(BIN)/python tests/docs/configuration_page.py docs/configuration.md
 
 lock: .venv/ready ## Resolve the requirements again, with hashes and without index URLs

@@ -4,6 +4,7 @@ import logging
 import signal
 from collections.abc import Iterator
 
+import debian
 import pytest
 from hypothesis import settings
 
@@ -28,3 +29,10 @@ def _logging_as_it_was() -> Iterator[None]:
     for logger, level, handlers in before:
         logger.setLevel(level)
         logger.handlers[:] = handlers
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell in one line which Debian packages would have let more tests run."""
+    skipped = terminalreporter.stats.get("skipped", ())
+    if said := debian.line(str(report.longrepr) for report in skipped):
+        terminalreporter.write_line(said, yellow=True)

@@ -2,13 +2,13 @@
 
 import re
 import shlex
-import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import debian
 import pytest
 import ruamel.yaml
 import typer.main
@@ -118,15 +118,13 @@ def test_every_environment_variable_is_one_that_dzbgp_reads(file: Path) -> None:
 
 @pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
 def test_systemd_finds_no_fault_in_a_unit(unit: Path, tmp_path: Path) -> None:
-    analyze = shutil.which("systemd-analyze")
-    if analyze is None:
-        pytest.skip("systemd-analyze is not installed")
+    debian.require("systemd")
     # It also looks for the program, which is not installed here.
     for other in UNITS:
         text = other.read_text(encoding="utf-8").replace(INSTALLED, sys.executable)
         (tmp_path / other.name).write_text(text, encoding="utf-8")
     checked = subprocess.run(
-        [analyze, "verify", "--man=no", str(tmp_path / unit.name)],
+        ["systemd-analyze", "verify", "--man=no", str(tmp_path / unit.name)],
         capture_output=True,
         text=True,
         check=False,
@@ -135,11 +133,9 @@ def test_systemd_finds_no_fault_in_a_unit(unit: Path, tmp_path: Path) -> None:
 
 
 def test_systemd_itself_calls_the_sandbox_ok() -> None:
-    analyze = shutil.which("systemd-analyze")
-    if analyze is None:
-        pytest.skip("systemd-analyze is not installed")
+    debian.require("systemd")
     for unit in SERVICES:
-        command = [analyze, "security", "--offline=yes", "--threshold=20", str(unit)]
+        command = ["systemd-analyze", "security", "--offline=yes", "--threshold=20", str(unit)]
         checked = subprocess.run(command, capture_output=True, text=True, check=False)
         assert checked.returncode == 0, checked.stdout[-300:]
 

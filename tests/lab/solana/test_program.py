@@ -1,12 +1,12 @@
 """The onchain program: every rule through a signed transaction on the real runtime."""
 
 import hashlib
-import shutil
 import struct
 import subprocess
 from collections.abc import Iterator
 from typing import Any
 
+import debian
 import pytest
 from raw_accounts import (
     DOWN,
@@ -352,8 +352,7 @@ def test_the_program_loads_under_every_feature_set_in_use(features: str) -> None
 
 
 def test_the_built_file_is_what_the_source_builds_to() -> None:
-    if shutil.which("clang") is None:
-        pytest.skip("clang is not installed: the built program can not be compared with its source")
+    debian.require("clang")
     version = subprocess.run(["clang", "--version"], capture_output=True, text=True, check=True).stdout
     if "version 14." not in version:
         pytest.skip("the built program is clang 14's; another version may write other bytes")
