@@ -88,7 +88,7 @@ def register(app: typer.Typer) -> None:
         """
         with reporting_errors(logging):
             from dzbgp.console.stdout import print_text  # noqa: PLC0415 - slow
-            from dzbgp.listing.release import release_held  # noqa: PLC0415 - slow
+            from dzbgp.run.release import release_held  # noqa: PLC0415 - slow
 
             with _opened(request, choice, read_only=False) as store:
                 code = print_text("\n".join(release_held(store, host)))

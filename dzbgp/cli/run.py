@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
             from dzbgp.console.destinations import check_files, destinations  # noqa: PLC0415
             from dzbgp.console.progress import progress_bar  # noqa: PLC0415 - slow
             from dzbgp.metrics.textfile import MetricsTextfile  # noqa: PLC0415
-            from dzbgp.models.summary import exit_code_of  # noqa: PLC0415
+            from dzbgp.models.exit import exit_code_of  # noqa: PLC0415
             from dzbgp.report.delivery import deliver  # noqa: PLC0415
             from dzbgp.run.once import run_once  # noqa: PLC0415 - slow
 

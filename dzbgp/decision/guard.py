@@ -14,8 +14,9 @@ from solders.pubkey import Pubkey
 
 from dzbgp.decision.policy import Clock
 from dzbgp.decision.rules import Limits, Rules
-from dzbgp.models.decision import Action, Decision, Decisions, UserMemory
+from dzbgp.models.decision import Action, Decision, Decisions
 from dzbgp.models.ledger import BgpStatus, DeviceStatus
+from dzbgp.models.memory import UserMemory
 from dzbgp.models.session import Observed
 
 SMALL_DEVICE = 3

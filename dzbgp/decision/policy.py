@@ -7,10 +7,11 @@ import sys
 from dataclasses import dataclass, replace
 
 from dzbgp.console.words import duration
-from dzbgp.decision.history import flaps
+from dzbgp.decision.memory import flaps
 from dzbgp.decision.rules import Rules
-from dzbgp.models.decision import Action, Decision, UserMemory
+from dzbgp.models.decision import Action, Decision
 from dzbgp.models.ledger import NOMINAL_SECONDS_PER_SLOT, BgpStatus
+from dzbgp.models.memory import UserMemory
 from dzbgp.models.session import Look, Observation, Observed
 
 

@@ -2,3 +2,6 @@
 
 Start with `connection`, which opens a device; `bgp` turns its answers into VRFs and neighbors.
 """
+
+PLATFORM = "eos"
+"""What a host of the inventory must have as its platform, as Nornir and NAPALM call it."""

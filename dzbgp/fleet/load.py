@@ -11,6 +11,7 @@ from nornir import InitNornir
 from nornir.core import Nornir
 from nornir.core.plugins.inventory import InventoryPluginRegister
 
+from dzbgp.eos import PLATFORM
 from dzbgp.eos import credentials as device_login
 from dzbgp.eos.connection import CONNECTION
 from dzbgp.eos.credentials import Login
@@ -26,7 +27,6 @@ from dzbgp.fleet.from_ledger.source import (
     parse_ledger_url,
 )
 from dzbgp.fleet.inventory.connection import (
-    PLATFORM,
     check_connection,
     has_login,
     resolve_connection,

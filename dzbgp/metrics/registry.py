@@ -1,6 +1,6 @@
 """Prometheus metrics: the five that upstream's agent has, under their names, and this program's own.
 
-Counters and histograms live as long as the process; what a pass saw is gauges (metrics_snapshot.py). Of a program
+Counters and histograms live as long as the process; what a pass saw is gauges (gauges.py). Of a program
 that cron starts again each time a counter only says what that one run did: alerts there rest on gauges and timestamps.
 """
 

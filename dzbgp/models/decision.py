@@ -7,43 +7,8 @@ from enum import StrEnum
 from solders.pubkey import Pubkey
 
 from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.memory import UserMemory
 from dzbgp.models.session import Look, Observation
-
-
-@dataclass(frozen=True, slots=True)
-class UserMemory:
-    """What is remembered of a user from one pass to the next. Times are Unix seconds."""
-
-    device: Pubkey
-    seen_at: float
-    """When the user's session was last observed at all."""
-    up: bool
-    """What was observed then."""
-    last_up_at: float | None = None
-    down_since: float | None = None
-    transitions: tuple[float, ...] = ()
-    """When the session was seen to go up or down, oldest first."""
-    held_passes: int = 0
-    """How many passes in a row, far enough apart to count, the guard has held this user's Down."""
-    held_since: float | None = None
-    """When the first of them was."""
-    held_at: float | None = None
-    """When the last of them was."""
-    written_at: float | None = None
-    written_slot: int | None = None
-    """The slot of our own last write that landed."""
-    written_status: BgpStatus | None = None
-    written_acknowledged: bool = False
-    """That write was a Down that the guard would have held, let through by --force or by the passes in a row."""
-    first_seen_at: float | None = None
-    """When the user was first found on the ledger, on this device; None: before that was noted."""
-    reported_slot: int | None = None
-    """The slot of the last report, whoever made it, that the last pass found onchain."""
-
-    @property
-    def is_observed(self) -> bool:
-        """Whether the session was ever observed; else only the user was seen on the ledger."""
-        return self.up or self.last_up_at is not None or self.down_since is not None
 
 
 class Action(StrEnum):

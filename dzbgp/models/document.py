@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any
 from solders.pubkey import Pubkey
 
 from dzbgp.models.decision import Decision
+from dzbgp.models.exit import exit_code_of, exit_reasons
 from dzbgp.models.session import DeviceReading
 from dzbgp.models.submission import Submission
-from dzbgp.models.summary import exit_code_of, exit_reasons, summary
+from dzbgp.models.summary import summary
 
 if TYPE_CHECKING:
     from dzbgp.models.report import Report

@@ -1,12 +1,10 @@
-"""The numbers of a pass, which every format shows, and its exit code."""
+"""The numbers of a pass, which every format shows."""
 
 from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from dzbgp.errors import ExitCode, first_of
 from dzbgp.models.decision import Action, Decision
-from dzbgp.models.exit import ExitReason
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.session import DeviceResult, Observed
 from dzbgp.models.submission import Outcome
@@ -15,10 +13,6 @@ if TYPE_CHECKING:
     from dzbgp.models.report import Report
 
 LANDED = frozenset({Outcome.CONFIRMED, Outcome.FINALIZED})
-NOT_WRITTEN = frozenset(
-    {"no-signer", "stale-ledger", "in-flight", "expired", "no-tenant", "no-vrf", "wrong-vrf", "odd-neighbor"}
-)
-"""Reasons for which a device of this inventory has a user that is due, or cannot be decided, and is not written."""
 NOT_CREDIBLE = frozenset({DeviceResult.FAILED, DeviceResult.SUSPECT})
 
 
@@ -125,37 +119,3 @@ def summary(report: "Report") -> dict[str, int]:
         "transactions": counted.transactions,
         "rpc_requests": counted.rpc_requests,
     }
-
-
-def is_left(decision: Decision) -> bool:
-    """Return whether nothing is written for a user that is due, or that cannot be decided."""
-    told_nothing = decision.reason == "unconfirmed" and decision.observation.observed is Observed.UNKNOWN
-    return told_nothing or decision.reason in NOT_WRITTEN
-
-
-def exit_reasons(report: "Report", *, is_delivered: bool = True) -> list[ExitReason]:
-    """Return all reasons for which the exit code of a pass is not 0.
-
-    `is_delivered`: the report has reached every destination.
-    """
-    counts = totals(report)
-    ours = {reading.device.pubkey for reading in report.devices if reading.device}
-    applies = {
-        ExitReason.HELD: counts.held,
-        ExitReason.DEVICES_FAILED: counts.devices_failed,
-        ExitReason.HOSTS_UNMATCHED: counts.devices_unmatched,
-        ExitReason.ACCOUNTS_SKIPPED: any(account.device in ours for account in report.skipped_accounts),
-        ExitReason.NOT_WRITTEN: any(map(is_left, report.decisions)),
-        ExitReason.LEDGER_NOT_BELIEVED: not report.is_ledger_believed,
-        ExitReason.WRITES_FAILED: counts.failed,
-        ExitReason.WRITES_PENDING: counts.pending,
-        ExitReason.INTERRUPTED: report.is_interrupted,
-        ExitReason.NOT_DELIVERED: not is_delivered,
-        ExitReason.CHANGES_PENDING: report.signals_changes and report.dry_run and counts.to_submit,
-    }
-    return [reason for reason, does_apply in applies.items() if does_apply]
-
-
-def exit_code_of(report: "Report", *, is_delivered: bool = True) -> ExitCode:
-    """Return the exit code of a pass."""
-    return first_of(reason.code for reason in exit_reasons(report, is_delivered=is_delivered))

@@ -13,11 +13,12 @@ from solders.pubkey import Pubkey
 
 from dzbgp.console.words import abbreviated, amount, duration, numbered
 from dzbgp.models.decision import Action, Decision
+from dzbgp.models.exit import is_left
 from dzbgp.models.ledger import BgpStatus, Device, DeviceStatus
 from dzbgp.models.report import Report
 from dzbgp.models.session import DeviceReading, DeviceResult, Observed
 from dzbgp.models.submission import Outcome, Submission
-from dzbgp.models.summary import LANDED, Totals, is_left, is_refresh, totals
+from dzbgp.models.summary import LANDED, Totals, is_refresh, totals
 
 
 class Tone(StrEnum):

@@ -2,10 +2,11 @@
 
 from dzbgp.console.junit import Case, Result, Suite, junit
 from dzbgp.models.decision import Action, Decision
+from dzbgp.models.exit import is_left
 from dzbgp.models.report import Report
 from dzbgp.models.session import DeviceReading, DeviceResult, Observed
 from dzbgp.models.submission import Outcome
-from dzbgp.models.summary import LANDED, is_left
+from dzbgp.models.summary import LANDED
 from dzbgp.report.digest import is_worth_showing
 
 

@@ -6,11 +6,12 @@ from solders.pubkey import Pubkey
 
 from dzbgp.console.words import amount
 from dzbgp.models.decision import Decision
+from dzbgp.models.exit import is_left
 from dzbgp.models.problem import Problem
 from dzbgp.models.report import Report
 from dzbgp.models.session import DeviceResult
 from dzbgp.models.submission import Outcome, Submission
-from dzbgp.models.summary import LANDED, is_left
+from dzbgp.models.summary import LANDED
 from dzbgp.report.digest import Digest, device_name, host_name
 
 _SHOWN = 20

@@ -8,9 +8,9 @@ from typing import Self
 
 from solders.pubkey import Pubkey
 
-from dzbgp.decision.confirm import confirmed_observation
 from dzbgp.decision.policy import Clock, decide, withheld
 from dzbgp.decision.resolver import assess_credibility, resolve, unexplained, users_by_device
+from dzbgp.decision.second_look import confirmed_observation
 from dzbgp.ledger.program.cache import Fetched
 from dzbgp.models.decision import Action, Decision
 from dzbgp.models.ledger import BgpStatus, ProgramData, User

@@ -10,13 +10,14 @@ from typing import Self
 from solders.pubkey import Pubkey
 
 from dzbgp.console.words import amount
-from dzbgp.decision.history import flaps
+from dzbgp.decision.memory import flaps
 from dzbgp.decision.policy import withheld
 from dzbgp.ledger.networks import Network, unencrypted
 from dzbgp.ledger.program.instruction import Write, grown_len
 from dzbgp.ledger.session import WriteResult
-from dzbgp.models.decision import Decision, Decisions, UserMemory
+from dzbgp.models.decision import Decision, Decisions
 from dzbgp.models.ledger import BgpStatus, ProgramData, SkippedAccount
+from dzbgp.models.memory import UserMemory
 from dzbgp.models.report import Report
 from dzbgp.models.session import DeviceReading
 from dzbgp.models.submission import Refusal

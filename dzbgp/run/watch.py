@@ -1,6 +1,6 @@
 """The long-running form: a pass every interval, until it is stopped.
 
-One bad pass never ends it. What a pass wants written goes to a worker (submit_worker.py), whose results the next
+One bad pass never ends it. What a pass wants written goes to a worker (submit_queue.py), whose results the next
 pass takes in; so a slow ledger delays no look at the devices.
 """
 
@@ -19,9 +19,10 @@ from dzbgp.ledger.session import LedgerSession, WriteResult
 from dzbgp.ledger.submit.reread import Authorize
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.models.decision import Decision
+from dzbgp.models.exit import exit_code_of
 from dzbgp.models.ledger import NOMINAL_SECONDS_PER_SLOT
 from dzbgp.models.session import DeviceResult
-from dzbgp.models.summary import exit_code_of, summary
+from dzbgp.models.summary import summary
 from dzbgp.report.problems import changes
 from dzbgp.run.alarms import Alarms
 from dzbgp.run.authorize import authorizer

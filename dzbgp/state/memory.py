@@ -8,19 +8,20 @@ from solders.pubkey import Pubkey
 
 from dzbgp.console.words import duration
 from dzbgp.decision.guard import Past
-from dzbgp.decision.history import flaps, remember
+from dzbgp.decision.memory import flaps, remember
 from dzbgp.decision.policy import Clock
 from dzbgp.decision.rules import Rules
 from dzbgp.errors import DzbgpError, ExitCode
 from dzbgp.ledger.errors import WriteInterruptedError
 from dzbgp.ledger.session import LedgerSession
-from dzbgp.models.decision import Decision, Decisions, UserMemory
+from dzbgp.models.decision import Decision, Decisions
+from dzbgp.models.exit import exit_code_of
 from dzbgp.models.in_flight import Fate, InFlight, Settled
 from dzbgp.models.ledger import BgpStatus, Device, ProgramData, Sighting, User, UserStatus
+from dzbgp.models.memory import UserMemory
 from dzbgp.models.report import Report
 from dzbgp.models.session import Observation
 from dzbgp.models.submission import Outcome, Submission
-from dzbgp.models.summary import exit_code_of
 from dzbgp.state.store import Store
 
 _OWN_WRITE_UNSEEN_S = 300.0

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 from solders.pubkey import Pubkey
 
 from dzbgp.errors import UsageError
-from dzbgp.models.decision import UserMemory
 from dzbgp.models.in_flight import InFlight
 from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.memory import UserMemory
 
 T = TypeVar("T")
 

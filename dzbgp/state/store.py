@@ -18,9 +18,9 @@ from typing import Any, Self
 from solders.pubkey import Pubkey
 
 from dzbgp.errors import JournalError, StateLockedError, UsageError
-from dzbgp.models.decision import UserMemory
 from dzbgp.models.in_flight import Fate, InFlight
 from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.memory import UserMemory
 from dzbgp.models.session import DeviceReading
 from dzbgp.state.database import Database
 from dzbgp.state.lock import DeviceLocks

@@ -24,7 +24,7 @@ DECIDING = (
     "decision/policy",
     "decision/resolver",
     "decision/guard",
-    "decision/confirm",
+    "decision/second_look",
     "run/job",
     "run/plan",
     "run/authorize",

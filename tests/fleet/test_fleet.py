@@ -27,9 +27,10 @@ from dzbgp.fleet.load import load_inventory
 from dzbgp.fleet.options import FleetRequest
 from dzbgp.lab.eos.fleet import ADMIN_DOWN, DeviceFault, EosDevice, EosFault, EosFleet, EosPeer
 from dzbgp.ledger.errors import RpcTransportError
+from dzbgp.models.exit import exit_reasons
 from dzbgp.models.ledger import Device
 from dzbgp.models.session import DeviceReading, DeviceResult, Observed
-from dzbgp.models.summary import exit_reasons, totals
+from dzbgp.models.summary import totals
 
 USERNAME, PASSWORD = "reader", "hunter2-of-the-lab"
 

@@ -17,8 +17,8 @@ from dzbgp.lab.lab import Lab
 from dzbgp.lab.world.inventory import write_inventory
 from dzbgp.lab.world.world import World
 from dzbgp.metrics.registry import Metrics
+from dzbgp.models.exit import exit_code_of
 from dzbgp.models.report import Report
-from dzbgp.models.summary import exit_code_of
 from dzbgp.run.once import run_once
 from dzbgp.run.request import RunRequest
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 
 from report_builders import AMS, DOWN, FRA, NYC, UP, decision, mixed, report
 
-from dzbgp.models.decision import Action, Decision, UserMemory
+from dzbgp.models.decision import Action, Decision
 from dzbgp.models.ledger import Device
+from dzbgp.models.memory import UserMemory
 from dzbgp.models.report import Report
 from dzbgp.models.session import Observed
 

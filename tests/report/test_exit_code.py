@@ -9,12 +9,11 @@ from report_builders import AMS, DOWN, NYC, UP, decision, key, reading, report
 
 from dzbgp.errors import PRECEDENCE, ExitCode, first_of
 from dzbgp.models.decision import Action, Decision
-from dzbgp.models.exit import ExitReason
+from dzbgp.models.exit import ExitReason, exit_code_of, exit_reasons
 from dzbgp.models.ledger import SkippedAccount
 from dzbgp.models.report import Report
 from dzbgp.models.session import DeviceReading, DeviceResult, Observed
 from dzbgp.models.submission import Outcome, Submission
-from dzbgp.models.summary import exit_code_of, exit_reasons
 
 WRITE = decision(1, NYC, DOWN, UP)
 HELD = decision(2, NYC, UP, DOWN, action=Action.HOLD, reason="guard")

@@ -13,8 +13,9 @@ from solders.pubkey import Pubkey
 
 from dzbgp.decision.policy import Clock, decide, refresh_due_s
 from dzbgp.decision.rules import Rules
-from dzbgp.models.decision import Action, UserMemory
+from dzbgp.models.decision import Action
 from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.memory import UserMemory
 from dzbgp.models.session import Observation, Observed
 
 NOW = 1_000_000.0

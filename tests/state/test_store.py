@@ -20,9 +20,9 @@ from small_world import DOWN, FAIL, LOSE, PROGRAM, UP, Passes, SmallWorld
 from solders.pubkey import Pubkey
 
 from dzbgp.errors import JournalError, StateLockedError, UsageError
-from dzbgp.models.decision import UserMemory
 from dzbgp.models.in_flight import Fate, InFlight
 from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.memory import UserMemory
 from dzbgp.models.session import DeviceReading, DeviceResult
 from dzbgp.models.submission import Outcome
 from dzbgp.state import database as database_module

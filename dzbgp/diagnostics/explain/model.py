@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from dzbgp.diagnostics.audit.findings import Finding
 from dzbgp.eos.details import NeighborDetails
 from dzbgp.ledger.program.snapshot import Snapshot
-from dzbgp.models.decision import Decision, UserMemory
+from dzbgp.models.decision import Decision
 from dzbgp.models.ledger import Device, User
+from dzbgp.models.memory import UserMemory
 from dzbgp.models.session import DeviceReading
 from dzbgp.state.records import SentWrite, Transition
 

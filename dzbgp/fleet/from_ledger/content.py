@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dzbgp.eos import PLATFORM
 from dzbgp.errors import InventoryError
 from dzbgp.fleet.from_ledger.facts import Facts
 from dzbgp.fleet.from_ledger.selection import Selection, hostname_of
@@ -15,7 +16,6 @@ from dzbgp.fleet.matching import Matcher
 
 log = logging.getLogger(__name__)
 
-PLATFORM = "eos"
 
 Entry = dict[str, Any]
 """A host, a group or the defaults, as a SimpleInventory writes them."""

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from ruamel.yaml.error import YAMLError
 
+from dzbgp.eos import PLATFORM
 from dzbgp.errors import InventoryError, UsageError
-from dzbgp.fleet.from_ledger.content import PLATFORM, Entry, content_of
+from dzbgp.fleet.from_ledger.content import Entry, content_of
 from dzbgp.fleet.from_ledger.facts import FACTS, Facts
 from dzbgp.fleet.from_ledger.selection import Selection
 from dzbgp.fleet.from_ledger.update import Tally, update_groups, update_hosts

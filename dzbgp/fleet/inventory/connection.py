@@ -13,7 +13,6 @@ from dzbgp.errors import InventoryError
 
 DEFAULT_TIMEOUT_S = 30
 """How long a device may take to answer one request where the inventory says nothing (NAPALM: 60 s)."""
-PLATFORM = "eos"
 
 _MAX_PORT = 65_535
 _MAX_TIMEOUT_S = 3_600

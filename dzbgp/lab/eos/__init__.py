@@ -1,4 +1,4 @@
 """Simulated EOS devices that answer eAPI over HTTP(S).
 
-Start with `fleet.py`; `answers.py` has the forms of EOS's answers.
+Start with `fleet.py`, which has their behavior (`device.py` is the record). `answers.py` has the forms of answers.
 """

@@ -1,6 +1,6 @@
 """Encoders of the program's accounts, for the lab's ledger and for tests.
 
-Written from the layouts alone and without the decoders of dzbgp/ledger/accounts.py: each checks the other.
+Written from the layouts alone and without the decoders of dzbgp/ledger/program/accounts.py: each checks the other.
 Source of the layouts: the serviceability program's public Rust structs (malbeclabs/doublezero, 2026-08):
 Borsh, little endian; byte 0 is the account's type; fields are only ever appended.
 """

@@ -60,7 +60,7 @@ class World:
         now_slot: int = NOW_SLOT,
         program_id: Pubkey = PROGRAM_ID,
     ) -> Self:
-        """Build the world of dzbgp/lab/scenario.py.
+        """Build the world of scenario.py.
 
         `publishers` gives the key of each contributor (default: keys that nobody can sign with), `addresses`
         overrides where devices listen, by device code. Raises ValueError when `now_slot` is too young for

@@ -1,4 +1,5 @@
 """Writes onchain: packs statuses into transactions, signs, sends and confirms them. Start with submitter.py.
 
-A write in flight is models/in_flight.py. What may be signed is decided by whoever submits: see reread.py.
+A write in flight is models/in_flight.py. What may be signed is decided right before each signature by whoever submits
+(run/authorize.py), from what reread.py reads. preflight.py asks once, before anything is signed; verify.py reads back.
 """

@@ -4,9 +4,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
-from dzbgp.decision.history import flaps
-from dzbgp.models.decision import Action, Decision, UserMemory
+from dzbgp.decision.memory import flaps
+from dzbgp.models.decision import Action, Decision
 from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.memory import UserMemory
 from dzbgp.models.report import Report
 from dzbgp.models.session import Observed
 

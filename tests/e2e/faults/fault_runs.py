@@ -24,9 +24,9 @@ from dzbgp.ledger.errors import LedgerError
 from dzbgp.ledger.program.accounts import decode_user
 from dzbgp.ledger.rpc.transport import RetryBudget
 from dzbgp.ledger.session import SessionOptions
+from dzbgp.models.exit import exit_code_of
 from dzbgp.models.report import Report
 from dzbgp.models.submission import Outcome, Submission
-from dzbgp.models.summary import exit_code_of
 from dzbgp.run import setup as run_command
 from dzbgp.run.once import run_once
 from dzbgp.run.request import Commitment, RunRequest

@@ -13,8 +13,7 @@ from fault_runs import Case, Fault, Site, carry_out, explained, running, site
 from fault_runs import FaultKind as Kind
 
 from dzbgp.errors import ExitCode
-from dzbgp.models.exit import ExitReason
-from dzbgp.models.summary import exit_code_of, exit_reasons
+from dzbgp.models.exit import ExitReason, exit_code_of, exit_reasons
 
 SEEDS = range(*map(int, os.environ.get("DZBGP_FAULT_SEEDS", "1000-1200").split("-")))
 

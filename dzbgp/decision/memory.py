@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from dzbgp.models.decision import UserMemory
+from dzbgp.models.memory import UserMemory
 from dzbgp.models.session import Observation, Observed
 
 TRANSITIONS_KEPT = 200

@@ -8,9 +8,9 @@ from core_builders import key, make_device, make_user
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dzbgp.decision.history import TRANSITIONS_KEPT, flaps, remember
-from dzbgp.models.decision import UserMemory
+from dzbgp.decision.memory import TRANSITIONS_KEPT, flaps, remember
 from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.memory import UserMemory
 from dzbgp.models.session import Neighbor, Observation, Observed
 
 KEEP_S = 3600.0
