@@ -4,7 +4,7 @@ BIN := .venv/bin
 PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all simulate planted lint format bench bench-table screenshot docs lock program clean
+.PHONY: help run test test-all test-lowest simulate planted lint format bench bench-table dist audit docs-site screenshot docs lock program clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -19,6 +19,16 @@ test: .venv/ready ## Run the tests; the last lines name Debian packages that som
 test-all: .venv/ready ## Run every test; fail if a Debian package is missing
 	@missing=$$($(BIN)/python tests/debian.py) || { echo "missing: apt-get install $$missing" >&2; exit 1; }
 	CI=true $(BIN)/pytest -n $(PYTEST_WORKERS)
+
+# What stands closest to the libraries that dzbgp uses.
+FAST := tests/cli/test_cli.py tests/cli/test_config.py tests/console tests/eos tests/fleet tests/ledger/rpc \
+	tests/ledger/program tests/metrics tests/report --ignore=tests/fleet/dask
+
+test-lowest: .venv/ready ## Run the fast tests on the oldest releases that pyproject.toml allows
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/lowest
+	$(BIN)/uv pip install --quiet --python .venv/lowest/bin/python --resolution lowest-direct --group dev -r pyproject.toml
+	$(BIN)/uv pip install --quiet --python .venv/lowest/bin/python --no-deps --no-build-isolation --editable .
+	.venv/lowest/bin/python -m pytest -q -n $(PYTEST_WORKERS) -p no:cacheprovider $(FAST)
 
 SIMULATE = $(if $(SEED),--seed $(SEED),--seconds $$((60 * $(or $(MINUTES),10))))
 
@@ -48,6 +58,22 @@ bench-table: .venv/bench ## Measure again, and keep the figures in docs/performa
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements/bench.txt
 	@touch $@
 
+dist: .venv/release ## Build wheel and sdist into dist/, and check them
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
+
+audit: .venv/release ## Ask for known vulnerabilities of what a run needs
+	$(BIN)/pip-audit --disable-pip --require-hashes -r requirements/run.txt
+
+docs-site: .venv/docs ## Build the documentation's site into build/site
+	$(BIN)/mkdocs build --quiet --strict
+
+.venv/docs .venv/release: .venv/%: requirements/%.txt .venv/ready
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
 screenshot: .venv/ready ## Make docs/run.svg again from a run on the lab
 	$(BIN)/python -m tests.screenshot docs/run.svg
 
@@ -61,6 +87,7 @@ lock: .venv/ready ## Resolve the requirements again, with hashes and without ind
 	$(LOCK) --output-file requirements/run.txt pyproject.toml
 	$(LOCK) --group dev --constraint requirements/run.txt --output-file requirements/dev.txt pyproject.toml
 	$(LOCK) --group docs --constraint requirements/dev.txt --output-file requirements/docs.txt
+	$(LOCK) --group release --constraint requirements/dev.txt --output-file requirements/release.txt
 	$(LOCK) --group bench --no-deps --output-file requirements/bench.txt
 
 # One resolution for every Python and platform, as pip reads it.

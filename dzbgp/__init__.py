@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from dzbgp.run.once import run_once
     from dzbgp.run.request import RunRequest
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "DzbgpError",
     "Report",

@@ -3,7 +3,7 @@
 import debian
 import pytest
 
-ABSENT = {"nothing": ("no-such-program",), "shell": ("sh",)}
+ABSENT = {"nothing": ("no-such-program",), "shell": ("/bin/sh",)}
 
 
 def test_a_package_is_missing_if_one_of_its_programs_is(monkeypatch: pytest.MonkeyPatch) -> None:
