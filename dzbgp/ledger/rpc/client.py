@@ -33,6 +33,9 @@ from dzbgp.ledger.rpc.wire import (
 )
 from dzbgp.models.ledger import Account
 
+_FINALITY_SLOTS = 300
+"""A healthy cluster finalizes some 32 slots behind its newest block. What is so far behind stands still."""
+
 T = TypeVar("T")
 
 STATUSES_PER_CALL = 256
@@ -224,8 +227,18 @@ class RpcClient:
         return Blockhash(answer.value.blockhash, answer.value.last_valid_block_height, answer.context.slot)
 
     async def height(self, commitment: str = "finalized") -> tuple[int, int]:
-        """Return (slot, block height) of the newest block. A finalized block cannot be undone by a fork."""
-        answer: EpochInfo = await self.transport.call("getEpochInfo", [{"commitment": commitment}], EpochInfo)
+        """Return (slot, block height) of the newest block. A finalized block cannot be undone by a fork.
+
+        An RPC that has long been left behind is not asked again: by its height no write would ever expire.
+        """
+        least = self.credibility.least_slot - _FINALITY_SLOTS
+
+        def check(where: str, answer: EpochInfo) -> None:
+            self._check_slot(where, "getEpochInfo", answer.absolute_slot, least)
+
+        answer: EpochInfo = await self.transport.call(
+            "getEpochInfo", [{"commitment": commitment}], EpochInfo, check
+        )
         return answer.absolute_slot, answer.block_height
 
     async def statuses(self, signatures: Sequence[str]) -> tuple[int, list[SignatureStatus | None]]:

@@ -25,8 +25,6 @@ async def fates(client: RpcClient, sent: Sequence[InFlight]) -> list[Settled]:
     """
     if not sent:
         return []
-    # The height of an RPC that stands still would leave every write in flight for ever.
-    await client.bank()
     slot, height = await client.height()
     _, statuses = await client.statuses([one.signature for one in sent])
     found: dict[str, Settled] = {}
