@@ -48,6 +48,8 @@ class DeviceLocks:
         self._wait_s = wait_s
         self._descriptor: int | None = None
         self._held: dict[int, bytes] = {}
+        self._lost: dict[int, bytes] = {}
+        """What a removed lock file held, and is not locked again yet."""
         self._is_warned = False
 
     def hold(self, keys: Collection[bytes], wait_s: float | None = None) -> bytes | None:
@@ -72,7 +74,9 @@ class DeviceLocks:
 
     def mend(self) -> bytes | None:
         """Lock again what a removed lock file held. Return a key that another run has taken meanwhile, if any."""
-        return None if self.is_intact() else self.hold(list(self._held.values()), wait_s=0)
+        if self.is_intact() and not self._lost:
+            return None
+        return self.hold([*self._held.values(), *self._lost.values()], wait_s=0)
 
     @contextlib.contextmanager
     def opening(self) -> Iterator[None]:
@@ -96,7 +100,7 @@ class DeviceLocks:
     def _taken(self, wanted: dict[int, bytes]) -> bytes | None:
         """Lock what is wanted and give back the rest, or change nothing and return what another run holds."""
         if not self._opened():
-            self._held = wanted
+            self._held, self._lost = wanted, {}
             return None
         fresh: list[int] = []
         for offset in sorted(wanted.keys() - self._held.keys()):
@@ -107,7 +111,7 @@ class DeviceLocks:
             fresh.append(offset)
         for offset in self._held.keys() - wanted.keys():
             self._set(fcntl.F_UNLCK, offset)
-        self._held = wanted
+        self._held, self._lost = wanted, {}
         return None
 
     def _opened(self) -> bool:
@@ -115,7 +119,7 @@ class DeviceLocks:
         if self._descriptor is not None and not self.is_intact():
             log.warning("state: the lock file %s was removed or replaced while it was held", self._file)
             os.close(self._descriptor)
-            self._descriptor, self._held = None, {}
+            self._descriptor, self._held, self._lost = None, {}, self._held
         while self._descriptor is None:
             try:
                 self._file.parent.mkdir(parents=True, exist_ok=True)

@@ -120,6 +120,10 @@ def test_what_another_run_took_after_the_lock_file_was_removed_is_told(
     lock_file(state).unlink()
     with held(state):
         assert locks.mend() == A
+        assert locks.mend() == A, "asked again, it is still not ours"
+    assert locks.mend() is None
+    with closing(DeviceLocks(state, wait_s=0)) as other:
+        assert other.hold([A]) == A
 
 
 def test_a_planted_link_is_not_followed(
