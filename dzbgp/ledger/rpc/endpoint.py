@@ -6,6 +6,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import httpx2
+from solana.rpc.async_http_provider import AsyncHTTPProvider
+from solana.rpc.jsonrpc import JsonRpcRequestSerializer
+from solana.rpc.types import URI
 
 from dzbgp.ledger.errors import LedgerError, RpcSizeError, RpcStatusError, RpcTransportError
 from dzbgp.ledger.networks import redact
@@ -18,11 +21,41 @@ _TOO_LARGE = 413
 _HEADERS = {"Content-Type": "application/json"}
 
 
+class Provider(AsyncHTTPProvider):
+    """solana-py's RPC client over an HTTP client of ours, with a limit on the size of an answer.
+
+    The library's constructor is not called: the client that it makes reads proxies and TLS files from the environment.
+    """
+
+    def __init__(self, url: str, http: httpx2.AsyncClient) -> None:
+        self.endpoint_uri = URI(url)
+        self.session = http
+
+    async def make_request_unparsed(self, body: JsonRpcRequestSerializer) -> str:
+        """Return the text of an answer, sent once only. Raises httpx2.HTTPError, TooLargeError and UnicodeError."""
+        return (await self.post(body.to_json().encode())).decode()
+
+    async def post(self, body: bytes) -> bytearray:
+        """Return the bytes of an answer. Raises httpx2.HTTPError and TooLargeError."""
+        async with self.session.stream("POST", self.endpoint_uri, content=body, headers=_HEADERS) as response:
+            response.raise_for_status()
+            answer = bytearray()
+            async for piece in response.aiter_bytes():
+                answer += piece
+                if len(answer) > MAX_ANSWER_BYTES:
+                    raise TooLargeError
+        return answer
+
+
+class TooLargeError(Exception):
+    """An RPC's answer is larger than MAX_ANSWER_BYTES."""
+
+
 @dataclass(slots=True, eq=False)
 class _Connections:
     """The kept connections to an RPC, and how many requests use them."""
 
-    http: httpx2.AsyncClient
+    rpc: Provider
     users: int = 0
     dropped: bool = False
 
@@ -46,11 +79,11 @@ class Endpoint:
         http = httpx2.AsyncClient(
             http2=True, timeout=self._timeout_s, proxy=self._proxy, verify=self._tls, trust_env=False
         )
-        return _Connections(http)
+        return _Connections(Provider(self._url, http))
 
     async def close(self) -> None:
         """Close the connections."""
-        await self._current.http.aclose()
+        await self._current.rpc.close()
 
     async def post(self, method: str, body: bytes) -> bytes | bytearray:
         """Return the body of the answer to one request. Raises a LedgerError."""
@@ -60,12 +93,12 @@ class Endpoint:
             try:
                 # httpx bounds each read only; this bounds the whole answer.
                 async with asyncio.timeout(self._timeout_s):
-                    return await self._stream(connections.http, body)
+                    return await connections.rpc.post(body)
             except (TimeoutError, httpx2.TimeoutException) as error:
                 # A connection may be dead and still open; over HTTP/2 every retry would use it again.
                 self._drop(connections)
                 failure = RpcTransportError(f"{where}: {self._timeout_words(error)}")
-            except _TooLargeError:
+            except TooLargeError:
                 failure = RpcSizeError(
                     f"{where}: the answer is larger than {MAX_ANSWER_BYTES // 1024**2} MiB"
                 )
@@ -78,16 +111,6 @@ class Endpoint:
         # Raised outside the handlers: a chained exception would bring the URL into the traceback.
         raise failure
 
-    async def _stream(self, http: httpx2.AsyncClient, body: bytes) -> bytearray:
-        async with http.stream("POST", self._url, content=body, headers=_HEADERS) as response:
-            response.raise_for_status()
-            answer = bytearray()
-            async for piece in response.aiter_bytes():
-                answer += piece
-                if len(answer) > MAX_ANSWER_BYTES:
-                    raise _TooLargeError
-        return answer
-
     @asynccontextmanager
     async def _connections(self) -> AsyncIterator[_Connections]:
         connections = self._current
@@ -97,7 +120,7 @@ class Endpoint:
         finally:
             connections.users -= 1
             if connections.dropped and not connections.users:
-                await connections.http.aclose()
+                await connections.rpc.close()
 
     def _drop(self, connections: _Connections) -> None:
         """Let later requests use new connections; requests that still use the old ones may finish."""
@@ -118,10 +141,6 @@ class Endpoint:
         retry_after_s = _seconds(response.headers.get("retry-after"))
         asks = "" if retry_after_s is None else f" (it asks to wait {retry_after_s:g} s)"
         return RpcStatusError(told + asks, response.status_code, retry_after_s)
-
-
-class _TooLargeError(Exception):
-    """The answer is larger than MAX_ANSWER_BYTES."""
 
 
 def _words(error: httpx2.HTTPError) -> str:

@@ -89,8 +89,8 @@ def test_requests_that_still_use_a_dropped_connection_may_finish() -> None:
         async with endpoint._connections() as mine:
             endpoint._drop(mine)
             assert endpoint._current is not mine
-            closed = [mine.http.is_closed]
-        closed.append(mine.http.is_closed)
+            closed = [mine.rpc.session.is_closed]
+        closed.append(mine.rpc.session.is_closed)
         assert closed == [False, True]
         await transport.close()
 
