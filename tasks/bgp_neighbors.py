@@ -1,14 +1,14 @@
-"""Read the VRFs and BGP neighbors of one device."""
+"""Read the VRFs and BGP neighbors of one device: NAPALM's get_bgp_neighbors as a Nornir task, within a deadline."""
 
 import logging
 import time
 
 from nornir.core.task import Result, Task
 
-from dzbgp.eos.bgp import read_bgp
 from dzbgp.eos.connection import CONNECTION, EosConnection, connect, disconnect
 from dzbgp.eos.deadline import Deadline, run_within
 from dzbgp.eos.errors import RETRIED, cause_of, explain
+from dzbgp.eos.getter import read_bgp
 from dzbgp.models.session import Seen
 
 log = logging.getLogger("dzbgp.devices")

@@ -9,11 +9,11 @@ import msgspec
 from nornir.core.inventory import ConnectionOptions
 from nornir.core.task import Result, Task
 
-from dzbgp.eos.bgp import read_bgp
 from dzbgp.eos.connection import CONNECTION, EosConnection, OddAnswerError, connect, disconnect
 from dzbgp.eos.deadline import Deadline, run_within
 from dzbgp.eos.eapi import PORTS, CommandRefusedError, LoginRefusedError, NotEapiError, read
 from dzbgp.eos.errors import cause_of, explain
+from dzbgp.eos.getter import read_bgp
 from dzbgp.eos.probe import Probe, Step
 from dzbgp.eos.tls import transport_of
 from dzbgp.eos.trust import UntrustedDeviceError

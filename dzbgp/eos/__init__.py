@@ -1,6 +1,6 @@
 """How an EOS device is spoken to, and its failures put into words.
 
-Start with `connection`, which opens a device; `bgp` turns its answers into VRFs and neighbors.
+Start with `connection`, which opens a device; `getter` asks NAPALM for its BGP neighbors, `bgp` reads the same answers.
 """
 
 PLATFORM = "eos"

@@ -1,15 +1,15 @@
 """BGP neighbors out of EOS's own answers. The source of the shapes is public answers of real devices.
 
 NAPALM's get_bgp_neighbors says the same in another form, but fails as a whole on one neighbor that it cannot read,
-whoever's it is, and leaves out the RTT. Of IPv6 nothing is asked: it concerns no user.
+whoever's it is, and leaves out the RTT. `getter` asks it, and holds what is read here against what it says.
 """
 
 import ipaddress
 
 import msgspec
 
-from dzbgp.eos.connection import EosConnection, OddAnswerError
-from dzbgp.eos.eapi import DECODING, read
+from dzbgp.eos.connection import OddAnswerError
+from dzbgp.eos.eapi import read
 from dzbgp.models.session import Neighbor, Seen, Vrf
 
 SUMMARY = "show ip bgp summary vrf all"
@@ -23,6 +23,8 @@ _LONGEST_UPTIME_S = 1 << 40
 _MOST_NOTES = 20
 MAX_NEIGHBORS = 8_192
 """Twice the users that the program allows a device."""
+MAX_VRFS = 4_096
+"""More than any EOS device has."""
 
 
 class _SummaryVrf(msgspec.Struct):
@@ -47,7 +49,7 @@ class _Known(msgspec.Struct):
 
 class _Peer(_Known):
     state: str
-    idleReason: str | None = None  # noqa: N815
+    idleReason: msgspec.Raw = msgspec.Raw()  # noqa: N815
     description: str | None = None
     establishedTime: float | None = None  # noqa: N815
     peerTcpInfo: msgspec.Raw = msgspec.Raw()  # noqa: N815
@@ -58,16 +60,7 @@ class _Bare(_Known):
     """What a session's state rests on, without what is only said about it."""
 
     state: str
-
-
-def read_bgp(connection: EosConnection) -> Seen:
-    """Ask a device for its VRFs and neighbors.
-
-    Raises OddAnswerError when an answer is not of EOS's form, and what `EosConnection.ask` raises.
-    """
-    summary, neighbors = connection.ask([SUMMARY, NEIGHBORS])
-    with DECODING:
-        return seen_of(summary, neighbors)
+    idleReason: msgspec.Raw = msgspec.Raw()  # noqa: N815
 
 
 def seen_of(summary: msgspec.Raw, neighbors: msgspec.Raw) -> Seen:
@@ -102,6 +95,8 @@ def _vrfs(answer: msgspec.Raw, command: str) -> dict[str, msgspec.Raw]:
     found = read(answer, _Vrfs)
     if found is None:
         raise OddAnswerError(f"the answer to `{command}` is not of EOS's form: it lacks vrfs")
+    if len(found.vrfs) > MAX_VRFS:
+        raise OddAnswerError(f"the answer to `{command}` lists more than {MAX_VRFS:,} VRFs")
     return found.vrfs
 
 
@@ -114,29 +109,33 @@ def _neighbor(vrf: str, entry: msgspec.Raw) -> tuple[Neighbor | None, str]:
     """Return the neighbor that an entry is, None when it does not say which, and a note of what is odd."""
     peer = read(entry, _Peer)
     known = peer or read(entry, _Bare) or read(entry, _Known)
-    address = _address(known.peerAddress) if known is not None else None
+    address = address_of(known.peerAddress) if known is not None else None
     if known is None or address is None:
         return None, f"{vrf}: an entry without the address of a neighbor"
-    state = known.state if isinstance(known, _Peer | _Bare) else None
-    if state not in _STATES:
-        odd = "it has no state" if state is None else "its state is none of BGP's"
+    if not isinstance(known, _Peer | _Bare) or known.state not in _STATES:
+        odd = "its state is none of BGP's" if isinstance(known, _Peer | _Bare) else "it has no state"
         return Neighbor(
             address, vrf, is_up=False, is_enabled=True, uptime_s=-1, odd=odd
         ), f"{vrf}: {address}: {odd}"
-    is_up = state == "Established"
+    is_up = known.state == "Established"
+    is_enabled = not (known.state == "Idle" and _is_admin_down(known.idleReason))
     if peer is None:
-        neighbor = Neighbor(address, vrf, is_up=is_up, is_enabled=True, uptime_s=-1)
+        neighbor = Neighbor(address, vrf, is_up=is_up, is_enabled=is_enabled, uptime_s=-1)
         return neighbor, f"{vrf}: {address}: only its state can be understood"
     uptime = peer.establishedTime
     return Neighbor(
         address,
         vrf,
         is_up=is_up,
-        is_enabled=not (state == "Idle" and peer.idleReason == _ADMIN_DOWN),
+        is_enabled=is_enabled,
         uptime_s=int(uptime) if is_up and uptime is not None and 0 <= uptime < _LONGEST_UPTIME_S else -1,
         description=peer.description or "",
         rtt_ns=_rtt_ns(peer.peerTcpInfo) if is_up else 0,
     ), "" if peer.asn else f"{vrf}: {address}: it has no AS number"
+
+
+def _is_admin_down(reason: msgspec.Raw) -> bool:
+    return bool(bytes(reason)) and read(reason, str) == _ADMIN_DOWN
 
 
 def _rtt_ns(tcp: msgspec.Raw) -> int:
@@ -148,7 +147,7 @@ def _rtt_ns(tcp: msgspec.Raw) -> int:
     return round(microseconds * 1000)
 
 
-def _address(text: str) -> str | None:
+def address_of(text: str) -> str | None:
     """Return an address as it is written everywhere else: an IPv4 address mapped into IPv6 is one of IPv4."""
     try:
         # A link-local address names its interface, as in fe80::1%Et3/1.

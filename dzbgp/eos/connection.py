@@ -4,6 +4,7 @@ nornir-napalm's own is not used: it opens a connection that knows no deadline, a
 """
 
 import contextlib
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,6 +14,7 @@ from nornir.core.inventory import Host
 from dzbgp.eos.deadline import Deadline, DeadlineError
 
 if TYPE_CHECKING:
+    from dzbgp.eos.tap import Take
     from dzbgp.eos.trust import Proof
 
 CONNECTION = "napalm"
@@ -31,6 +33,8 @@ class EosConnection:
     def __init__(self, deadline: Deadline | None = None) -> None:
         self.connection: Any = None
         self.deadline = deadline
+        self.has_getter = True
+        """Whether the device answers all that NAPALM's get_bgp_neighbors asks, as far as this connection knows."""
         self._line: Any = None
         self._enable: list[Any] = []
 
@@ -89,6 +93,35 @@ class EosConnection:
             _close(driver)
             raise DeadlineError("closed while it was being opened")
 
+    @property
+    def is_eapi(self) -> bool:
+        """Whether one request asks several commands."""
+        return self._line is not None
+
+    def get_bgp_neighbors(self, take: "Take") -> dict[str, Any]:
+        """Return what NAPALM's getter makes of what `take` leaves of the device's answers.
+
+        Over eAPI that is one request. Raises GetterError where NAPALM cannot read them, and what `ask` and `take` do.
+        """
+        from dzbgp.eos.tap import GetterError, Tap  # noqa: PLC0415
+
+        driver, tap = self.connection, Tap(take)
+        try:
+            if not self.is_eapi:
+                with tap.on_terminal(driver.device, self._json_of):
+                    found: dict[str, Any] = driver.get_bgp_neighbors()
+            else:
+                self._line.tap = tap
+                found = driver.get_bgp_neighbors()
+        except Exception as error:
+            if tap.is_waiting:
+                raise
+            raise GetterError from error
+        finally:
+            if self._line is not None:
+                self._line.tap = None
+        return found
+
     def ask(self, commands: list[str]) -> list[msgspec.Raw]:
         """Return the JSON that each `show` command is answered with.
 
@@ -102,17 +135,20 @@ class EosConnection:
         return [self._ask_terminal(command) for command in commands]
 
     def _ask_terminal(self, command: str) -> msgspec.Raw:
-        from dzbgp.eos.eapi import read  # noqa: PLC0415
-
-        if self.deadline is not None:
-            self.deadline.left()
-        shown = f"{command} | json"
-        answer = read(self.connection.cli([shown])[shown].encode(), msgspec.Raw)
+        answer = self._json_of(lambda shown: str(self.connection.cli([shown])[shown]), command)
         if answer is None:
             raise OddAnswerError(
                 f"the answer to `{command}` is not JSON: it was refused, or BGP is not ready"
             )
         return answer
+
+    def _json_of(self, send: Callable[[str], str], command: str) -> msgspec.Raw | None:
+        """Return what a terminal answers to a command, None where that is not JSON."""
+        from dzbgp.eos.eapi import read  # noqa: PLC0415
+
+        if self.deadline is not None:
+            self.deadline.left()
+        return read(send(f"{command} | json").encode(), msgspec.Raw)
 
     def renew(self, deadline: Deadline) -> None:
         """Put the next requests under another deadline."""

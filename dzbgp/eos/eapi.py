@@ -22,6 +22,7 @@ import msgspec
 from pyeapi import eapilib
 
 from dzbgp.eos.deadline import Deadline
+from dzbgp.eos.tap import Tap
 from dzbgp.eos.trust import Proof
 
 PORTS = {"http": 80, "https": 443, "https_certs": 443, "http_session": 80, "https_session": 443}
@@ -81,6 +82,8 @@ class Line:
     deadline: Deadline | None = None
     proof: Proof | None = None
     """Looks at the device's certificate before anything is sent."""
+    tap: Tap | None = None
+    """Takes the answers to what NAPALM asks."""
 
     def check_certificate(self, sock: Any) -> None:
         """Look at the certificate of a connection over TLS. Raises UntrustedDeviceError."""
@@ -133,6 +136,13 @@ class Eapi(eapilib.EapiConnection):  # type: ignore[misc] # pyeapi has no types
 
     def __str__(self) -> str:
         return f"{self._line.transport}://{self.transport.host}:{self.transport.port}"
+
+    def execute(self, commands: list[Any], encoding: str = "json", **options: Any) -> Any:
+        """Return the decoded answers, or what the line's tap hands on of them. Raises what `ask` raises."""
+        tap = self._line.tap
+        if tap is None:
+            return super().execute(commands, encoding, **options)
+        return {"result": tap.hand_on(commands, lambda: self.ask(commands))}
 
     def send(self, data: str) -> Any:
         """Return the decoded answer to a request, as pyeapi does. Raises what `ask` raises."""

@@ -12,6 +12,12 @@ from ssh_eos import GARBLED, READ_ONLY, SshEos, ssh_servers
 
 from dzbgp.lab.eos.fleet import DeviceFault, EosFleet
 
+GETTER = [
+    "show ip bgp summary vrf all",
+    "show ipv6 bgp summary vrf all",
+    "show ip bgp neighbors vrf all",
+    "show ipv6 bgp peers vrf all",
+]
 CODES = ["ams-dz-001", "fra-dz-001"]
 PASSWORD = "canary-of-the-devices-41c7"
 
@@ -100,7 +106,8 @@ def test_over_https_http_and_ssh_a_run_sees_and_decides_the_same(
     for transport in ("http", "ssh"):
         assert reports[transport]["devices"] == wanted["devices"]
         assert timeless(reports[transport]) == timeless(wanted)
-    assert all(server.commands for server in ssh.values())
+    # NAPALM's getter is what asks.
+    assert all(f"{command} | json" in server.commands for server in ssh.values() for command in GETTER)
 
 
 @pytest.mark.parametrize("command", ["show ip bgp neighbors vrf all", "show ip bgp summary vrf all"])
@@ -169,6 +176,8 @@ def test_over_ssh_the_read_only_role_of_the_readme_is_enough_and_enable_is_never
     assert done.code == 0, done.err
     assert {device["result"] for device in done.report["devices"]} == {"ok"}
     assert all("enable" not in server.commands for server in ssh.values())
+    # What the role lacks is NAPALM's question about IPv6, and it is put once.
+    assert all(server.commands.count(f"{GETTER[1]} | json") == 1 for server in ssh.values())
 
 
 def test_over_ssh_a_command_that_the_role_lacks_fails_the_device_by_name(

@@ -9,13 +9,17 @@ import resource
 import socket
 import sys
 import threading
-from typing import Any
 
 from dzbgp.eos import bgp, eapi
-from dzbgp.eos.connection import OddAnswerError
+from dzbgp.eos.connection import EosConnection, OddAnswerError
 from dzbgp.eos.deadline import Deadline
+from dzbgp.eos.getter import read_bgp
 
 WORKERS = 20
+_PEER = (
+    b'{"peerAddress":"10.0.0.1","state":"Idle","idleReason":"No path","asn":"65000","localAsn":"65342",'
+    b'"routerId":"0.0.0.0","prefixesReceived":0,"prefixesSent":0,"v6PrefixesReceived":0,"v6PrefixesSent":0,"a":NaN},'
+)
 KINDS: dict[str, bytes] = {
     "lists": b"[],",
     "numbers": b"1,",
@@ -23,38 +27,54 @@ KINDS: dict[str, bytes] = {
     "nested": b"[" * 900 + b"]" * 900 + b",",
     "no number": b'{"peerAddress":"10.0.0.1","state":"Idle","a":NaN},',
     "text": b'"' + b"x" * (eapi.MAX_ANSWER_BYTES // 2) + b'",',
+    "neighbors": _PEER,
+    "ipv6": _PEER,
+    "vrfs": b'"vrf%d":{},',
 }
-_HEAD = b'{"jsonrpc":"2.0","result":[{},{"vrfs":{}},{"vrfs":{"vrf1":{"peerList":['
-_TAIL = b"1]}}}]}"
+_HEAD = b'{"jsonrpc":"2.0","result":[{},{"vrfs":{}},'
+_LIST = b'{"vrfs":{"vrf1":{"peerList":['
+_END = b"1]}}}"
 
 
-def answer(kind: str) -> bytes:
-    """Return a JSON text of exactly the size that is taken in, of as many values as are taken in."""
+def answer(kind: str, has_ipv6: bool) -> bytes:
+    """Return a JSON text of exactly the size that is taken in, of as many values as are taken in.
+
+    `has_ipv6`: the answer to the four commands of NAPALM's getter, else to the two about IPv4.
+    """
     unit = KINDS[kind]
     values = sum(unit.count(mark) for mark in (b",", b"[", b"{"))
-    size = eapi.MAX_ANSWER_BYTES - len(_HEAD) - len(_TAIL)
-    body = _HEAD + unit * min(size // len(unit), (eapi.MAX_VALUES - 100) // values) + _TAIL
+    count = min(eapi.MAX_ANSWER_BYTES // len(unit) - 100, (eapi.MAX_VALUES - 100) // values)
+    if kind == "vrfs":
+        hostile = b'{"vrfs":{' + b"".join(unit % number for number in range(count)) + b'"vrf":{}}}'
+    elif unit == _PEER:
+        # As many as are read, each to the end.
+        hostile = _LIST + (unit * bgp.MAX_NEIGHBORS)[:-1] + b"]}}}"
+    else:
+        hostile = _LIST + unit * count + _END
+    empty = b'{"vrfs":{"vrf1":{"routerId":"10.0.0.2","peerList":[]}}}'
+    answers = [hostile]
+    if has_ipv6:
+        answers = [empty, empty, hostile] if kind == "ipv6" else [empty, hostile, empty]
+    body = _HEAD + b",".join(answers) + b"]}"
+    assert len(body) <= eapi.MAX_ANSWER_BYTES, len(body)
     return body + b" " * (eapi.MAX_ANSWER_BYTES - len(body))
 
 
-class _Connection:
-    """Stands where NAPALM's connection is."""
+def _serve(listening: socket.socket, kind: str) -> None:
+    bodies = {has_ipv6: answer(kind, has_ipv6) for has_ipv6 in (True, False)}
 
-    def __init__(self, port: int) -> None:
-        line = eapi.Line("http", Deadline(120))
-        self._line = eapi.Eapi("127.0.0.1", port, "u", "p", timeout=120, line=line)
-
-    def ask(self, commands: list[str]) -> list[Any]:
-        return self._line.ask(["enable", *commands])[1:]
-
-
-def _serve(listening: socket.socket, body: bytes) -> None:
     def reply(client: socket.socket) -> None:
         with client:
-            while b"runCmds" not in client.recv(65536):
-                pass
-            client.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
-            client.recv(1)
+            while True:
+                request = b""
+                while not request.endswith(b"}"):
+                    if not (piece := client.recv(65536)):
+                        return
+                    request += piece
+                body = b'{"jsonrpc":"2.0","result":[{},{"version":"4.31.2F"}]}'
+                if b"show version" not in request:
+                    body = bodies[b"ipv6" in request]
+                client.sendall(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % len(body) + body)
 
     while True:
         client, _ = listening.accept()
@@ -62,8 +82,15 @@ def _serve(listening: socket.socket, body: bytes) -> None:
 
 
 def _read(port: int) -> None:
+    connection = EosConnection(Deadline(120))
+    options = {"timeout": 120, "optional_args": {"transport": "http"}}
+    connection.open("127.0.0.1", "u", "p", port, "eos", options)
     with contextlib.suppress(OddAnswerError):
-        bgp.read_bgp(_Connection(port))  # type: ignore[arg-type]
+        _SEEN.append(read_bgp(connection))
+
+
+_SEEN: list[object] = []
+"""What was read stays until the end, as in a pass."""
 
 
 def main(kind: str) -> None:
@@ -71,7 +98,7 @@ def main(kind: str) -> None:
     child = os.fork()
     if child == 0:
         # The answer is not part of what is measured.
-        _serve(listening, answer(kind))
+        _serve(listening, kind)
     port = listening.getsockname()[1]
     threads = [threading.Thread(target=_read, args=(port,)) for _ in range(WORKERS)]
     for thread in threads:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from napalm.base import exceptions as _napalm  # noqa: F401 - loaded here, not where memory is measured
 from nornir.core.inventory import ConnectionOptions
 
 from dzbgp.eos import eapi
@@ -148,7 +149,7 @@ def test_an_answer_that_drips_does_not_hold_a_device_up_for_longer_than_its_time
         assert ask_device(port, timeout_s=1) == "r1:443: no complete answer in 1 s"
 
 
-@pytest.mark.parametrize("kind", ["lists", "no number"])
+@pytest.mark.parametrize("kind", ["lists", "no number", "neighbors", "vrfs"])
 def test_hostile_answers_of_20_devices_at_once_stay_below_1_gib(kind: str) -> None:
     script = Path(__file__).parent / "hostile_answers.py"
     done = subprocess.run(
