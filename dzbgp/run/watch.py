@@ -28,6 +28,7 @@ from dzbgp.run.alarms import Alarms
 from dzbgp.run.authorize import authorizer
 from dzbgp.run.job import plan_pass
 from dzbgp.run.observer import Observer
+from dzbgp.run.overrun import Overrun
 from dzbgp.run.plan import Plan, write_of
 from dzbgp.run.request import PassOptions
 from dzbgp.run.setup import Setup
@@ -80,7 +81,7 @@ class Watch:
         self._has_passed = False
         self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._rpc_requests = 0
-        self._paused_s = 0.0
+        self._overrun = Overrun(options.interval_s)
         self._finished = WriteResult({})
         self._changed: list[Decision] = []
         """What was written since the last report."""
@@ -132,22 +133,19 @@ class Watch:
         due = time.monotonic() + random.uniform(0, interval_s * self._options.jitter)  # noqa: S311
         done = 0
         while done != self._options.passes and self._waited(due):
-            self._pass()
+            self._overrun.begin()
+            try:
+                self._pass()
+            finally:
+                self._overrun.cancel()
             done += 1
             due += interval_s
             late_s = time.monotonic() - due
-            if 0 < late_s <= self._paused_s:
+            if 0 < late_s <= self._overrun.paused_s:
                 # It was not too slow: it waited for the second look before a Down.
                 due = time.monotonic()
             elif late_s > 0:
-                missed = math.floor(late_s / interval_s) + 1
-                log.warning(
-                    "the pass took longer than the interval of %g s: %d tick%s skipped",
-                    interval_s,
-                    missed,
-                    "" if missed == 1 else "s",
-                )
-                due += missed * interval_s
+                due += (math.floor(late_s / interval_s) + 1) * interval_s
 
     def _waited(self, due: float) -> bool:
         """Wait until `due`, reloading meanwhile what shall be; False when it is to end instead."""
@@ -170,7 +168,7 @@ class Watch:
             return
 
     def _pass(self) -> None:
-        started, self._paused_s = time.monotonic(), 0.0
+        started = time.monotonic()
         try:
             self._take_in_results()
             plan = self._planned()
@@ -216,7 +214,7 @@ class Watch:
         return authorizer(self._setup.options.max_age_s, self._seconds_per_slot)
 
     def _pause(self, seconds: float) -> None:
-        self._paused_s += seconds
+        self._overrun.pause(seconds)
         until = time.monotonic() + seconds
         while time.monotonic() < until:
             if self._stopping:
