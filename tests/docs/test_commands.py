@@ -18,6 +18,7 @@ NOT_RUN = {
     "the reader brings these files",
     "it needs a running systemd",
     "the tests have the extra already",
+    "DoubleZero's own command line",
 }
 WITH_COMMANDS = [page for page in PAGES if any(not block.not_run for block in blocks(page))]
 
@@ -62,6 +63,16 @@ def furnish(lab: E2eLab, root: Path) -> None:
     (root / "etc/ca.pem").write_text(lab.fleet.ca_pem, encoding="ascii")
 
 
+def configure(lab: E2eLab, root: Path, port: int) -> None:
+    """The shipped example of a configuration, where the pages have it and where dzbgp looks by itself."""
+    example = (CHECKOUT / "contrib/config.toml").read_text(encoding="utf-8")
+    config = settled(lab, root, port, example.replace('"mainnet-beta"', '"localnet"'))
+    config = config.replace("publisher.json", "").replace('"monitor"', f'"{LAB_USERNAME}"')
+    for file in (root / "etc/config.toml", root / "home/.config/dzbgp/config.toml"):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(config, encoding="utf-8")
+
+
 @pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.name)
 def test_every_command_of_a_page_ends_as_the_page_says(lab: E2eLab, tmp_path: Path, page: Path) -> None:
     furnish(lab, tmp_path)
@@ -87,11 +98,10 @@ def test_every_command_of_a_page_ends_as_the_page_says(lab: E2eLab, tmp_path: Pa
             own = {spec.host for spec in lab.world.devices if spec.contributor == "northlight"}
             for name in hosts.keys() - own:
                 del hosts[name]
-    if page.name == "deploy.md":
-        example = (CHECKOUT / "contrib/config.toml").read_text(encoding="utf-8")
-        config = settled(lab, tmp_path, port, example.replace('"mainnet-beta"', '"localnet"'))
-        config = config.replace("publisher.json", "").replace('"monitor"', f'"{LAB_USERNAME}"')
-        (tmp_path / "etc/config.toml").write_text(config, encoding="utf-8")
+    else:
+        configure(lab, tmp_path, port)
+    if page.name == "guard.md":
+        script.insert(0, "dzbgp run --quiet > /dev/null")  # A pass to look back on.
     done = subprocess.run(
         ["/bin/bash", "-c", "\n".join(script)],
         cwd=tmp_path,
