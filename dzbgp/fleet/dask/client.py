@@ -4,7 +4,7 @@ import asyncio
 import concurrent.futures
 import logging
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dzbgp.errors import ClusterError, UsageError
@@ -61,32 +61,30 @@ class Cluster:
         elif self._counted_at - self._seen_at >= self._patience_s:
             raise ClusterError(f"scheduler {self.address}: no worker for {self._patience_s:g} s")
 
-    def submit(self, call: Callable[[], Any], key: str, workers: list[str]) -> "Future[Any]":
-        """Start a call on a worker, on one of `workers` if any of them is left."""
+    def start(
+        self, call: Callable[[Sequence[str]], T], shares: list[Sequence[str]], name: str, workers: list[str]
+    ) -> "list[Future[T]]":
+        """Start a call for each share, on one of `workers` if any of them is left."""
         if not self.is_running:
             raise self.lost()
-        return self._client.submit(
-            call, key=key, pure=False, workers=workers or None, allow_other_workers=bool(workers), retries=3
+        return self._client.map(
+            call,
+            shares,
+            key=name,
+            pure=False,
+            workers=workers or None,
+            allow_other_workers=bool(workers),
+            retries=3,
         )
 
-    def fetch(self, future: "Future[Any]") -> "concurrent.futures.Future[list[Any]]":
-        """Fetch a result once it is there: none if the call failed.
+    def fetch(self, future: "Future[T]") -> "concurrent.futures.Future[list[T]]":
+        """Fetch a result once it is there. Where the worker that holds it is lost, another one makes it again."""
+        return self._soon(self._client.gather([future], asynchronous=True))
 
-        Where the worker that holds the result is lost, another one makes it again.
-        """
-        return self._soon(self._client.gather([future], errors="skip", asynchronous=True))
-
-    def error_of(self, future: "Future[Any]") -> BaseException:
-        """Return what a call that failed raised. Raises ClusterError when the scheduler has forgotten the call."""
-        error: Any = future.exception(timeout=self._patience_s) if future.status == "error" else None
-        if not isinstance(error, BaseException):
-            raise self.lost()
-        return error
-
-    def cancel(self, futures: list["Future[Any]"]) -> None:
+    def cancel(self, futures: "list[Future[Any]]") -> None:
         """Cancel calls, if the scheduler is still there."""
         if futures and self.is_running:
-            self._bounded(self._client.cancel(futures, asynchronous=True, force=True))
+            self._soon(self._client.cancel(futures, asynchronous=True))
 
     def lost(self, why: str = "") -> ClusterError:
         """Return the error that says that the connection is lost."""

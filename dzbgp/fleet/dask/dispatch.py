@@ -4,9 +4,10 @@ import concurrent.futures
 import contextlib
 import logging
 import queue
-import uuid
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nornir.core.inventory import Host
@@ -14,7 +15,6 @@ from nornir.core.task import MultiResult, Result, Task
 
 from dzbgp.errors import ClusterError
 from dzbgp.fleet.dask.client import LOOK_S, Cluster, one_line
-from dzbgp.fleet.dask.payload import Payload
 from dzbgp.fleet.dask.pickling import unpack
 from dzbgp.fleet.dask.work import Answer
 
@@ -27,27 +27,41 @@ _SHARES = 8
 """Into how many calls a worker's part of the hosts is cut: fewer cost less, more are spread more evenly."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Share:
+    """Hosts that are sent together."""
+
+    names: Sequence[str]
+    home: str | None = None
+    """The worker that ran them last, if they are sent there."""
+    refusals: Mapping[str, str] = field(default_factory=dict)
+    """By worker that could not begin with them: why."""
+
+
 class Dispatcher:
     """One run of a task on the workers."""
 
-    def __init__(self, cluster: Cluster, payload: Payload, task: Task, homes: dict[str, str]) -> None:
-        """`homes`: the worker that ran a host last, which is where it goes again; kept up to date."""
+    def __init__(
+        self,
+        cluster: Cluster,
+        call: Callable[[Sequence[str]], Answer],
+        most: int,
+        task: Task,
+        homes: dict[str, str],
+    ) -> None:
+        """`most`: how many hosts a worker runs at once. `homes`, kept up to date: the worker that ran a host last."""
         self._cluster = cluster
-        self._payload = payload
+        self._call = call
+        self._most = most
         self._task = task
         self._homes = homes
         self._started: dict[str, Task] = {}
         """By host: its own copy of the task."""
         self._results: dict[str, MultiResult] = {}
-        self._calls: dict[Future[Any], tuple[Sequence[str], str | None]] = {}
-        """The hosts of each, and the worker that it was sent to."""
-        self._answers: queue.SimpleQueue[tuple[Future[Any], concurrent.futures.Future[list[Any]]]] = (
+        self._calls: dict[Future[Answer], _Share] = {}
+        self._answers: queue.SimpleQueue[tuple[Future[Answer], concurrent.futures.Future[list[Answer]]]] = (
             queue.SimpleQueue()
         )
-        self._unfit: dict[str, str] = {}
-        """Workers that cannot begin with any host, and why."""
-        self._refused: defaultdict[str, dict[str, str]] = defaultdict(dict)
-        """By host: workers that cannot begin with it, and why."""
         self._any_begun = False
         self._why = ""
         """Why the first host failed that no worker could begin with."""
@@ -60,122 +74,90 @@ class Dispatcher:
             task.processors.task_instance_started(task, host)
         try:
             self._cluster.count()
-            for names, home in self._shares():
-                self._send(names, home)
+            for home, names in self._by_home().items():
+                size = min(max(1, len(hosts) // (_SHARES * max(1, len(self._cluster.workers)))), self._most)
+                cut = [names[start : start + size] for start in range(0, len(names), size)]
+                self._send([_Share(part, home) for part in cut], [home] if home else [])
             while self._calls:
-                self._receive()
+                # A scheduler that hangs answers nothing, and neither does one without workers.
+                self._cluster.count()
+                with contextlib.suppress(queue.Empty):
+                    self._receive(*self._answers.get(timeout=LOOK_S))
         except ClusterError as error:
             if not self._any_begun:
                 raise
             for name in self._started.keys() - self._results.keys():
                 self._fail(name, str(error))
         finally:
-            self._withdraw()
+            self._cluster.cancel(list(self._calls))
         if not self._any_begun:
             raise ClusterError(self._why)
         return self._results
 
-    def _shares(self) -> Iterator[tuple[Sequence[str], str | None]]:
-        """Cut the hosts into those that are sent together, each with its home if that is still there."""
-        workers = self._cluster.workers
-        share = len(self._started) // (_SHARES * max(1, len(workers)))
-        size = min(max(1, share), self._payload.most)
+    def _by_home(self) -> Mapping[str | None, list[str]]:
         by_home: defaultdict[str | None, list[str]] = defaultdict(list)
         for name in self._started:
             home = self._homes.get(name)
-            by_home[home if home in workers else None].append(name)
-        for home, names in by_home.items():
-            for start in range(0, len(names), size):
-                yield names[start : start + size], home
+            by_home[home if home in self._cluster.workers else None].append(name)
+        return by_home
 
-    def _send(self, names: Sequence[str], worker: str | None = None) -> None:
-        """Send hosts to `worker`, or to any that has not refused them."""
-        able = [worker] if worker else self._able(names) if self._unfit or self._refused else []
-        key = f"{self._task.name}-{uuid.uuid4().hex}"
-        future = self._cluster.submit(self._payload.call(names), key, able)
-        self._calls[future] = names, worker
-        self._cluster.fetch(future).add_done_callback(lambda fetched: self._answers.put((future, fetched)))
+    def _send(self, shares: Sequence[_Share], workers: list[str]) -> None:
+        names = [share.names for share in shares]
+        for future, share in zip(
+            self._cluster.start(self._call, names, self._task.name, workers), shares, strict=True
+        ):
+            self._calls[future] = share
+            self._cluster.fetch(future).add_done_callback(partial(self._put, future))
 
-    def _able(self, names: Iterable[str]) -> list[str]:
-        refused = self._unfit.keys() | {worker for name in names for worker in self._refused.get(name, ())}
-        return [worker for worker in self._cluster.workers if worker not in refused]
+    def _put(self, future: "Future[Answer]", fetched: concurrent.futures.Future[list[Answer]]) -> None:
+        self._answers.put((future, fetched))
 
-    def _receive(self) -> None:
-        """Wait for the next answer, but not for long: the workers are counted now and then."""
-        self._cluster.count()
-        if self._unfit and self._cluster.workers and not self._able(()):
-            raise ClusterError(next(iter(self._unfit.values())))
+    def _receive(self, future: "Future[Answer]", fetched: concurrent.futures.Future[list[Answer]]) -> None:
+        share = self._calls.pop(future)
         try:
-            future, fetched = self._answers.get(timeout=LOOK_S)
-        except queue.Empty:
-            return
-        names, worker = self._calls.pop(future)
-        try:
-            found = fetched.result()
+            [(worker, results, why)] = fetched.result()
         except (OSError, concurrent.futures.CancelledError) as error:
             raise self._cluster.lost(one_line(error)) from None
         except Exception as error:
             log.debug("%s", future, exc_info=True)
-            self._take_failure(error, names, worker)
-        else:
-            if found:
-                answer = found[0]
-                self._take(Answer(*answer) if isinstance(answer, tuple) else answer, names)
-            else:
-                self._take_failure(self._cluster.error_of(future), names, worker)
-        future.release()
-
-    def _take(self, answer: Answer, names: Sequence[str]) -> None:
-        if answer.unfit:
-            self._unfit[answer.worker] = f"worker {answer.worker}: {answer.unfit}"
-            self._send(names)
+            self._take_failure(error, share)
             return
-        for name in names:
-            if name in answer.results:
-                self._any_begun = True
-                self._homes[name] = answer.worker
-                self._end(name, self._unpacked(answer, name))
-            elif name in answer.unknown:
-                refused = self._refused[name]
-                refused[answer.worker] = f"worker {answer.worker}: its inventory has no host {name!r}"
-                if self._able([name]):
-                    self._send([name])
-                else:
-                    self._fail(name, next(iter(refused.values())))
+        for name, packed in results.items():
+            self._any_begun = True
+            self._homes[name] = worker
+            self._end(name, self._unpacked(packed, name, worker))
+        if left := [name for name in share.names if name not in results]:
+            why = why or f"its inventory has no host {left[0]!r}"
+            refusals = {**share.refusals, worker: f"worker {worker}: {why}"}
+            if able := [one for one in self._cluster.workers if one not in refusals]:
+                self._send([_Share(left, None, refusals)], able)
             else:
-                self._send([name], answer.worker if name in answer.running else None)
+                for name in left:
+                    self._fail(name, next(iter(refusals.values())))
 
-    def _take_failure(self, error: BaseException, names: Sequence[str], worker: str | None) -> None:
+    def _take_failure(self, error: Exception, share: _Share) -> None:
         if type(error).__name__ != "KilledWorker":
-            for name in names:
+            for name in share.names:
                 self._fail(name, f"the cluster could not ask {name!r}: {type(error).__name__}")
             return
         self._any_begun = True
-        if len(names) == 1 and worker is None:
-            self._fail(names[0], f"each worker that asked {names[0]!r} was lost; the scheduler tries no more")
+        if len(share.names) == 1 and share.home is None:
+            [name] = share.names
+            self._fail(name, f"each worker that asked {name!r} was lost; the scheduler tries no more")
             return
         # To Dask, what waited on a lost worker is as suspicious as what ran there. By itself it is not.
-        for name in names:
-            self._send([name])
+        self._send([_Share([name], None, share.refusals) for name in share.names], [])
 
-    def _withdraw(self) -> None:
-        """Cancel what is still under way."""
-        with contextlib.suppress(ClusterError):
-            self._cluster.cancel(list(self._calls))
-        self._calls.clear()
-
-    def _unpacked(self, answer: Answer, name: str) -> MultiResult:
+    def _unpacked(self, packed: bytes, name: str, worker: str) -> MultiResult:
         def host_of(other: str) -> Host | None:
             task = self._started.get(other)
             return task.host if task else None
 
         try:
-            return unpack(answer.results[name], host_of)
+            return unpack(packed, host_of)
         except Exception as error:
             log.debug("host %s", name, exc_info=True)
-            return self._failed(
-                name, f"the result of worker {answer.worker} cannot be read: {one_line(error)}"
-            )
+            return self._failed(name, f"the result of worker {worker} cannot be read: {one_line(error)}")
 
     def _fail(self, name: str, why: str) -> None:
         self._why = self._why or why

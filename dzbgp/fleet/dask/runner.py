@@ -8,7 +8,7 @@ from nornir.core.task import AggregatedResult, Task
 
 from dzbgp.fleet.dask.client import Cluster, connect
 from dzbgp.fleet.dask.dispatch import Dispatcher
-from dzbgp.fleet.dask.payload import Payload
+from dzbgp.fleet.dask.payload import call_of
 from dzbgp.fleet.dask.recipe import Recipe, check_params, from_config
 
 if TYPE_CHECKING:
@@ -60,8 +60,9 @@ class DaskRunner:
             recipe = self.recipe or from_config(task.nornir.config, cluster.address)
             check_params(task.params, cluster.address)
             keeps = cluster.is_own
-            payload = Payload(task, recipe.over(cluster.address), self._key, self._num_workers, keeps=keeps)
-            found = Dispatcher(cluster, payload, task, self._homes if keeps else {}).run(hosts)
+            most = self._num_workers
+            call = call_of(task, recipe.over(cluster.address), self._key, most, keeps=keeps)
+            found = Dispatcher(cluster, call, most, task, self._homes if keeps else {}).run(hosts)
             # In the order of the inventory, as Nornir's own runner.
             result.update((host.name, found[host.name]) for host in hosts)
         return result

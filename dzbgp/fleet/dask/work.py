@@ -5,14 +5,15 @@ from dataclasses import dataclass, field
 
 from dzbgp.fleet.dask.recipe import Recipe
 
+Answer = tuple[str, Mapping[str, bytes], str]
+"""The worker's address, the packed results by host, and why it could not begin with any."""
+
 
 @dataclass(frozen=True, slots=True)
 class Work:
     """What all hosts of a run have in common. What may hold a secret has no repr."""
 
     name: str
-    run: str
-    """Names this run of the task."""
     severity_level: int
     dry_run: bool
     key: str
@@ -24,19 +25,3 @@ class Work:
     """Whether connections stay open after a task that went well: the next run sends the host here again."""
     call: bytes = field(repr=False)
     """A pickled pair: the task's function and its arguments."""
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came of it."""
-
-    worker: str
-    """The worker's address."""
-    results: Mapping[str, bytes] = field(repr=False)
-    """Packed, by host."""
-    unfit: str = ""
-    """Why the worker could not begin with any host."""
-    running: tuple[str, ...] = ()
-    """Hosts that are still being asked: to be sent here again, one by one."""
-    unknown: tuple[str, ...] = ()
-    """Hosts that this worker's inventory does not have."""

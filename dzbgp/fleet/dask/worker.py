@@ -7,8 +7,8 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from concurrent.futures import Future, wait
-from dataclasses import dataclass, field
+from concurrent.futures import Future
+from dataclasses import dataclass
 
 from distributed import get_worker, secede
 from nornir.core import Nornir
@@ -22,8 +22,6 @@ from dzbgp.fleet.dask.work import Answer, Work
 
 log = logging.getLogger(__name__)
 
-SLOW_S = 3.0
-"""Hosts that take longer do not hold up the answer of the others that were sent with them."""
 _HELD_S = 30.0
 """For how long a Nornir that could not be built is not built again."""
 _KEPT = 4
@@ -32,16 +30,14 @@ _KEPT = 4
 
 @dataclass
 class _Place:
-    """A Nornir of this worker, and the hosts that are being asked."""
+    """A Nornir of this worker, and the limit of hosts that are asked at once."""
 
     nornir: Nornir
     slots: threading.Semaphore
-    running: dict[tuple[str, str], "Future[bytes]"] = field(default_factory=dict)
-    """By run and host: those whose result nobody has fetched yet."""
 
 
 def ask(names: Sequence[str], packed: bytes) -> Answer:
-    """Run a task for these hosts, with the connections of this worker.
+    """Run a task for those of the hosts that this worker's inventory has, with connections of its own.
 
     `packed`: the pickled `Work`. The Dask worker's thread is held until all hosts have begun, so that the scheduler
     sends more only when there is room.
@@ -54,36 +50,23 @@ def ask(names: Sequence[str], packed: bytes) -> Answer:
         function, params = pickle.loads(work.call)  # noqa: S301
     except Exception as error:
         log.debug("worker %s", here, exc_info=True)
-        return Answer(here, {}, _reason(error))
+        return here, {}, _reason(error)
     hosts = place.nornir.inventory.hosts
-    until = time.monotonic() + SLOW_S if len(names) > 1 else math.inf
-    asked: dict[str, Future[bytes]] = {}
+    begun = {}
     for name in filter(hosts.__contains__, names):
-        begun = place.running.pop((work.run, name), None)
-        if begun is None:
-            if not place.slots.acquire(timeout=_left(until)):
-                break
-            task = Task(
-                function,
-                place.nornir,
-                work.dry_run,
-                Processors(),
-                work.name,
-                severity_level=work.severity_level,
-                **params,
-            )
-            begun = _begun(task, hosts[name], place.slots, keeps=work.keeps)
-        asked[name] = begun
+        task = Task(
+            function,
+            place.nornir,
+            work.dry_run,
+            Processors(),
+            work.name,
+            severity_level=work.severity_level,
+            **params,
+        )
+        place.slots.acquire()
+        begun[name] = _begun(task, hosts[name], place.slots, keeps=work.keeps)
     secede()
-    wait(asked.values(), _left(until))
-    results = {name: future.result() for name, future in asked.items() if future.done()}
-    running = tuple(name for name in asked if name not in results)
-    place.running.update(((work.run, name), asked[name]) for name in running)
-    return Answer(here, results, "", running, tuple(name for name in names if name not in hosts))
-
-
-def _left(until: float) -> float | None:
-    return None if until == math.inf else max(0.0, until - time.monotonic())
+    return here, {name: future.result() for name, future in begun.items()}, ""
 
 
 def _begun(task: Task, host: Host, slots: threading.Semaphore, *, keeps: bool) -> "Future[bytes]":
