@@ -4,7 +4,7 @@ BIN := .venv/bin
 PYTEST_WORKERS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-all test-lowest simulate planted lint format bench bench-table dist audit docs-site screenshot docs lock program clean
+.PHONY: help run test test-all test-lowest test-newest simulate planted lint format bench bench-table dist audit docs-site screenshot docs lock program clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9_-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -29,6 +29,16 @@ test-lowest: .venv/ready ## Run the fast tests on the oldest releases that pypro
 	$(BIN)/uv pip install --quiet --python .venv/lowest/bin/python --resolution lowest-direct --group dev -r pyproject.toml
 	$(BIN)/uv pip install --quiet --python .venv/lowest/bin/python --no-deps --no-build-isolation --editable .
 	.venv/lowest/bin/python -m pytest -q -n $(PYTEST_WORKERS) -p no:cacheprovider $(FAST)
+
+# Beyond the cap in pyproject.toml, which is what keeps such a release away from those who install dzbgp.
+test-newest: .venv/ready ## Run the tests of devices on the newest NAPALM there is, pre-releases too
+	$(BIN)/uv venv --quiet --clear --python $(BIN)/python .venv/newest
+	$(BIN)/uv pip install --quiet --python .venv/newest/bin/python --require-hashes -r requirements/dev.txt
+	$(BIN)/uv pip install --quiet --python .venv/newest/bin/python --upgrade-package napalm 'napalm>=0.dev0'
+	$(BIN)/uv pip install --quiet --python .venv/newest/bin/python --no-deps --no-build-isolation --editable .
+	@$(BIN)/uv pip list --python .venv/newest/bin/python | grep '^napalm '
+	.venv/newest/bin/python -m pytest -q -n $(PYTEST_WORKERS) -p no:cacheprovider \
+		tests/eos tests/tasks tests/fleet --ignore=tests/fleet/dask
 
 SIMULATE = $(if $(SEED),--seed $(SEED),--seconds $$((60 * $(or $(MINUTES),10))))
 

@@ -24,20 +24,33 @@ class _Driver:
         self.device = None
 
     cause: Exception
-    wraps = False
 
     def open(self) -> None:
-        error: Exception = self.cause
-        if self.wraps:
+        raise self.cause
+
+
+class _WrappingDriver(_Driver):
+    def open(self) -> None:
+        try:
+            super().open()
+        except Exception as error:  # noqa: BLE001 - as NAPALM does
             # It takes the text with it, which may hold the body of an answer.
-            error = ConnectionException(f"{error} {PASSWORD}")
-            error.__context__ = self.cause
-        raise error
+            raise ConnectionException(f"{error} {PASSWORD}")  # noqa: B904
 
 
-@pytest.fixture(params=[False, True], ids=["5.2", "development"])
+class _ChainingDriver(_Driver):
+    def open(self) -> None:
+        try:
+            super().open()
+        except Exception as error:
+            raise ConnectionException(f"{error} {PASSWORD}") from error
+
+
+@pytest.fixture(
+    params=[_Driver, _WrappingDriver, _ChainingDriver], ids=["5.2", "development", "with a cause"]
+)
 def driver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> type[_Driver]:
-    kind = type("Driver", (_Driver,), {"wraps": request.param})
+    kind = type("Driver", (request.param,), {})
     monkeypatch.setattr(napalm, "get_network_driver", lambda _: kind)
     return kind
 
