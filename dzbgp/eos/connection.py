@@ -36,6 +36,7 @@ class EosConnection:
         self.has_getter = True
         """Whether the device answers all that NAPALM's get_bgp_neighbors asks, as far as this connection knows."""
         self._line: Any = None
+        self._limit: Any = None
         self._enable: list[Any] = []
 
     def open(
@@ -81,7 +82,10 @@ class EosConnection:
         driver.force_no_enable = not is_enabled
         self.connection = driver
         try:
-            _open(driver, proof if transport == "ssh" else None)
+            if transport == "ssh":
+                self._limit = _open_terminal(driver, proof)
+            else:
+                driver.open()
         except Exception as error:
             meant = _meant(error)
             if meant is error:
@@ -144,11 +148,15 @@ class EosConnection:
 
     def _json_of(self, send: Callable[[str], str], command: str) -> msgspec.Raw | None:
         """Return what a terminal answers to a command, None where that is not JSON."""
-        from dzbgp.eos.eapi import read  # noqa: PLC0415
+        from dzbgp.eos.eapi import check_values, read  # noqa: PLC0415
 
         if self.deadline is not None:
             self.deadline.left()
-        return read(send(f"{command} | json").encode(), msgspec.Raw)
+        if self._limit is not None:
+            self._limit.begin()
+        answer = send(f"{command} | json").encode()
+        check_values(answer)
+        return read(answer, msgspec.Raw)
 
     def renew(self, deadline: Deadline) -> None:
         """Put the next requests under another deadline."""
@@ -163,15 +171,22 @@ class EosConnection:
             _close(driver)
 
 
-def _open(driver: Any, proof: "Proof | None") -> None:
-    """Open NAPALM's driver, over SSH only to a device that shows the host key that is expected."""
+def _open_terminal(driver: Any, proof: "Proof | None") -> Any:
+    """Open NAPALM's driver over SSH, only to a device that shows the host key that is expected.
+
+    Return the limit under which its answers are read.
+    """
+    from dzbgp.eos.terminal import Limit  # noqa: PLC0415
+
+    options = driver.netmiko_optional_args
+    limit = options["session_log"] = Limit()
     if proof is None:
         driver.open()
-        return
-    options = driver.netmiko_optional_args
+        return limit
     with proof.host_key(options, driver.hostname, options.get("port") or 22):
         driver.open()
     proof.see_host_key(driver.device.remote_conn_pre.get_transport().get_remote_server_key())
+    return limit
 
 
 def _meant(error: Exception) -> Exception:

@@ -255,11 +255,11 @@ class _Response(http.client.HTTPResponse):
         announced = self.length
         body = bytearray()
         if announced is not None and announced > limit:
-            raise _too_large(limit)
+            raise too_large(limit)
         while piece := self.read1(_PIECE):
             body += piece
             if len(body) > limit:
-                raise _too_large(limit)
+                raise too_large(limit)
         if announced is not None and len(body) < announced:
             raise http.client.IncompleteRead(b"", announced - len(body))
         # Else the connection would wait for somebody to read on.
@@ -323,8 +323,7 @@ class _Reply(msgspec.Struct):
 
 def decoded(content: bytes | bytearray) -> list[msgspec.Raw]:
     """Return the JSON of each result in an answer. Raises CommandRefusedError, NotEapiError, AnswerTooLargeError."""
-    if sum(content.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES:
-        raise AnswerTooLargeError(f"the answer holds more than {MAX_VALUES:,} values")
+    check_values(content)
     with DECODING:
         reply = read(content, _Reply)
     if reply is not None and reply.error is not None:
@@ -332,6 +331,12 @@ def decoded(content: bytes | bytearray) -> list[msgspec.Raw]:
     if reply is None or reply.result is None:
         raise NotEapiError(http.client.OK)
     return reply.result
+
+
+def check_values(content: bytes | bytearray) -> None:
+    """Raise AnswerTooLargeError for an answer of more values than a device may have."""
+    if sum(content.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES:
+        raise AnswerTooLargeError(f"the answer holds more than {MAX_VALUES:,} values")
 
 
 def read(content: bytes | bytearray | msgspec.Raw, kind: type[T]) -> T | None:
@@ -376,7 +381,8 @@ def _keep_alive(sock: Any) -> None:
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
 
-def _too_large(limit: int) -> AnswerTooLargeError:
+def too_large(limit: int) -> AnswerTooLargeError:
+    """Return the error of an answer beyond so many bytes."""
     return AnswerTooLargeError(f"the answer is larger than {limit / 1024**2:g} MiB")
 
 

@@ -70,6 +70,9 @@ def _ask_napalm(connection: EosConnection) -> Seen | None:
         except GetterError:
             connection.has_getter = heard.is_complete
         except (CommandRefusedError, AnswerTooLargeError):
+            if not connection.is_eapi:
+                # The rest of the answer is still to come.
+                raise
             # It may be IPv6's, which concerns no user. IPv4 alone is asked now, and at once at the next look.
             connection.has_getter = False
         else:

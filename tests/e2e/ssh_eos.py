@@ -35,7 +35,8 @@ class _Login(paramiko.ServerInterface):  # type: ignore[misc] # paramiko has no 
 
 
 class SshEos:
-    """One device's command line. `garble` names a command that is answered with what is not JSON.
+    """One device's command line. `garble` names a command that is answered with what is not JSON, `flood` one
+    whose answer never ends.
 
     `role` is what the user may run, as in a rule of EOS's `role`; nothing else is.
     """
@@ -46,6 +47,7 @@ class SshEos:
         self._code = code
         self.key = paramiko.RSAKey.generate(2048)
         self.garble = ""
+        self.flood = ""
         self.role = ".*"
         self.commands: list[str] = []
         self._listening = socket.create_server((self._device.address, 0))
@@ -92,6 +94,8 @@ class SshEos:
                     line += character
                     channel.sendall(character.encode())
                 elif character == "\n" or line:
+                    while self.flood and line.startswith(self.flood):
+                        channel.sendall(b"x" * 30_000 + b"\r\n")
                     answer = self._answer(line.strip()).replace("\n", "\r\n")
                     channel.sendall(f"\r\n{answer}{prompt}".encode())
                     line = ""
