@@ -4,18 +4,18 @@ import contextlib
 import os
 import sys
 import threading
-from typing import Annotated, NoReturn
+from typing import Annotated, NoReturn, TextIO
 
 import typer
 from typer.exceptions import TyperException
 
 from dzbgp import __version__
-from dzbgp.cli import audit, check, config, explain, history, init, inventory, lab, listing, run
-from dzbgp.console.stdout import CandidConsole, forget
-from dzbgp.errors import DzbgpError, ExitCode
+from dzbgp.cli.overview import Overview, commands_in, is_completing
+from dzbgp.errors import DzbgpError, ExitCode, one_line
 
 app = typer.Typer(
     name="dzbgp",
+    cls=Overview,
     help="Reads BGP sessions from a fleet of Arista devices and writes each DoubleZero user's status onchain.",
     context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
@@ -27,23 +27,25 @@ app = typer.Typer(
 def main() -> NoReturn:
     """Run the command line."""
     _settle_environment()
+    if is_completing():
+        # Typer would load it to strip markup from the help, which takes longer than all the rest.
+        sys.modules["rich"] = None  # type: ignore[assignment]
     try:
-        # Typer reads the options of every command before it looks at any: for this one that is most of the time.
-        code = _version_alone() if sys.argv[1:] == ["--version"] else app(standalone_mode=False)
+        code = app(standalone_mode=False)
     except typer.Abort:
         code = ExitCode.COULD_NOT_RUN
     except DzbgpError as error:
         code = error.exit_code
-        _complain(str(error))
+        _complain(str(error), _advice(sys.argv[1:]) if str(error).startswith("--") else "")
     except TyperException as error:
         code = error.exit_code
-        _complain(_what_is_wrong(error))
+        _complain(_what_is_wrong(error), _advice(sys.argv[1:]))
     except BrokenPipeError:
-        forget(sys.stdout)
+        _forget(sys.stdout)
         code = ExitCode.OK
     except OSError as error:
         # Of what Typer prints itself: the version, a command's help.
-        forget(sys.stdout)
+        _forget(sys.stdout)
         code = ExitCode.PARTIAL
         _complain(f"stdout: {error.strerror or type(error).__name__}")
     _leave(code if isinstance(code, int) else ExitCode.OK)
@@ -59,7 +61,7 @@ def _settle_environment() -> None:
 
 
 def _what_is_wrong(error: TyperException) -> str:
-    """Give the message, empty after the help that stands for missing arguments."""
+    """Give the message, with the option or the variable that it is about."""
     if not isinstance(error, typer.BadParameter) or error.param is None or error.ctx is None:
         return error.format_message()
     source = error.ctx.get_parameter_source(error.param.name or "")
@@ -70,11 +72,22 @@ def _what_is_wrong(error: TyperException) -> str:
     )
 
 
-def _complain(what: str) -> None:
-    if what:
-        # Typer's own form of it is a box of four lines.
-        with contextlib.suppress(OSError):
-            CandidConsole(stderr=True).print(f"error: {what}", markup=False, highlight=False, soft_wrap=True)
+def _complain(what: str, advice: str = "") -> None:
+    # Typer's own form of it is a box of four lines.
+    with contextlib.suppress(OSError):
+        for line in filter(None, (f"error: {one_line(what)}", advice)):
+            print(line, file=sys.stderr)  # noqa: T201 - nothing else is printed then
+
+
+def _advice(words: list[str]) -> str:
+    """Return where the options of the command are told that these words name."""
+    return f"see `{' '.join(['dzbgp', *commands_in(words), '--help'])}`"
+
+
+def _forget(stream: TextIO) -> None:
+    from dzbgp.console.stdout import forget  # noqa: PLC0415 - slow
+
+    forget(stream)
 
 
 def _leave(code: int) -> NoReturn:
@@ -88,7 +101,7 @@ def _leave(code: int) -> NoReturn:
             if stream is not None:
                 stream.flush()
         except OSError:
-            forget(stream)
+            _forget(stream)
     if threading.active_count() == 1:
         sys.exit(code)
     os._exit(code)
@@ -96,31 +109,15 @@ def _leave(code: int) -> NoReturn:
 
 def _version(wanted: bool) -> None:
     if wanted:
-        raise typer.Exit(_version_alone())
-
-
-def _version_alone() -> int:
-    typer.echo(f"dzbgp {__version__}")
-    return ExitCode.OK
+        typer.echo(f"dzbgp {__version__}")
+        raise typer.Exit
 
 
 @app.callback()
 def _dzbgp(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_version, is_eager=True, help="Print the version and leave."),
+        typer.Option("--version", "-V", callback=_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
     pass
-
-
-run.register(app)
-lab.register(app)
-listing.register(app)
-history.register(app)
-explain.register(app)
-audit.register(app)
-check.register(app)
-init.register(app)
-inventory.register(app)
-config.register(app)

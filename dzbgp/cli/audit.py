@@ -34,7 +34,7 @@ def register(app: typer.Typer) -> None:
             from dzbgp.diagnostics.audit.audit import run_audit  # noqa: PLC0415 - slow
             from dzbgp.diagnostics.audit.render import render_table, rendered  # noqa: PLC0415 - slow
 
-            places = destinations(wanted.outputs, FindingsOutput)
+            places = destinations(wanted.places, FindingsOutput)
             check_files(places)
             with progress_bar(stderr, enabled=not logging.quiet) as progress:
                 found = run_audit(request, progress)

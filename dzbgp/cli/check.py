@@ -15,7 +15,7 @@ from dzbgp.run.request import SetupRequest
 
 @dataclass(frozen=True, kw_only=True)
 class _Wanted(AuditOutput):
-    show_all: bool = option(False, REPORT, "Also show what is ok, one by one.", name="all")
+    show_all: bool = option(False, REPORT, "Also show what is ok.", name="all")
 
 
 def register(app: typer.Typer) -> None:
@@ -27,7 +27,7 @@ def register(app: typer.Typer) -> None:
         """Tests everything a run needs and reports ok, warning or failure for each. Nothing is written, anywhere.
 
         Exit codes: 0 a run can go on, perhaps with warnings; 1 the ledger cannot be read, so nothing can run;
-        2 usage or configuration; 3 some devices cannot be read, or not be written for. Where several apply, the first$
+        2 usage or configuration; 3 some devices cannot be read, or not be written for. Where several apply, the first
         of 1, 2, 3 is given.
         """
         with reporting_errors(logging) as stderr:
@@ -36,7 +36,7 @@ def register(app: typer.Typer) -> None:
             from dzbgp.diagnostics.check.checks import run_check  # noqa: PLC0415 - slow
             from dzbgp.diagnostics.check.render import render_table, rendered  # noqa: PLC0415
 
-            places = destinations(wanted.outputs, FindingsOutput)
+            places = destinations(wanted.places, FindingsOutput)
             check_files(places)
             with (
                 lab_for(request, choice) as asked,

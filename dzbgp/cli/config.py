@@ -12,7 +12,7 @@ import typer
 
 from dzbgp.cli import config_file
 from dzbgp.cli.errors import reporting_errors
-from dzbgp.cli.options import COMMANDS, Logging, takes
+from dzbgp.cli.options import Logging, declared_by, every_command, takes
 from dzbgp.console.option import REPORT, Declared, option
 from dzbgp.errors import one_line
 
@@ -38,7 +38,6 @@ def register(app: typer.Typer) -> None:
     config = typer.Typer(
         help="Shows the configuration. Nothing is written.",
         no_args_is_help=True,
-        context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.add_typer(config, name="config")
 
@@ -50,7 +49,7 @@ def register(app: typer.Typer) -> None:
         The order is command line, environment, file, default. Exit codes: 0 done; 2 something is wrong in the file.
         """
         with reporting_errors(logging):
-            found = config_file.read(config_file.find(ctx.params["config"]), COMMANDS)
+            found = config_file.read(config_file.find(ctx.params["config"]), every_command())
             settings = [*_login(found), *_shared(found), *_tables(found)]
             if wanted.json:
                 rows = [
@@ -77,7 +76,7 @@ def _line(one: _Effective) -> str:
 
 def _every() -> dict[str, Declared]:
     """Return the options by key, without those of the login, which are shown apart."""
-    every = {one.key: one for known in COMMANDS.values() for one in known}
+    every = {one.key: one for known in every_command().values() for one in known}
     return {key: one for key, one in every.items() if key not in config_file.LOGIN}
 
 
@@ -93,7 +92,7 @@ def _shared(found: config_file.ConfigFile) -> Iterator[_Effective]:
 
 def _tables(found: config_file.ConfigFile) -> Iterator[_Effective]:
     for command, table in sorted(found.tables.items()):
-        variables = {one.key: one.variable for one in COMMANDS[command]}
+        variables = {one.key: one.variable for one in declared_by(command)}
         for key, setting in table.items():
             if not os.environ.get(variables[key]):
                 source = f"{found.path}:{setting.line}"

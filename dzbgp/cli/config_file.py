@@ -8,17 +8,16 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, BinaryIO, get_args
 
+from dzbgp.cli.places import PLACES, VARIABLE
 from dzbgp.console.option import Declared
 from dzbgp.errors import DzbgpError, UsageError
 
-VARIABLE = "DZBGP_CONFIG"
-PLACES = ("~/.config/dzbgp/config.toml", "/etc/dzbgp/config.toml")
 LOGIN = {
     "eos-username": "DZBGP_EOS_USERNAME",
     "eos-password-file": "DZBGP_EOS_PASSWORD_FILE",
@@ -94,12 +93,15 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean {close[0]}?" if close else ""
 
 
-def unknown_variables(commands: Mapping[str, Collection[Declared]]) -> Iterator[str]:
+def unknown_variables(commands: Callable[[], Mapping[str, Collection[Declared]]]) -> Iterator[str]:
     """Return a sentence for each variable that looks like one of dzbgp's and is none."""
-    known = {one.variable for every in commands.values() for one in every}
+    given = sorted(name for name in os.environ if name.startswith("DZBGP_"))
+    if not given:
+        return
+    known = {one.variable for every in commands().values() for one in every}
     known |= {VARIABLE, PASSWORD, *LOGIN.values()}
-    for name in sorted(os.environ):
-        if name.startswith("DZBGP_") and name not in known:
+    for name in given:
+        if name not in known:
             yield f"{name}: unknown environment variable; it is ignored{nearest(name, known)}"
 
 

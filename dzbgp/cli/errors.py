@@ -5,15 +5,16 @@ import logging
 import signal
 import sys
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import typer
-from rich.console import Console
 
-from dzbgp.cli.config_file import unknown_variables
-from dzbgp.cli.options import COMMANDS, LogFormat, Logging
-from dzbgp.console.stdout import CandidConsole
-from dzbgp.errors import DzbgpError, ExitCode
+from dzbgp.cli.options import LogFormat, Logging, every_command
+from dzbgp.errors import DzbgpError, ExitCode, UsageError
 from dzbgp.run.interrupts import Interrupts
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 log = logging.getLogger(__name__)
 
@@ -50,17 +51,20 @@ class SignalInterrupts(Interrupts):
 
 
 @contextlib.contextmanager
-def reporting_errors(wanted: Logging, interrupts: SignalInterrupts | None = None) -> Iterator[Console]:
+def reporting_errors(wanted: Logging, interrupts: SignalInterrupts | None = None) -> Iterator["Console"]:
     """Give the console for stderr; turn what ends a command into one line and the contract's exit code.
 
     Once a write has begun that code is never COULD_NOT_RUN.
     """
-    from dzbgp.console import logs  # noqa: PLC0415
+    from dzbgp.cli.config_file import unknown_variables  # noqa: PLC0415 - slow
+    from dzbgp.console import logs  # noqa: PLC0415 - slow
+    from dzbgp.console.stdout import CandidConsole  # noqa: PLC0415 - slow
 
     stderr = CandidConsole(file=sys.stderr, stderr=True)
     as_json = wanted.log_format is LogFormat.JSON
-    logs.configure(stderr, verbose=wanted.verbose, quiet=wanted.quiet, as_json=as_json)
-    for sentence in unknown_variables(COMMANDS):
+    level = wanted.log_level and wanted.log_level.value
+    logs.configure(stderr, verbose=wanted.verbose, quiet=wanted.quiet, level=level, as_json=as_json)
+    for sentence in unknown_variables(every_command):
         log.warning("%s", sentence)
     interrupts = interrupts or SignalInterrupts()
     try:
@@ -68,6 +72,8 @@ def reporting_errors(wanted: Logging, interrupts: SignalInterrupts | None = None
     except DzbgpError as error:
         log.debug("the run ended here", exc_info=True)
         logs.say(f"error: {error}")
+        if isinstance(error, UsageError) and str(error).startswith("--"):
+            logs.say(f"see `dzbgp {wanted.command} --help`")
         code = error.exit_code
     except KeyboardInterrupt:
         written = "see the next run for what was written" if interrupts.is_begun else "nothing was written"

@@ -11,7 +11,7 @@ from dzbgp.cli.errors import reporting_errors
 from dzbgp.cli.init_files import Deployment, Schedule
 from dzbgp.cli.inventory import sync
 from dzbgp.cli.options import Logging, takes
-from dzbgp.console.option import FLEET, INVENTORY, LEDGER, SHOW, listed, option, repeated
+from dzbgp.console.option import DAILY, DEVICES, SET_UP, listed, option, repeated
 from dzbgp.errors import ExitCode, UsageError
 from dzbgp.fleet.options import NetworkRequest
 
@@ -20,37 +20,37 @@ from dzbgp.fleet.options import NetworkRequest
 class _Wanted:
     directory: Path = option(
         Path("/etc/dzbgp"),
-        INVENTORY,
+        SET_UP,
         "Directory to write.",
         name="output",
         short="-o",
         metavar="DIR",
         key="init-dir",
     )
-    contributor: tuple[str, ...] = listed(SHOW, "The contributors whose devices are yours.", "CODE")
+    contributor: tuple[str, ...] = listed(DAILY, "The contributors whose devices are yours.", "CODE")
     keypairs: tuple[Path, ...] = repeated(
-        LEDGER,
-        "Keypair file of the metrics publisher, or a directory of them. Repeatable.",
+        DAILY,
+        "Publishers' keypair file, or directory. Repeatable.",
         "keypair",
         "PATH",
     )
-    eos_username: str | None = option(None, FLEET, "The devices' user.", metavar="NAME")
+    eos_username: str | None = option(None, DEVICES, "The devices' user.", metavar="NAME")
     eos_password_file: Path | None = option(
-        None, FLEET, "File that holds the devices' password.", metavar="PATH"
+        None, DEVICES, "File that holds the devices' password.", metavar="PATH"
     )
     eos_password_command: str | None = option(
-        None, FLEET, "Command that prints the devices' password.", metavar="COMMAND"
+        None, DEVICES, "Command that prints the devices' password.", metavar="COMMAND"
     )
     tls_ca_file: Path | None = option(
-        None, FLEET, "CA certificate (PEM) that the devices are verified with.", metavar="PATH"
+        None, DEVICES, "CA certificate (PEM) that the devices are verified with.", metavar="PATH"
     )
     schedule: Schedule | None = option(
         None,
-        INVENTORY,
+        SET_UP,
         "watch and timer: systemd units; cron: a file for /etc/cron.d.",
         shown_default="watch",
     )
-    yes: bool = option(False, INVENTORY, "Ask nothing: take what was given, and the defaults.")
+    yes: bool = option(False, SET_UP, "Ask nothing: take what was given, and the defaults.")
 
 
 def register(app: typer.Typer) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from dzbgp.cli.errors import reporting_errors
 from dzbgp.cli.options import Logging, takes
-from dzbgp.console.option import INVENTORY, SHOW, listed, option
+from dzbgp.console.option import DAILY, ROWS, SET_UP, listed, option
 from dzbgp.errors import ExitCode, UsageError, one_line
 from dzbgp.fleet.options import NetworkRequest
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 class _Wanted:
     directory: Path | None = option(
         None,
-        INVENTORY,
-        "Directory of hosts.yaml, groups.yaml, defaults.yaml and config.yaml.",
+        DAILY,
+        "Directory to write or to bring up to date.",
         name="output",
         short="-o",
         key="inventory-dir",
@@ -32,30 +32,30 @@ class _Wanted:
     )
     hostname: str = option(
         "{public_ip}",
-        INVENTORY,
+        SET_UP,
         "Address of a device, such as {code}.mgmt.example.net.",
         metavar="TEMPLATE",
     )
     prune: bool = option(
         False,
-        INVENTORY,
-        "Remove hosts that the filters do not choose or that left the ledger, and empty groups.",
+        DAILY,
+        "Remove hosts that are not chosen or left the ledger.",
     )
-    dry_run: bool = option(False, INVENTORY, "Show what would change; write nothing.")
-    exit_code: bool = option(False, INVENTORY, "Exit with 5 if a dry run finds a change.")
-    contributor: tuple[str, ...] = listed(SHOW, "Only these contributors.", "CODE")
-    metro: tuple[str, ...] = listed(SHOW, "Only these metros (the exchange's code or name).", "CODE")
-    location: tuple[str, ...] = listed(SHOW, "Only these locations (code or name).", "CODE")
+    dry_run: bool = option(False, DAILY, "Show what would change; write nothing.")
+    exit_code: bool = option(False, SET_UP, "Exit with 5 if a dry run finds a change.")
+    contributor: tuple[str, ...] = listed(DAILY, "Only these contributors.", "CODE")
+    metro: tuple[str, ...] = listed(ROWS, "Only these metros (the exchange's code or name).", "CODE")
+    location: tuple[str, ...] = listed(ROWS, "Only these locations (code or name).", "CODE")
     status: tuple[str, ...] = listed(
-        SHOW, "Only these statuses, such as activated.", "STATUS", key="device-status"
+        ROWS, "Only these statuses, such as activated.", "STATUS", key="device-status"
     )
-    code: tuple[str, ...] = listed(SHOW, "Only devices with these codes, such as 'ams-*'.", "PATTERN")
+    code: tuple[str, ...] = listed(ROWS, "Only devices with these codes, such as 'ams-*'.", "PATTERN")
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Trust(NetworkRequest):
-    inventory: Path | None = option(None, INVENTORY, "The inventory of the host, as for run.", metavar="PATH")
-    state: Path | None = option(None, INVENTORY, "The state file, as for run.", metavar="PATH")
+    inventory: Path | None = option(None, SET_UP, "The inventory of the host, as for run.", metavar="PATH")
+    state: Path | None = option(None, SET_UP, "The state file, as for run.", metavar="PATH")
 
 
 _COUNTED = {"gone": "to prune"}

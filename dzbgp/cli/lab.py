@@ -10,7 +10,7 @@ import typer
 
 from dzbgp.cli.errors import reporting_errors
 from dzbgp.cli.options import LabChoice, Logging, takes
-from dzbgp.console.option import FLEET, number, option
+from dzbgp.console.option import DAILY, number, option
 from dzbgp.errors import UsageError
 from dzbgp.run.request import NO_STATE, SetupRequest
 
@@ -28,16 +28,16 @@ def _port(text: str) -> int:
 @dataclass(frozen=True, kw_only=True)
 class _Wanted:
     directory: Path = option(
-        Path(".lab"), FLEET, "Where keypairs and inventory go while the lab runs.", name="dir", metavar="PATH"
+        Path(".lab"), DAILY, "Where keypairs and inventory go while the lab runs.", name="dir", metavar="PATH"
     )
     port: int = option(
         8899,
-        FLEET,
+        DAILY,
         "The ledger's port on 127.0.0.1, 0 for a free one.",
         metavar="NUMBER",
         parse=_port,
     )
-    seed: int = number(1, FLEET, "The same seed gives the same world.", least=0)
+    seed: int = number(1, DAILY, "The same seed gives the same world.", least=0)
 
 
 def register(app: typer.Typer) -> None:

@@ -8,20 +8,23 @@ DeviceQuery (listing/query.py). Light: this is read for `--help` too.
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
-from dzbgp.cli import config_file
+from dzbgp.cli.commands import ENTRIES, registered
+from dzbgp.cli.places import PLACES, VARIABLE
 from dzbgp.console.formats import FindingsOutput, ListingOutput, Output
 from dzbgp.console.option import (
-    FLEET,
+    DAILY,
+    DEVICES,
     PANELS,
     REPORT,
     Declared,
+    Option,
     declared,
     made,
     option,
@@ -29,8 +32,20 @@ from dzbgp.console.option import (
 )
 from dzbgp.errors import UsageError
 
+if TYPE_CHECKING:
+    from dzbgp.cli.config_file import ConfigFile
+
 _CONFIG = "config"
 _DEFAULT_FORMAT = "table, or tsv if stdout is not a terminal"
+
+
+class LogLevel(StrEnum):
+    """The least of what is logged."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    INFO = "info"
+    DEBUG = "debug"
 
 
 class LogFormat(StrEnum):
@@ -46,16 +61,19 @@ class Logging:
 
     verbose: int = option(
         0,
-        REPORT,
-        "Log everything, with the tracebacks of failures; -vv: also everything the libraries say.",
+        DAILY,
+        "Log everything. -vv: what libraries say too.",
         short="-v",
         metavar="",
         is_counted=True,
     )
     quiet: bool = option(False, REPORT, "Log errors only; no progress bar.", short="-q")
-    log_format: LogFormat = option(
-        LogFormat.TEXT, REPORT, "Format of the lines on stderr; json: one object a line."
+    log_level: LogLevel | None = option(
+        None, REPORT, "error, warning, info or debug.", metavar="LEVEL", shown_default="info"
     )
+    log_format: LogFormat = option(LogFormat.TEXT, REPORT, "Format of the lines on stderr.")
+    command: str = field(default="", compare=False)
+    """The command that is run, which the line under a usage error names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,12 +81,12 @@ class ReportOutputs:
     """Where reports go, and in which formats."""
 
     outputs: tuple[str, ...] = repeated(
-        REPORT,
-        "table, tsv, json, markdown, html or junit, to stdout or to a file. Repeatable.",
+        DAILY,
+        "table, tsv, json, markdown, html, junit. Repeatable.",
         "output",
         "FORMAT[=FILE]",
         short="-o",
-        completion=lambda: list(Output),
+        completion=lambda _: Output,
     )
 
 
@@ -82,11 +100,11 @@ class ReportOptions(ReportOutputs):
     metrics_textfile: Path | None = option(
         None,
         REPORT,
-        "Also write Prometheus metrics to this file, for node_exporter's textfile collector.",
-        metavar="PATH.prom",
+        "Also write metrics, for node_exporter.",
+        metavar="PATH",
     )
     show_all: bool = option(False, REPORT, "Also show users that nothing is done about.", name="all")
-    exit_code: bool = option(False, REPORT, "Exit with 5 if a dry run finds something to write.")
+    exit_code: bool = option(False, REPORT, "Exit with 5 if a dry run has changes.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,13 +113,14 @@ class ListingFormat:
 
     output: ListingOutput | None = option(
         None,
-        REPORT,
+        DAILY,
         "Format on stdout.",
         short="-o",
         shown_default=_DEFAULT_FORMAT,
         key="listing-output",
     )
-    wide: bool = option(False, REPORT, "Show all columns also where the terminal is narrow.")
+    json: bool = option(False, DAILY, "Print a JSON array of the rows.")
+    wide: bool = option(False, REPORT, "Show all columns.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,14 +128,20 @@ class AuditOutput:
     """The format of what audit and check found."""
 
     outputs: tuple[str, ...] = repeated(
-        REPORT,
-        "table, tsv, json or junit, to stdout or to a file. Repeatable.",
+        DAILY,
+        "table, tsv, json or junit. Repeatable.",
         "output",
         "FORMAT[=FILE]",
         short="-o",
         key="findings-output",
-        completion=lambda: list(FindingsOutput),
+        completion=lambda _: FindingsOutput,
     )
+    json: bool = option(False, DAILY, "Print JSON: --output json.")
+
+    @property
+    def places(self) -> tuple[str, ...]:
+        """What --output and --json say."""
+        return (*self.outputs, *[FindingsOutput.JSON.value] * self.json)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,14 +150,39 @@ class LabChoice:
 
     lab: bool = option(
         False,
-        FLEET,
-        "Start simulated devices and a local ledger for this one command, and use them.",
+        DEVICES,
+        "Use simulated devices and a local ledger.",
         replaces_file=True,
     )
 
 
-COMMANDS: dict[str, list[Declared]] = {}
-"""The options of each command, which a configuration file may say."""
+@dataclass(frozen=True, kw_only=True)
+class _ConfigChoice:
+    config: Path | None = option(
+        None,
+        DAILY,
+        "TOML file with options; /dev/null: none.",
+        metavar="PATH",
+        shown_default=" or ".join(PLACES),
+    )
+
+
+CONFIG = next(declared(_ConfigChoice))
+"""The option that names the configuration file: of every command, and no key of the file."""
+_DECLARED: dict[str, list[Declared]] = {}
+
+
+def declared_by(command: str) -> list[Declared]:
+    """Return the options of a command that has been imported, in the order of its help."""
+    return _DECLARED.get(command, [])
+
+
+@functools.cache
+def every_command() -> dict[str, list[Declared]]:
+    """Return the options of each command, which a configuration file may say. Imports them all."""
+    for name in ENTRIES:
+        registered(name)
+    return _DECLARED
 
 
 def takes(*carriers: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
@@ -145,16 +195,20 @@ def takes(*carriers: type) -> Callable[[Callable[..., None]], Callable[..., None
         every = [one for carrier in carriers for one in declared(carrier)]
         every.sort(key=lambda one: PANELS.index(one.option.panel))
         name = command.__name__.removesuffix("_command")
-        COMMANDS[name] = every
-        several = {one.field for one in every if one.default == ()}
+        _DECLARED[name] = every
+        path = name if name in ENTRIES else f"{command.__module__.rpartition('.')[2]} {name}"
 
         @functools.wraps(command)
         def wrapper(**given: Any) -> None:
             given.pop(_CONFIG)
             values = {one.field: given.pop(one.field) for one in every}
             values |= {one.field: _paths(one, values[one.field]) for one in every if _is_path(one)}
-            values |= {field: tuple(values[field] or ()) for field in several}
-            command(*(made(carrier, values) for carrier in carriers), **given)
+            values |= {one.field: _items(one, values[one.field]) for one in every if one.default == ()}
+            requests = [made(carrier, values) for carrier in carriers]
+            command(
+                *(replace(one, command=path) if isinstance(one, Logging) else one for one in requests),
+                **given,
+            )
 
         own = list(inspect.signature(command).parameters.values())[len(carriers) :]
         parameters = [
@@ -176,16 +230,17 @@ def takes(*carriers: type) -> Callable[[Callable[..., None]], Callable[..., None
     return decorated
 
 
-def configured(ctx: typer.Context, command: str, given: Path | None) -> config_file.ConfigFile:
+def configured(ctx: typer.Context, command: str, given: Path | None) -> "ConfigFile":
     """Read the configuration file and make what it says the defaults of `command`. Raises UsageError."""
+    from dzbgp.cli import config_file  # noqa: PLC0415 - slow
     from dzbgp.eos import credentials  # noqa: PLC0415 - slow
 
-    every = COMMANDS.get(command, ())
+    every = declared_by(command)
     source = ctx.get_parameter_source(_CONFIG)
     is_named = source is not None and source.name == "COMMANDLINE"
     is_replaced = any(one.option.replaces_file and ctx.params.get(one.field) for one in every)
     path = None if is_replaced and not is_named else config_file.find(given)
-    found = config_file.read(path, COMMANDS)
+    found = config_file.read(path, every_command() if path else {})
     credentials.configure({key: setting.value for key, setting in found.login.items()})
     settings = {one.field: found.setting(command, one.key) for one in every}
     said = {field: setting.value for field, setting in settings.items() if setting is not None}
@@ -203,13 +258,12 @@ def _config_annotation(command: str) -> Any:
         Path | None,
         typer.Option(
             "--config",
-            envvar=config_file.VARIABLE,
+            envvar=VARIABLE,
             metavar="PATH",
             is_eager=True,
             callback=read,
-            help="TOML file with options; /dev/null: none.",
-            show_default=" or ".join(config_file.PLACES),
-            rich_help_panel=REPORT,
+            help=CONFIG.option.help,
+            show_default=CONFIG.option.shown_default or False,
         ),
     ]
 
@@ -227,17 +281,35 @@ def annotation(one: Declared) -> Any:
     if what.is_counted:
         more["show_default"] = False
     if what.completion is not None:
-        more["autocompletion"] = what.completion
+        more["autocompletion"] = _completer(what)
     if _is_path(one):
         # A Path no longer tells an empty text from the working directory.
         more["path_type"] = str
     if bool in (one.kind, *get_args(one.kind)) and one.default is not False:
         flag = f"{flag}/--no-{one.name}"
     names = [flag, what.short] if what.short else [flag]
+    names += [f"--{what.alias}"] * bool(what.alias)
     return Annotated[
         _typer_type(one),
-        typer.Option(*names, envvar=one.variable, help=what.help, rich_help_panel=what.panel, **more),
+        typer.Option(*names, envvar=one.variable, help=what.help, **more),
     ]
+
+
+def _completer(what: Option) -> Callable[[typer.Context, str], list[str]]:
+    """Return what completes the value of an option; in a list of names, the last of them."""
+
+    def complete(ctx: typer.Context, incomplete: str) -> list[str]:
+        before, comma, last = incomplete.rpartition(",") if what.is_listed else ("", "", incomplete)
+        known = what.completion(ctx.params) if what.completion else ()
+        return [before + comma + name for name in known if name.startswith(last)]
+
+    return complete
+
+
+def _items(one: Declared, given: Any) -> tuple[Any, ...]:
+    """Return what the mentions of an option say."""
+    mentions = tuple(given or ())
+    return tuple(item for several in mentions for item in several) if one.option.is_listed else mentions
 
 
 def _is_path(one: Declared) -> bool:

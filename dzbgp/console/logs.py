@@ -66,19 +66,21 @@ class _JsonFormatter(logging.Formatter):
         return json.dumps(line)
 
 
-def configure(console: Console, *, verbose: int, quiet: bool, as_json: bool = False) -> None:
-    """Send the program's log lines to `console`: INFO and up, with `verbose` DEBUG, with `quiet` ERROR.
+def configure(
+    console: Console, *, verbose: int, quiet: bool, level: str | None = None, as_json: bool = False
+) -> None:
+    """Send the program's log lines to `console`: those of `level` and up, with `verbose` DEBUG, with `quiet` ERROR.
 
     The libraries are silent; with `verbose` 1 they report errors, with 2 nearly everything.
     """
-    level = logging.DEBUG if verbose else logging.ERROR if quiet else logging.INFO
+    least = logging.DEBUG if verbose else logging.ERROR if quiet else (level or "info").upper()
     handler = _ConsoleHandler(console)
     text = _TextFormatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S")
     handler.setFormatter(_JsonFormatter() if as_json else text)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    logging.getLogger("dzbgp").setLevel(level)
+    logging.getLogger("dzbgp").setLevel(least)
     for name in LIBRARIES:
         # Each failing device makes them log whole tracebacks; the report says it in one line.
         loudest = logging.DEBUG if verbose > 1 and name != REQUESTS else logging.INFO

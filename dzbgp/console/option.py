@@ -8,16 +8,27 @@ reads the declarations (dzbgp/cli/options.py); a Python program makes the datacl
 
 import dataclasses
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
 from dzbgp.console.words import parse_duration
 from dzbgp.errors import UsageError
 
-PANELS = ("Fleet", "Inventory", "Which ones", "Ledger", "Decision", "Report")
+PANELS = (
+    "Daily use",
+    "Choose hosts",
+    "Choose rows",
+    "Set up",
+    "Reach the devices",
+    "Reach the ledger",
+    "Decide and write",
+    "Hold a mass of Downs",
+    "Report",
+    "Tuning",
+)
 """The sections of a command's help, in this order."""
-FLEET, INVENTORY, SHOW, LEDGER, DECISION, REPORT = PANELS
+DAILY, HOSTS, ROWS, SET_UP, DEVICES, LEDGER, WRITE, GUARD, REPORT, TUNING = PANELS
 
 _OPTION = "option"
 _DURATION_UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
@@ -35,6 +46,8 @@ class Option:
     """Empty: the name of the field, without a unit of seconds."""
     short: str = ""
     """One letter with its dash, such as `-o`."""
+    alias: str = ""
+    """Another name, which works and is not shown."""
     metavar: str | None = None
     parse: Callable[[str], Any] | None = None
     """Gives the value of a text, and raises ValueError; None: Typer knows the field's type."""
@@ -42,6 +55,8 @@ class Option:
     """Gives a default as people write it, which `parse` reads."""
     is_repeatable: bool = False
     """The field is a tuple, of which each mention of the option is one item."""
+    is_listed: bool = False
+    """Each mention is a text that `parse` turns into several items."""
     is_counted: bool = False
     """The field is the number of mentions."""
     shown_default: str | None = None
@@ -49,7 +64,8 @@ class Option:
     key: str = ""
     """The key of a configuration file and, after DZBGP_, the variable, where they are not the name: each means the same
     in every command."""
-    completion: Callable[[], list[str]] | None = None
+    completion: Callable[[Mapping[str, Any]], Iterable[str]] | None = None
+    """Gives values for what the other options say, by field. Light: a shell waits for it."""
     replaces_file: bool = False
     """Given, no configuration file is looked for."""
 
@@ -84,7 +100,7 @@ def option(default: Any, panel: str, help: str, **more: Any) -> Any:  # noqa: A0
 
 def duration(default: float, panel: str, help: str) -> Any:  # noqa: A002
     """Declare a field in seconds, written as 90s, 5m or 6h. Its name ends in `_s`."""
-    return option(default, panel, help, metavar="DURATION", parse=parse_duration, spell=spelled_duration)
+    return option(default, panel, help, metavar="TIME", parse=parse_duration, spell=spelled_duration)
 
 
 def share(default: float, panel: str, help: str) -> Any:  # noqa: A002
@@ -100,7 +116,7 @@ def number(default: int | None, panel: str, help: str, *, least: int, **more: An
             raise ValueError(f"invalid number {text!r}: expected a whole number, {least} or more")
         return int(text)
 
-    return option(default, panel, help, metavar="NUMBER", parse=parse, **more)
+    return option(default, panel, help, metavar="N", parse=parse, **more)
 
 
 def sol(default: float, panel: str, help: str) -> Any:  # noqa: A002
@@ -109,8 +125,9 @@ def sol(default: float, panel: str, help: str) -> Any:  # noqa: A002
 
 
 def listed(panel: str, help: str, noun: str, **more: Any) -> Any:  # noqa: A002
-    """Declare a field that is a tuple of names, written with commas between them; empty by default."""
-    return option((), panel, help, metavar=f"{noun},...", parse=names, spell=",".join, **more)
+    """Declare a field that is a tuple of names, with commas between them or an option each; empty by default."""
+    more = {"parse": names, "spell": ",".join} | more
+    return option((), panel, help, metavar=f"{noun},...", is_repeatable=True, is_listed=True, **more)
 
 
 def repeated(panel: str, help: str, name: str, metavar: str, **more: Any) -> Any:  # noqa: A002

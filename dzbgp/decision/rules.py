@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dzbgp.console.option import DECISION, duration, number, option, share
+from dzbgp.console.option import GUARD, TUNING, WRITE, duration, number, option, share
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,41 +17,29 @@ class Limits:
 class Rules:
     """What an operator may set about decisions. Durations in seconds, shares from 0 to 1."""
 
-    refresh_interval_s: float = duration(
-        6 * 3600, DECISION, "Write an unchanged status again when its last report is this old."
-    )
-    refresh_spread: float = share(
-        0, DECISION, "Refresh by up to this share of the interval early, staggered per user."
-    )
-    down_grace_period_s: float = duration(
-        0, DECISION, "Leave an onchain Up as it is while its session was seen up less than this ago."
-    )
-    max_down: float = share(
-        0.3, DECISION, "Hold the Downs of a device, or of the fleet, that would lose more of its Up users."
-    )
-    max_down_min: int = number(10, DECISION, "Never hold fewer Downs than this.", least=1)
-    guard_passes: int = number(
-        3, DECISION, "Write a Down that was held in this many passes in a row.", least=1
-    )
-    guard_spacing_s: float = duration(
-        60, DECISION, "Passes closer together than this count as one for --guard-passes."
-    )
+    refresh_interval_s: float = duration(6 * 3600, WRITE, "Write an unchanged status again after this.")
+    refresh_spread: float = share(0, TUNING, "Refresh up to this earlier, staggered per user.")
+    down_grace_period_s: float = duration(0, WRITE, "Keep Up what was seen up less than this ago.")
+    max_down: float = share(0.3, GUARD, "Hold Downs of more of the Up users.")
+    max_down_min: int = number(10, GUARD, "Hold no fewer Downs than this.", least=1)
+    guard_passes: int = number(3, GUARD, "Write a Down that was held so many times.", least=1)
+    guard_spacing_s: float = duration(60, TUNING, "Passes closer than this count once as held.")
     guard_window_s: float = duration(
         3600,
-        DECISION,
-        "Downs written within this window also count, so a mass failure cannot slip through in small steps.",
+        TUNING,
+        "Downs written this recently count too.",
     )
-    force: bool = option(False, DECISION, "Write what the guard would hold.")
-    take_over: bool = option(False, DECISION, "Write Downs also for devices on which another writer reports.")
+    force: bool = option(False, GUARD, "Write what the guard would hold.")
+    take_over: bool = option(False, WRITE, "Write Downs also where another writer reports.")
     flap_limit: int = number(
         0,
-        DECISION,
-        "Dampen users with more transitions than this within --flap-window; 0 never does.",
+        TUNING,
+        "Dampen users with more transitions. 0: never.",
         least=0,
     )
     """More transitions than this within the window: the user's writes are damped. 0: never."""
-    flap_window_s: float = duration(3600, DECISION, "Count a user's transitions over this window.")
-    cooldown_s: float = duration(1800, DECISION, "Write a dampened user at most once within this.")
+    flap_window_s: float = duration(3600, TUNING, "Count transitions over this window.")
+    cooldown_s: float = duration(1800, TUNING, "Write a dampened user once in this time.")
 
     @property
     def limits(self) -> Limits:

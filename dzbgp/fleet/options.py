@@ -7,7 +7,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from dzbgp.console.option import FLEET, LEDGER, duration, listed, number, option, pair, repeated
+from dzbgp.console.option import (
+    DAILY,
+    DEVICES,
+    HOSTS,
+    LEDGER,
+    TUNING,
+    duration,
+    listed,
+    number,
+    option,
+    pair,
+    repeated,
+)
 from dzbgp.fleet.shard import Shard
 
 TIMEOUT = "dzbgp_device_timeout_s"
@@ -30,14 +42,12 @@ class ProgramRequest:
 
     env: str = option(
         "",
-        LEDGER,
+        DAILY,
         "mainnet-beta, testnet, devnet or localnet.",
         metavar="NAME",
-        shown_default="the one the inventory names, else mainnet-beta",
+        shown_default="the inventory's, else mainnet-beta",
     )
-    program_id: str | None = option(
-        None, LEDGER, "Program to use instead of the network's own.", metavar="KEY"
-    )
+    program_id: str | None = option(None, LEDGER, "Program instead of the network's own.", metavar="KEY")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,9 +56,10 @@ class NetworkRequest(ProgramRequest):
 
     rpc_urls: tuple[str, ...] = repeated(
         LEDGER,
-        "RPC to use instead of the network's own. Repeatable: the next one is asked when one fails.",
+        "RPC to ask; the next one if it fails. Repeatable.",
         "rpc-url",
         "URL",
+        alias="url",
     )
 
 
@@ -58,8 +69,7 @@ class HeldKeys:
 
     keypairs: tuple[Path, ...] = repeated(
         LEDGER,
-        "Report which publishers' keys are here: Solana CLI keypair file, or a directory of them. Repeatable. "
-        "Nothing is signed.",
+        "Tell which publishers' keys are here. Repeatable.",
         "keypair",
         "PATH",
     )
@@ -71,86 +81,81 @@ class FleetRequest(NetworkRequest):
 
     inventory: Path | None = option(
         None,
-        FLEET,
-        "A directory with hosts.yaml (groups.yaml, defaults.yaml), a Nornir configuration file, or the ledger: "
-        "dz://NETWORK?contributor=CODE&extra=FILE.",
+        DAILY,
+        "Directory, Nornir configuration, or dz://NETWORK.",
         metavar="PATH",
     )
-    limit: tuple[str, ...] = listed(FLEET, "Only these hosts.", "HOST")
+    limit: tuple[str, ...] = listed(DAILY, "Only these hosts.", "HOST")
     filters: tuple[tuple[str, str], ...] = repeated(
-        FLEET,
-        "Only hosts whose data, group or attribute matches (nested keys: a__b); != excludes. Nornir's a__startswith, "
-        "a__contains and a__in work too. Repeatable.",
+        HOSTS,
+        "Only hosts with this data or attribute (a__b: nested); != excludes. Repeatable.",
         "filter",
         "KEY=VALUE",
         parse=pair,
     )
     groups: tuple[str, ...] = listed(
-        FLEET, "Only hosts of these groups, or of groups inside them.", "GROUP", name="group"
+        HOSTS, "Only hosts of these groups, or of groups in them.", "GROUP", name="group"
     )
     shard: Shard | None = option(
         None,
-        FLEET,
-        "Only part I of N of the fleet, chosen by a hash of the devices' pubkeys, so that N jobs can share a fleet.",
+        HOSTS,
+        "Only part I of N of the fleet, for N jobs.",
         metavar="I/N",
         parse=Shard.parse,
     )
     workers: int | None = number(
         None,
-        FLEET,
-        "Devices asked at once; on a cluster, by each worker (default: the inventory's, else 20).",
+        TUNING,
+        "Devices asked at once, by each worker.",
         least=1,
+        shown_default="the inventory's, else 20",
     )
     runner: Runner | None = option(
         None,
-        FLEET,
-        "Nornir's runner: threads, one device after the other, or the workers of a Dask cluster (default: the "
-        "inventory's, else threaded).",
+        TUNING,
+        "Ask from threads, one by one, or from a Dask cluster.",
+        shown_default="the inventory's, else threaded",
     )
     scheduler: str | None = option(
         None,
-        FLEET,
-        "Address of the Dask scheduler for --runner dask, tls://HOST:PORT or tcp://HOST:PORT (default: from Dask's "
-        "own configuration, else --processes).",
+        TUNING,
+        "Dask scheduler, tls://HOST:PORT or tcp://HOST:PORT.",
         metavar="ADDRESS",
+        shown_default="Dask's configuration, else --processes",
     )
     processes: int | None = number(
         None,
-        FLEET,
-        "Ask the devices from this many processes of this machine, which --runner dask starts for the command "
-        "(default with --runner dask and no scheduler: one for each core).",
+        TUNING,
+        "Processes that --runner dask starts here.",
         least=1,
+        shown_default="one for each core",
     )
-    device_timeout_s: float = duration(
-        25, FLEET, "Stop waiting for a device after this. It counts as failed; the others go on."
-    )
+    device_timeout_s: float = duration(25, DEVICES, "A device without an answer by then failed.")
     identity_check: bool = option(
         True,
-        FLEET,
-        "Believe a device only if the router-id of its unicast VRFs does not contradict its onchain public_ip.",
+        DEVICES,
+        "The router-id must be the public_ip onchain.",
     )
     tls_verify: bool | None = option(
         None,
-        FLEET,
-        "Send the password only to devices that prove their identity: https certificates, ssh host keys.",
+        DEVICES,
+        "Send passwords only to devices that prove their identity.",
         shown_default="as the inventory says",
     )
     tls_ca_file: Path | None = option(
         None,
-        FLEET,
-        "CA certificate (PEM) that the devices are verified with; implies --tls-verify.",
+        DEVICES,
+        "CA of the devices (PEM); implies --tls-verify.",
         metavar="PATH",
     )
     tls_insecure: bool = option(
         False,
-        FLEET,
-        "Send the password to devices whatever certificate or host key they show, a changed one too.",
+        DEVICES,
+        "Send passwords whatever certificate is shown.",
     )
     proxy: bool = option(
         True,
         LEDGER,
-        "Reach RPCs through the proxies that the environment names (HTTPS_PROXY, ALL_PROXY, NO_PROXY).",
+        "Heed HTTPS_PROXY, ALL_PROXY and NO_PROXY.",
     )
-    max_ledger_lag_s: float = duration(
-        60, LEDGER, "Believe an RPC only if its ledger's time differs from this machine's clock by less."
-    )
+    max_ledger_lag_s: float = duration(60, TUNING, "How far an RPC's time may be from the clock's.")

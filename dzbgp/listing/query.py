@@ -6,17 +6,17 @@ Light: the command line reads these declarations for `--help`. An empty filter l
 from dataclasses import dataclass
 from enum import StrEnum
 
-from dzbgp.console.option import REPORT, SHOW, duration, listed, option
+from dzbgp.console.option import DAILY, REPORT, ROWS, duration, listed, option
 
-SORT = "Sort by these columns; - before a name sorts in descending order."
-COLUMNS = "Show only these columns in table and CSV, in this order."
+SORT = "Sort by these columns; -NAME: in descending order."
+COLUMNS = "Show these columns, in this order (not in JSON)."
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Query:
-    device: tuple[str, ...] = listed(SHOW, "Only these devices (code or key).", "CODE")
-    location: tuple[str, ...] = listed(SHOW, "Only these locations (code or name).", "CODE")
-    stale_after_s: float = duration(12 * 3600, SHOW, "Reports older than this are stale.")
+    device: tuple[str, ...] = listed(DAILY, "Only these devices (code or key).", "CODE")
+    location: tuple[str, ...] = listed(ROWS, "Only these locations (code or name).", "CODE")
+    stale_after_s: float = duration(12 * 3600, ROWS, "Reports older than this are stale.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,14 +24,14 @@ class UserQuery(_Query):
     """Which users to list."""
 
     status: tuple[str, ...] = listed(
-        SHOW, "Only these statuses, such as activated.", "STATUS", key="user-status"
+        DAILY, "Only these statuses, such as activated.", "STATUS", key="user-status"
     )
     sort: tuple[str, ...] = listed(REPORT, SORT, "COLUMN", key="user-sort")
     columns: tuple[str, ...] = listed(REPORT, COLUMNS, "COLUMN", key="user-columns")
-    client_ip: tuple[str, ...] = listed(SHOW, "Only users with these addresses.", "ADDRESS")
-    bgp_status: tuple[str, ...] = listed(SHOW, "Only users that are up, down or unknown.", "STATUS")
-    user_type: tuple[str, ...] = listed(SHOW, "Only these types of users, such as ibrl.", "TYPE")
-    tenant: tuple[str, ...] = listed(SHOW, "Only users of these tenants (code or key), or none.", "CODE")
+    client_ip: tuple[str, ...] = listed(ROWS, "Only users with these addresses.", "ADDRESS")
+    bgp_status: tuple[str, ...] = listed(DAILY, "Only users that are up, down or unknown.", "STATUS")
+    user_type: tuple[str, ...] = listed(ROWS, "Only these types of users, such as ibrl.", "TYPE")
+    tenant: tuple[str, ...] = listed(ROWS, "Only users of these tenants (code or key), or none.", "CODE")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,14 +39,14 @@ class DeviceQuery(_Query):
     """Which devices to list."""
 
     status: tuple[str, ...] = listed(
-        SHOW, "Only these statuses, such as activated.", "STATUS", key="device-status"
+        DAILY, "Only these statuses, such as activated.", "STATUS", key="device-status"
     )
     sort: tuple[str, ...] = listed(REPORT, SORT, "COLUMN", key="device-sort")
     columns: tuple[str, ...] = listed(REPORT, COLUMNS, "COLUMN", key="device-columns")
-    exchange: tuple[str, ...] = listed(SHOW, "Only these exchanges.", "CODE")
-    contributor: tuple[str, ...] = listed(SHOW, "Only these contributors.", "CODE")
+    exchange: tuple[str, ...] = listed(ROWS, "Only these exchanges.", "CODE")
+    contributor: tuple[str, ...] = listed(ROWS, "Only these contributors.", "CODE")
     device_type: tuple[str, ...] = listed(
-        SHOW, "Only these types of devices, such as hybrid.", "TYPE", name="type", key="device-type"
+        ROWS, "Only these types of devices, such as hybrid.", "TYPE", name="type", key="device-type"
     )
 
 
@@ -62,19 +62,19 @@ class Record(StrEnum):
 class HistoryQuery:
     """Which of the records of a state file to list."""
 
-    since_s: float = duration(24 * 3600, SHOW, "Only what happened less than this ago.")
+    since_s: float = duration(24 * 3600, ROWS, "Only what happened less than this ago.")
     user: str | None = option(
         None,
-        SHOW,
-        "Only the transitions or writes of this user (key, or how it begins).",
+        ROWS,
+        "Only this user's transitions or writes (key, or its start).",
         metavar="KEY",
         key="history-user",
     )
     device: str | None = option(
         None,
-        SHOW,
-        "Only the transitions on this device (code, host or key).",
+        ROWS,
+        "Only transitions on this device (code, host or key).",
         metavar="CODE",
         key="history-device",
     )
-    flapping: bool = option(False, SHOW, "Only users with more than one transition, the worst first.")
+    flapping: bool = option(False, ROWS, "Only users with several transitions, the worst first.")

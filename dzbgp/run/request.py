@@ -5,7 +5,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from dzbgp.console.option import DECISION, LEDGER, REPORT, duration, number, option, repeated, sol
+from dzbgp.console.option import DAILY, LEDGER, REPORT, TUNING, WRITE, duration, number, option, repeated, sol
 from dzbgp.decision.rules import Rules
 from dzbgp.fleet.options import FleetRequest
 from dzbgp.state.options import StateChoice
@@ -29,37 +29,28 @@ class SetupRequest(StateChoice, FleetRequest):
     """What a run rests on, and `dzbgp check` tests: the fleet, the ledger, the keys and the state file."""
 
     genesis_hash: str | None = option(
-        None, LEDGER, "Write only to the cluster with this genesis hash.", metavar="HASH"
+        None, LEDGER, "Write only to the cluster with this hash.", metavar="HASH"
     )
     keypairs: tuple[Path, ...] = repeated(
-        LEDGER,
-        "Solana CLI keypair file, or a directory of them. Repeatable. A device's writes are signed by the key that is "
-        "its metrics publisher. Writing needs one; no key is taken from anywhere else.",
+        DAILY,
+        "Publishers' keypair file, or directory. Repeatable.",
         "keypair",
         "PATH",
     )
-    low_balance_sol: float = sol(0.5, LEDGER, "Warn about publishers with less than this.")
+    low_balance_sol: float = sol(0.5, TUNING, "Warn about publishers with less.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunRequest(SetupRequest):
     """The options of one run. Durations in seconds. Raises UsageError for options that contradict each other."""
 
-    commitment: Commitment = option(
-        Commitment.CONFIRMED, LEDGER, "How safe a write must be before it counts as done."
-    )
-    priority_fee: int = number(0, LEDGER, "Micro-lamports per compute unit.", least=0)
-    verify: bool = option(True, LEDGER, "Read back what was written and compare it.")
-    submit_timeout_s: float = duration(
-        180, LEDGER, "Send nothing after this; writes that are unconfirmed then are reported as pending."
-    )
-    dry_run: bool = option(False, DECISION, "Show what would be written; send nothing.")
-    confirm_down_s: float = duration(
-        5, DECISION, "Wait this long before the second look that a Down needs; 0s: no wait."
-    )
-    max_age_s: float = duration(
-        60, DECISION, "Sign nothing that rests on an observation older than this; the device is asked again."
-    )
+    commitment: Commitment = option(Commitment.CONFIRMED, WRITE, "When a write counts as done.")
+    priority_fee: int = number(0, TUNING, "Micro-lamports per compute unit.", least=0)
+    verify: bool = option(True, WRITE, "Read back what was written and compare it.")
+    submit_timeout_s: float = duration(180, TUNING, "Send nothing after this.")
+    dry_run: bool = option(False, DAILY, "Show what would be written; send nothing.")
+    confirm_down_s: float = duration(5, TUNING, "Wait before the second look at a Down.")
+    max_age_s: float = duration(60, TUNING, "Sign nothing older; the device is asked again.")
     rules: Rules = field(default_factory=Rules)
 
 
@@ -67,14 +58,12 @@ class RunRequest(SetupRequest):
 class WatchRequest(RunRequest):
     """The options of `dzbgp watch`."""
 
-    interval_s: float = duration(60, DECISION, "Start a pass every so often.")
-    ledger_interval_s: float = duration(
-        60, LEDGER, "Read all users again after this, and at once when something is due; 0s: in every pass."
-    )
+    interval_s: float = duration(60, DAILY, "Start a pass every so often.")
+    ledger_interval_s: float = duration(60, TUNING, "Read all users again after this. 0s: always.")
     metrics_addr: str | None = option(
         None,
         REPORT,
-        "Serve Prometheus metrics at http://HOST:PORT/metrics, and /healthz beside them.",
+        "Serve Prometheus /metrics, and /healthz, over HTTP.",
         metavar="HOST:PORT",
     )
 

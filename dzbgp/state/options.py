@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from dzbgp.console.option import DECISION, option
+from dzbgp.console.option import REPORT, option
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -12,8 +12,8 @@ class StateChoice:
 
     state: Path | None = option(
         None,
-        DECISION,
-        "File that remembers earlier passes; none does without. Default: one for each program, in $STATE_DIRECTORY, "
-        "/var/lib/dzbgp or ~/.local/state/dzbgp.",
+        REPORT,
+        "File that remembers passes; none: no memory.",
         metavar="PATH",
+        shown_default="in $STATE_DIRECTORY, /var/lib/dzbgp or ~/.local/state/dzbgp",
     )

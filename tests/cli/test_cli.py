@@ -1,15 +1,16 @@
+import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import typer
+from command_tree import every_word
 from typer.testing import CliRunner
 
 from dzbgp import __version__
 from dzbgp.cli import app as cli
-from dzbgp.cli.options import COMMANDS as DECLARED
-from dzbgp.console.option import names, pair
+from dzbgp.cli.commands import ENTRIES
+from dzbgp.cli.options import every_command
+from dzbgp.console.option import PANELS, names, pair
 from dzbgp.console.words import parse_duration
 from dzbgp.errors import InventoryError, KeypairError, LabError, UsageError
 from dzbgp.ledger.errors import ClusterMismatchError, EmptyProgramError, RpcError, WriteInterruptedError
@@ -53,42 +54,32 @@ def test_what_ends_a_run_has_its_exit_code(error: Any, code: int) -> None:
     assert error.exit_code == code
 
 
-def test_run_help_names_every_option_of_the_contract_with_its_variable() -> None:
+def test_run_help_names_every_option_of_the_contract() -> None:
     shown = CliRunner().invoke(cli.app, ["run", "--help"], env={"COLUMNS": "250", "TERM": "dumb"})
     assert shown.exit_code == 0
     for option in CONTRACT:
         assert f"{option} " in shown.output
-        variable = "DZBGP_" + option.removeprefix("--").upper().replace("-", "_")
-        assert f"[env var: {variable}]" in shown.output
     for code in ("0 done", "1 could not run", "2 usage", "3 done in part", "4 the guard", "5 a dry run"):
         assert code in shown.output
 
 
-def leaves(commands: Any, *before: str) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Every command with its words, those in groups too."""
-    for name, command in commands.items():
-        if inner := getattr(command, "commands", None):
-            yield from leaves(inner, *before, name)
-        else:
-            yield (*before, name), command
-
-
-COMMANDS = dict(leaves(getattr(typer.main.get_command(cli.app), "commands")))  # noqa: B009 - a group's own
+COMMANDS = {words: command for words, command in every_word().items() if words[-1] in every_command()}
 
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
-def test_every_option_of_every_command_has_a_variable_and_help_shows_it(words: tuple[str, ...]) -> None:
+def test_every_option_of_every_command_has_a_variable_and_help_says_which(words: tuple[str, ...]) -> None:
     shown = CliRunner().invoke(cli.app, [*words, "-h"], env={"COLUMNS": "250", "TERM": "dumb"})
     assert shown.exit_code == 0
     options = [
         one for one in COMMANDS[words].params if one.param_type_name == "option" and one.name != "help"
     ]
     assert options
-    keys = {one.name: one.variable for one in DECLARED[words[-1]]}
+    assert "Each option is also a variable (--dry-run: DZBGP_DRY_RUN)" in shown.output
     for option in options:
-        named = "DZBGP_" + option.opts[0].removeprefix("--").upper().replace("-", "_")
-        assert option.envvar == keys.get(option.opts[0].removeprefix("--"), named)
-        assert f"[env var: {option.envvar}]" in shown.output
+        name = option.opts[0]
+        named = "DZBGP_" + name.removeprefix("--").upper().replace("-", "_")
+        assert option.envvar == named or f"{name}: {option.envvar}" in " ".join(shown.output.split())
+        assert name.removeprefix("--") in shown.output
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
@@ -107,25 +98,69 @@ def test_help_fits_the_terminal(command: list[str], columns: str) -> None:
     assert max(map(len, shown.output.splitlines())) <= int(columns)
 
 
+def test_daily_use_comes_first_and_tuning_last() -> None:
+    lines = CliRunner().invoke(cli.app, ["run", "--help"], env={"COLUMNS": "80"}).output.splitlines()
+    titles = [
+        line for line in lines if line and not line.startswith((" ", "Usage", "Runs", "written", "Exit"))
+    ]
+    first, last = lines.index("Daily use"), lines.index("Tuning")
+    daily = lines[first + 1 : lines.index("", first)]
+    shown = [line for line in titles if line in PANELS]
+    assert (shown[0], shown[-1]) == ("Daily use", "Tuning")
+    assert sum(line.startswith("  -") for line in daily) == 8
+    assert any("--dry-run" in line for line in daily)
+    assert not any(line.startswith("  --dry-run") for line in lines[last:])
+
+
+def test_help_spends_little_on_an_option_and_says_nothing_of_types() -> None:
+    shown = CliRunner().invoke(cli.app, ["run", "--help"], env={"COLUMNS": "80"}).output
+    options = sum(line.startswith("  -") for line in shown.splitlines())
+    assert options > 40
+    assert len(shown.splitlines()) < 2.3 * options
+    assert "<" not in shown
+    assert "env var" not in shown
+
+
+def test_the_overview_says_of_every_command_what_it_writes() -> None:
+    lines = CliRunner().invoke(cli.app, ["--help"], env={"COLUMNS": "80"}).output.splitlines()
+    looking = False
+    told = {}
+    for line in lines:
+        looking = (looking and bool(line)) or line == "Look: nothing is written"
+        if line[2:].split(" ")[0] in ENTRIES:
+            told[line.split()[0]] = "Write" in line or looking
+    assert told == dict.fromkeys(ENTRIES, True)
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["users", "--nonsense"], "see `dzbgp users --help`"),
+        (["config", "show", "--nonsense"], "see `dzbgp config show --help`"),
+        (["run", "--max-down", "2"], "see `dzbgp run --help`"),
+        (["run", "--dry-run"], "see `dzbgp run --help`"),
+        (["inventory", "trust", "x"], "see `dzbgp inventory trust --help`"),
+        (["wach"], "did you mean watch?"),
+    ],
+)
+def test_a_usage_error_says_where_the_options_are_told(words: list[str], told: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "dzbgp", *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert told in done.stderr
+    assert len(done.stderr.splitlines()) == 2
+
+
 def test_without_arguments_the_help_is_shown() -> None:
     shown = CliRunner().invoke(cli.app, [])
     assert "Usage" in shown.output
     assert "run" in shown.output
 
 
-def test_the_version_is_told_before_anything_else_is_looked_at(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    monkeypatch.setattr(cli, "app", None)
-    monkeypatch.setattr("sys.argv", ["dzbgp", "--version"])
-    monkeypatch.setattr(cli, "_leave", sys.exit)
-    with pytest.raises(SystemExit) as left:
-        cli.main()
-    assert (left.value.code, capsys.readouterr().out) == (0, f"dzbgp {__version__}\n")
-
-
-def test_the_version_is_told() -> None:
-    shown = CliRunner().invoke(cli.app, ["--version"])
+@pytest.mark.parametrize("option", ["--version", "-V"])
+def test_the_version_is_told(option: str) -> None:
+    shown = CliRunner().invoke(cli.app, [option])
     assert (shown.exit_code, shown.output) == (0, f"dzbgp {__version__}\n")
 
 

@@ -9,7 +9,7 @@ from standing_ledger import invoke
 from typer.testing import Result
 
 from dzbgp.cli import config_file
-from dzbgp.cli.options import COMMANDS
+from dzbgp.cli.options import every_command
 from dzbgp.eos import credentials
 from dzbgp.errors import UsageError
 
@@ -155,8 +155,8 @@ def test_every_type_of_value_arrives(tmp_path: Path) -> None:
         "workers": "3",
         "max-down": "0.5",
         "low-balance": "1.5",
-        "limit": "a,b",
-        "group": "c,d",
+        "limit": ["a", "b"],
+        "group": ["c,d"],
         "verify": False,
         "port": "0",
         "filter": ["a=b"],
@@ -226,7 +226,7 @@ def test_help_needs_no_file_that_can_be_read(tmp_path: Path) -> None:
 
 def test_a_key_and_a_variable_mean_the_same_in_every_command() -> None:
     meanings: dict[str, set[Any]] = {}
-    for every in COMMANDS.values():
+    for every in every_command().values():
         for one in every:
             meanings.setdefault(one.key, set()).add(
                 (one.kind, one.option.metavar, str(one.option.is_repeatable))

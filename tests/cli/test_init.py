@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from dzbgp.cli import app as cli
 from dzbgp.cli import config_file, init
 from dzbgp.cli.init_files import Deployment, Schedule
-from dzbgp.cli.options import COMMANDS
+from dzbgp.cli.options import every_command
 from dzbgp.errors import ExitCode
 from dzbgp.lab.solana.ledger import Ledger
 
@@ -59,7 +59,7 @@ def test_it_writes_inventory_configuration_and_unit_and_says_what_comes_next(
     config = tmp_path / "config.toml"
     assert checked == [config]
     assert stat.S_IMODE(config.stat().st_mode) == 0o600
-    found = config_file.read(config, COMMANDS)
+    found = config_file.read(config, every_command())
     assert {key: setting.value for key, setting in found.shared.items()} == {
         "env": "localnet",
         "rpc-url": [ledger.url],
@@ -109,7 +109,7 @@ def test_a_command_for_the_password_stands_in_the_configuration_only(ledger: Led
         ledger, "init", *GIVEN, "--output", str(tmp_path), "--eos-password-command", "pass show 'eos \"x\"'"
     )
     assert done.exit_code == 0, done.output
-    found = config_file.read(tmp_path / "config.toml", COMMANDS)
+    found = config_file.read(tmp_path / "config.toml", every_command())
     assert found.login["eos-password-command"].value == "pass show 'eos \"x\"'"
     assert "pass show" not in (tmp_path / "dzbgp-watch.service").read_text()
 
@@ -122,7 +122,7 @@ def test_it_asks_for_what_was_not_given(
     done = CliRunner().invoke(cli.app, ["init", "--output", str(tmp_path)], input=answers)
     assert done.exit_code == 0, done.output
     assert hosts(tmp_path) == KESTREL
-    found = config_file.read(tmp_path / "config.toml", COMMANDS)
+    found = config_file.read(tmp_path / "config.toml", every_command())
     assert found.shared["keypair"].value == ["/keys/a.json"]
     assert found.login["eos-password-file"].value == "/keys/password"
     assert (tmp_path / "dzbgp.cron").exists()

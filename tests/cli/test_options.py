@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from dzbgp.cli.options import LogFormat, Logging, ReportOptions, takes
-from dzbgp.console.option import DECISION, FLEET, duration, number, option, repeated, share, spelled_duration
+from dzbgp.console.option import HOSTS, TUNING, duration, number, option, repeated, share, spelled_duration
 from dzbgp.console.words import parse_duration
 from dzbgp.decision.rules import Rules
 from dzbgp.diagnostics.audit.request import AuditRequest
@@ -117,15 +117,15 @@ def test_what_is_given_arrives_in_the_field_that_declares_it() -> None:
 
 @dataclass(frozen=True)
 class Inner:
-    patience_s: float = duration(90, DECISION, "How long.")
+    patience_s: float = duration(90, TUNING, "How long.")
 
 
 @dataclass(frozen=True)
 class Outer:
-    size: int = number(2, FLEET, "How many.", least=1)
-    part: float = share(0.25, FLEET, "How much.")
-    paths: tuple[Path, ...] = repeated(FLEET, "Where.", "path", "PATH")
-    is_kept: bool = option(False, FLEET, "Whether.", name="keep")
+    size: int = number(2, HOSTS, "How many.", least=1)
+    part: float = share(0.25, HOSTS, "How much.")
+    paths: tuple[Path, ...] = repeated(HOSTS, "Where.", "path", "PATH")
+    is_kept: bool = option(False, HOSTS, "Whether.", name="keep")
     inner: Inner = field(default_factory=Inner)
 
 

@@ -11,12 +11,11 @@ from typing import Any
 import debian
 import pytest
 import ruamel.yaml
-import typer.main
+from command_tree import every_word
 from metrics_lab import CONTRIB
 
 from dzbgp.cli import config_file
-from dzbgp.cli.app import app
-from dzbgp.cli.options import COMMANDS
+from dzbgp.cli.options import every_command
 from dzbgp.console.formats import Output
 from dzbgp.errors import ExitCode
 from dzbgp.run.watch import WatchOptions
@@ -31,7 +30,7 @@ INSTALLED = "/opt/dzbgp/bin/dzbgp"
 
 
 def test_the_example_of_a_configuration_is_one_and_names_only_absolute_paths() -> None:
-    found = config_file.read(CONFIG, COMMANDS)
+    found = config_file.read(CONFIG, every_command())
     assert str(CONFIG.parent) not in repr((found.shared, found.tables, found.login))
     assert set(found.shared) == {"env", "rpc-url", "inventory", "keypair"}
     assert set(found.tables) == {"watch"}
@@ -53,10 +52,10 @@ def test_no_shell_reads_a_file_of_settings() -> None:
 
 def parameters() -> dict[str, dict[str, Any]]:
     """The options of each command, by every spelling."""
-    commands = getattr(typer.main.get_command(app), "commands")  # noqa: B009 - a group's own
     return {
-        name: {spelling: one for one in command.params for spelling in (*one.opts, *one.secondary_opts)}
-        for name, command in commands.items()
+        words[0]: {spelling: one for one in command.params for spelling in (*one.opts, *one.secondary_opts)}
+        for words, command in every_word().items()
+        if len(words) == 1
     }
 
 
@@ -153,7 +152,7 @@ def test_a_service_runs_without_rights_and_gets_its_secrets_as_credentials(unit:
     }.items():
         assert said[key] == [value]
     credentials = dict(credential.split(":") for credential in said["LoadCredential"])
-    configured = config_file.read(CONFIG, COMMANDS)
+    configured = config_file.read(CONFIG, every_command())
     assert credentials == {
         "config.toml": "/etc/dzbgp/config.toml",
         "publisher.json": configured.shared["keypair"].value[0],

@@ -5,9 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import typer
-
-from dzbgp.cli.app import app
+from command_tree import every_word
 
 _HEAD = """# Configuration
 
@@ -64,20 +62,18 @@ from 0 to 1) and `dz_max_down_min`.
 
 def page() -> str:
     """Gives the whole page."""
-    commands = getattr(typer.main.get_command(app), "commands")  # noqa: B009 - a group's own
-    return "\n".join([_HEAD, *(line for name in commands for line in _command(name, commands[name]))])
+    return "\n".join([_HEAD, *(line for words in every_word() for line in _command(words))])
 
 
-def _command(name: str, command: Any) -> Iterator[str]:
-    if commands := getattr(command, "commands", None):
-        for inner in commands:
-            yield from _command(f"{name} {inner}", commands[inner])
+def _command(words: tuple[str, ...]) -> Iterator[str]:
+    options = [one for one in every_word()[words].params if one.param_type_name == "option"]
+    if [one.name for one in options] == ["help"]:
         return
-    yield f"## dzbgp {name}\n"
+    yield f"## dzbgp {' '.join(words)}\n"
     yield "| option | variable | default | |"
     yield "|---|---|---|---|"
-    for option in command.params:
-        if option.param_type_name == "option" and option.name != "help":
+    for option in options:
+        if option.name != "help":
             spelled = ", ".join(f"`{one}`" for one in (*option.opts, *option.secondary_opts))
             text = option.help.replace("|", "/")
             key = option.envvar.removeprefix("DZBGP_").lower().replace("_", "-")
@@ -85,8 +81,6 @@ def _command(name: str, command: Any) -> Iterator[str]:
                 text += f" Key: `{key}`."
             yield f"| {spelled} | `{option.envvar}` | {_default(option)} | {text} |"
     yield ""
-    for sub, inner in getattr(command, "commands", {}).items():
-        yield from _command(f"{name} {sub}", inner)
 
 
 def _default(option: Any) -> str:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from dzbgp.console.option import SHOW, duration, listed
+from dzbgp.console.option import ROWS, duration, listed
 from dzbgp.fleet.options import FleetRequest, HeldKeys
 
 
@@ -10,7 +10,7 @@ from dzbgp.fleet.options import FleetRequest, HeldKeys
 class AuditRequest(HeldKeys, FleetRequest):
     """The options of an audit. Durations in seconds."""
 
-    device: tuple[str, ...] = listed(SHOW, "Only these devices (code or key).", "CODE")
-    contributor: tuple[str, ...] = listed(SHOW, "Only these contributors.", "CODE")
-    down_for_s: float = duration(24 * 3600, SHOW, "Report users that are Down and were last Up longer ago.")
-    stale_after_s: float = duration(12 * 3600, SHOW, "Reports older than this are stale.")
+    device: tuple[str, ...] = listed(ROWS, "Only these devices (code or key).", "CODE")
+    contributor: tuple[str, ...] = listed(ROWS, "Only these contributors.", "CODE")
+    down_for_s: float = duration(24 * 3600, ROWS, "Report users that are Down for longer than this.")
+    stale_after_s: float = duration(12 * 3600, ROWS, "Reports older than this are stale.")
