@@ -189,6 +189,34 @@ def test_progress_is_told_host_by_host_while_others_are_still_asked(workers: Nor
     assert next(name for what, name in seen.events if what == "done") == HOSTS[0]
 
 
+class OpensLast(Told):
+    """Opens the gate when all hosts but one are done."""
+
+    def task_instance_completed(self, task: Task, host: Host, result: MultiResult) -> None:
+        self.events.append(("done", host.name))
+        if len([what for what, _ in self.events if what == "done"]) == len(HOSTS) - 1:
+            self._gate.touch()
+
+
+def test_a_slow_host_does_not_hold_up_those_that_were_sent_with_it(tmp_path: Path) -> None:
+    def last(task: Task, gate: str) -> str:
+        ends = time.monotonic() + 30
+        while task.host.name == "h02" and not Path(gate).exists():
+            assert time.monotonic() < ends, "the others were not told of"
+            time.sleep(0.01)
+        return "ok"
+
+    runner = DaskRunner(num_workers=4, processes=1)
+    try:
+        where = nornir(tmp_path).with_runner(runner)
+        # The first time in several shares, then in one: the process has connections to all of them.
+        for gate in (tmp_path / "first", tmp_path / "second"):
+            results = where.with_processors([OpensLast(gate)]).run(task=last, gate=str(gate))
+            assert not results.failed
+    finally:
+        runner.close()
+
+
 def test_a_worker_has_no_more_hosts_at_once_than_it_should(three: Cluster, tmp_path: Path) -> None:
     marks = tmp_path / "marks"
     marks.mkdir()

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 _SHARES = 8
-"""Into how many calls a worker's part of the hosts is cut: fewer cost less, more are spread more evenly."""
+"""Into how many shares a worker's part of the hosts is cut: fewer cost less, more are spread more evenly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +74,7 @@ class Dispatcher:
             task.processors.task_instance_started(task, host)
         try:
             self._cluster.count()
-            for home, names in self._by_home().items():
-                size = min(max(1, len(hosts) // (_SHARES * max(1, len(self._cluster.workers)))), self._most)
-                cut = [names[start : start + size] for start in range(0, len(names), size)]
-                self._send([_Share(part, home) for part in cut], [home] if home else [])
+            self._cut()
             while self._calls:
                 # A scheduler that hangs answers nothing, and neither does one without workers.
                 self._cluster.count()
@@ -94,12 +91,18 @@ class Dispatcher:
             raise ClusterError(self._why)
         return self._results
 
-    def _by_home(self) -> Mapping[str | None, list[str]]:
+    def _cut(self) -> None:
+        """Send all hosts of a home in one share, and the others in shares that can be spread evenly."""
+        workers = self._cluster.workers
         by_home: defaultdict[str | None, list[str]] = defaultdict(list)
         for name in self._started:
             home = self._homes.get(name)
-            by_home[home if home in self._cluster.workers else None].append(name)
-        return by_home
+            by_home[home if home in workers else None].append(name)
+        anywhere = by_home.pop(None, [])
+        size = min(max(1, len(anywhere) // (_SHARES * max(1, len(workers)))), self._most)
+        self._send([_Share(anywhere[at : at + size]) for at in range(0, len(anywhere), size)], [])
+        for home, names in by_home.items():
+            self._send([_Share(names, home)], [str(home)])
 
     def _send(self, shares: Sequence[_Share], workers: list[str]) -> None:
         names = [share.names for share in shares]
@@ -115,7 +118,7 @@ class Dispatcher:
     def _receive(self, future: "Future[Answer]", fetched: concurrent.futures.Future[list[Answer]]) -> None:
         share = self._calls.pop(future)
         try:
-            [(worker, results, why)] = fetched.result()
+            [(worker, results, why, slow)] = fetched.result()
         except (OSError, concurrent.futures.CancelledError) as error:
             raise self._cluster.lost(one_line(error)) from None
         except Exception as error:
@@ -126,7 +129,9 @@ class Dispatcher:
             self._any_begun = True
             self._homes[name] = worker
             self._end(name, self._unpacked(packed, name, worker))
-        if left := [name for name in share.names if name not in results]:
+        if slow:
+            self._send([_Share(slow, worker)], [worker])
+        if left := [name for name in share.names if name not in results and name not in slow]:
             why = why or f"its inventory has no host {left[0]!r}"
             refusals = {**share.refusals, worker: f"worker {worker}: {why}"}
             if able := [one for one in self._cluster.workers if one not in refusals]:

@@ -1,6 +1,7 @@
 """What is sent to the workers: the task and its arguments. They answer with plain data."""
 
 import pickle
+import uuid
 from collections.abc import Callable, Sequence
 
 from nornir.core.task import Task
@@ -20,7 +21,9 @@ def call_of(
     import cloudpickle  # noqa: PLC0415 - with the extra
 
     call = cloudpickle.dumps((task.task, task.params))
-    work = Work(task.name, task.severity_level, task.global_dry_run, key, recipe, most, keeps, call)
+    work = Work(
+        task.name, task.severity_level, task.global_dry_run, uuid.uuid4().hex, key, recipe, most, keeps, call
+    )
     packed = pickle.dumps(work)
 
     def ask_hosts(names: Sequence[str]) -> Answer:
@@ -32,6 +35,6 @@ def call_of(
             from distributed import get_worker  # noqa: PLC0415 - on the worker
 
             words = f": {error}" if isinstance(error, ImportError) else ""
-            return get_worker().address, {}, type(error).__name__ + words
+            return get_worker().address, {}, type(error).__name__ + words, ()
 
     return ask_hosts

@@ -1,12 +1,12 @@
 """What a worker is given, and what it answers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from dzbgp.fleet.dask.recipe import Recipe
 
-Answer = tuple[str, Mapping[str, bytes], str]
-"""The worker's address, the packed results by host, and why it could not begin with any."""
+Answer = tuple[str, Mapping[str, bytes], str, Sequence[str]]
+"""The worker's address, the packed results by host, why it could not begin with any, and whom to ask it for again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,8 @@ class Work:
     name: str
     severity_level: int
     dry_run: bool
+    run: str
+    """Names this run of the task."""
     key: str
     """Names the recipe: the same key, the same Nornir."""
     recipe: Recipe = field(repr=False)

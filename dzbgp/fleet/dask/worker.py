@@ -7,8 +7,8 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Sequence
-from concurrent.futures import Future
-from dataclasses import dataclass
+from concurrent.futures import Future, wait
+from dataclasses import dataclass, field
 
 from distributed import get_worker, secede
 from nornir.core import Nornir
@@ -22,6 +22,8 @@ from dzbgp.fleet.dask.work import Answer, Work
 
 log = logging.getLogger(__name__)
 
+SLOW_S = 3.0
+"""Hosts that take longer do not hold up the answer of the others that were sent with them."""
 _HELD_S = 30.0
 """For how long a Nornir that could not be built is not built again."""
 _KEPT = 4
@@ -30,10 +32,12 @@ _KEPT = 4
 
 @dataclass
 class _Place:
-    """A Nornir of this worker, and the limit of hosts that are asked at once."""
+    """A Nornir of this worker, and the hosts that are being asked."""
 
     nornir: Nornir
     slots: threading.Semaphore
+    running: dict[tuple[str, str], "Future[bytes]"] = field(default_factory=dict)
+    """By run and host: those whose result nobody has fetched yet."""
 
 
 def ask(names: Sequence[str], packed: bytes) -> Answer:
@@ -50,23 +54,35 @@ def ask(names: Sequence[str], packed: bytes) -> Answer:
         function, params = pickle.loads(work.call)  # noqa: S301
     except Exception as error:
         log.debug("worker %s", here, exc_info=True)
-        return here, {}, _reason(error)
+        return here, {}, _reason(error), ()
+    until = time.monotonic() + SLOW_S
     hosts = place.nornir.inventory.hosts
-    begun = {}
-    for name in filter(hosts.__contains__, names):
-        task = Task(
-            function,
-            place.nornir,
-            work.dry_run,
-            Processors(),
-            work.name,
-            severity_level=work.severity_level,
-            **params,
-        )
-        place.slots.acquire()
-        begun[name] = _begun(task, hosts[name], place.slots, keeps=work.keeps)
+    known = [name for name in names if name in hosts]
+    asked: dict[str, Future[bytes]] = {}
+    for name in known:
+        begun = place.running.pop((work.run, name), None)
+        if begun is None and place.slots.acquire(timeout=_left(until)):
+            task = Task(
+                function,
+                place.nornir,
+                work.dry_run,
+                Processors(),
+                work.name,
+                severity_level=work.severity_level,
+                **params,
+            )
+            begun = _begun(task, hosts[name], place.slots, keeps=work.keeps)
+        if begun is not None:
+            asked[name] = begun
     secede()
-    return here, {name: future.result() for name, future in begun.items()}, ""
+    wait(asked.values(), _left(until))
+    results = {name: future.result() for name, future in asked.items() if future.done()}
+    place.running.update(((work.run, name), asked[name]) for name in asked.keys() - results.keys())
+    return here, results, "", [name for name in known if name not in results]
+
+
+def _left(until: float) -> float:
+    return max(0.0, until - time.monotonic())
 
 
 def _begun(task: Task, host: Host, slots: threading.Semaphore, *, keeps: bool) -> "Future[bytes]":
