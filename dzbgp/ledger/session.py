@@ -22,7 +22,7 @@ from dzbgp.ledger.program.fetch import Scope
 from dzbgp.ledger.program.instruction import Write
 from dzbgp.ledger.rpc.client import RpcClient
 from dzbgp.ledger.rpc.credible import Credibility
-from dzbgp.ledger.rpc.transport import RetryBudget
+from dzbgp.ledger.rpc.pool import RetryBudget
 from dzbgp.ledger.submit.fates import fates
 from dzbgp.ledger.submit.journal import Journal
 from dzbgp.ledger.submit.packing import TransactionBuilder
@@ -140,7 +140,7 @@ class LedgerSession:
     def __enter__(self) -> Self:
         self._portal = self._stack.enter_context(start_blocking_portal())
         closing = AsyncExitStack()
-        closing.push_async_callback(self._client.transport.close)
+        closing.push_async_callback(self._client.pool.close)
         self._stack.callback(lambda: self._portal.call(closing.aclose))
         return self
 
@@ -162,12 +162,12 @@ class LedgerSession:
     @property
     def rpc_requests(self) -> int:
         """The number of HTTP requests made to RPCs."""
-        return sum(self._client.transport.requests.values())
+        return sum(self._client.pool.requests.values())
 
     def take_rpc_counts(self) -> RpcCounts:
         """Return what was asked of RPCs since the last call. For one thread."""
-        transport, taken = self._client.transport, self._taken
-        self._taken = RpcCounts(transport.requests.copy(), transport.retries.copy())
+        pool, taken = self._client.pool, self._taken
+        self._taken = RpcCounts(pool.requests.copy(), pool.retries.copy())
         return RpcCounts(self._taken.requests - taken.requests, self._taken.retries - taken.retries)
 
     def genesis_hash(self) -> str:
@@ -309,7 +309,7 @@ class LedgerSession:
             return await self._write_checked(submitter, writes, short)
         finally:
             # Whatever became of the writes: the RPCs that did not answer before them may answer the next pass.
-            self._client.transport.readmit()
+            self._client.pool.readmit()
 
     async def _write_checked(
         self, submitter: Submitter, writes: list[Write], short: Mapping[Pubkey, str]

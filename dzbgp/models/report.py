@@ -8,7 +8,7 @@ from typing import Any
 from solders.pubkey import Pubkey
 
 from dzbgp.models.decision import Decision
-from dzbgp.models.document import document
+from dzbgp.models.json_schema import document
 from dzbgp.models.ledger import NOMINAL_SECONDS_PER_SLOT, SkippedAccount
 from dzbgp.models.memory import UserMemory
 from dzbgp.models.session import DeviceReading

@@ -1,4 +1,4 @@
-"""The report for machines: Report.to_dict() (models/document.py) as text."""
+"""The report for machines: Report.to_dict() (models/json_schema.py) as text."""
 
 import json
 

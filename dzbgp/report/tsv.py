@@ -1,7 +1,7 @@
 """The report for pipes: a tab-separated line a user."""
 
 from dzbgp.console.tsv import tsv
-from dzbgp.models.document import user_object
+from dzbgp.models.json_schema import user_object
 from dzbgp.models.report import Report
 from dzbgp.report.digest import is_worth_showing
 

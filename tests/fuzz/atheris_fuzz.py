@@ -13,7 +13,7 @@ INSTRUMENTED = (
     "dzbgp.ledger.program.accounts",
     "dzbgp.ledger.rpc.client",
     "dzbgp.ledger.program.cache",
-    "dzbgp.ledger.rpc.transport",
+    "dzbgp.ledger.rpc.pool",
     "dzbgp.models.ledger",
     "dzbgp.decision.policy",
     "dzbgp.decision.resolver",

@@ -34,7 +34,7 @@ from dzbgp.ledger.networks import Network
 from dzbgp.ledger.program.accounts import AccountError, decode_device, decode_tenant, decode_user
 from dzbgp.ledger.program.fetch import fetch
 from dzbgp.ledger.rpc.client import RpcClient
-from dzbgp.ledger.rpc.transport import RetryBudget
+from dzbgp.ledger.rpc.pool import RetryBudget
 from dzbgp.models.decision import Action
 from dzbgp.models.ledger import BgpStatus, Device, User
 from dzbgp.models.session import DeviceReading, DeviceResult, Observed, Seen
@@ -261,7 +261,7 @@ def rpc_answers(data: bytes) -> None:
     source = Source(data)
     question = source.pick(_QUESTIONS)
     client = _client()
-    client.transport.readmit()
+    client.pool.readmit()
 
     async def answer(method: str, body: bytes) -> bytes:
         result = _RESULTS.get(method)
@@ -271,7 +271,7 @@ def rpc_answers(data: bytes) -> None:
         envelope = {"jsonrpc": "2.0", "id": request["id"], "result": result}
         return json.dumps(mutated(source, envelope, most=3)).encode()
 
-    (rpc,) = client.transport._opened
+    (rpc,) = client.pool._opened
     rpc.post = answer  # type: ignore[method-assign]
     try:
         told = _LOOP.run_until_complete(question(client))

@@ -13,7 +13,7 @@ from dzbgp.lab.world.encode import NO_KEY
 from dzbgp.ledger.errors import RpcProtocolError
 from dzbgp.ledger.networks import Network
 from dzbgp.ledger.rpc.client import RpcClient
-from dzbgp.ledger.rpc.transport import RetryBudget
+from dzbgp.ledger.rpc.pool import RetryBudget
 from dzbgp.models.ledger import Account
 
 
@@ -25,7 +25,7 @@ async def told(result: Any, question: str, *args: Any) -> Any:
         return json.dumps({"jsonrpc": "2.0", "id": json.loads(body)["id"], "result": result}).encode()
 
     async with RpcClient(network, budget=RetryBudget(attempts=1)) as client:
-        client.transport._opened[0].post = answer  # type: ignore[method-assign]
+        client.pool._opened[0].post = answer  # type: ignore[method-assign]
         return await getattr(client, question)(*args)
 
 

@@ -21,7 +21,7 @@ from dzbgp.eos.deadline import Deadline
 from dzbgp.eos.errors import explain
 from dzbgp.ledger.errors import RpcSizeError, RpcTransportError
 from dzbgp.ledger.rpc import endpoint
-from dzbgp.ledger.rpc.transport import RetryBudget, RpcTransport
+from dzbgp.ledger.rpc.pool import RetryBudget, RpcPool
 
 MIB = 1024 * 1024
 LIMIT = 4 * MIB
@@ -126,7 +126,7 @@ def ask_device(port: int, timeout_s: float = 20) -> str:
 
 def ask_rpc(port: int) -> None:
     async def ask() -> None:
-        asked = RpcTransport((f"http://127.0.0.1:{port}",), RetryBudget(attempts=3, base_s=0.01))
+        asked = RpcPool((f"http://127.0.0.1:{port}",), RetryBudget(attempts=3, base_s=0.01))
         try:
             await asked.call("getProgramAccounts", [])
         finally:
@@ -180,7 +180,7 @@ def test_an_answer_that_unpacks_to_more_than_the_limit_is_refused(monkeypatch: p
 
 def test_an_answer_that_is_not_packed_as_it_says_is_no_answer() -> None:
     async def ask(port: int) -> None:
-        asked = RpcTransport((f"http://127.0.0.1:{port}",), RetryBudget(attempts=1))
+        asked = RpcPool((f"http://127.0.0.1:{port}",), RetryBudget(attempts=1))
         try:
             await asked.call("getHealth", [])
         finally:

@@ -438,7 +438,7 @@ def test_the_fetcher_tells_of_success_of_failure_without_a_cache_and_of_what_is_
         await fetcher.get()
         now[0] += 60.0
         await fetcher.get()
-        await client.transport.close()
+        await client.pool.close()
 
     asyncio.run(story())
 

@@ -95,7 +95,7 @@ BUGS = {
         "3. RPC failures",
         "every failure is taken for one of the request: no other RPC is asked",
         "never-settles",
-        "dzbgp.ledger.rpc.transport:is_about_request",
+        "dzbgp.ledger.rpc.pool:is_about_request",
         _always(True),
     ),
     "any-vrf": _bug(

@@ -13,7 +13,7 @@ from dzbgp.ledger.errors import EmptyProgramError, LedgerError, RpcError, RpcSta
 from dzbgp.ledger.networks import Network, redact, unencrypted
 from dzbgp.ledger.program.fetch import fetch
 from dzbgp.ledger.rpc.client import RpcClient
-from dzbgp.ledger.rpc.transport import RetryBudget, malformed
+from dzbgp.ledger.rpc.pool import RetryBudget, malformed
 from dzbgp.models.ledger import ProgramData
 
 _BUDGET = RetryBudget(attempts=2, deadline_s=20.0)
@@ -49,7 +49,7 @@ async def _check(net: Network, publishers: Callable[[ProgramData], Sequence[Pubk
         data = await _check_program(client, found)
         if data is None:
             return LedgerState(found)
-        _check_clock(client.transport.where, data, found)
+        _check_clock(client.pool.where, data, found)
         balances, minimum = await _balances(client, publishers(data), found)
     return LedgerState(found, data, balances, minimum)
 
@@ -77,7 +77,7 @@ async def _genesis(net: Network, url: str) -> str | LedgerError:
     async with RpcClient(replace(net, rpc_urls=(url,)), budget=_BUDGET) as client:
         try:
             # Not through `genesis_hashes`, which logs what is reported here.
-            answer = await client.transport.call("getGenesisHash", [])
+            answer = await client.pool.call("getGenesisHash", [])
         except LedgerError as error:
             return error
         return answer if isinstance(answer, str) else malformed(redact(url), "getGenesisHash")
@@ -107,7 +107,7 @@ async def _check_program(client: RpcClient, found: CheckResults) -> ProgramData 
         async with asyncio.timeout(_FETCH_S):
             data = await fetch(client)
     except TimeoutError:
-        detail = f"RPC {client.transport.where}: no program data in {_FETCH_S:g} s"
+        detail = f"RPC {client.pool.where}: no program data in {_FETCH_S:g} s"
         found.fail(program, "program", detail, "use an RPC that is nearer or faster", ExitCode.COULD_NOT_RUN)
         return None
     except EmptyProgramError as error:
@@ -155,7 +155,7 @@ async def _balances(
         accounts = await client.accounts(publishers)
         minimum = await client.minimum_balance(0)
     except LedgerError as error:
-        found.fail(client.transport.where, "balances", str(error), _rpc_hint(error), ExitCode.COULD_NOT_RUN)
+        found.fail(client.pool.where, "balances", str(error), _rpc_hint(error), ExitCode.COULD_NOT_RUN)
         return {}, 0
     return {
         key: account.lamports if account else 0 for key, account in zip(publishers, accounts, strict=True)

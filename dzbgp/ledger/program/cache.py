@@ -143,7 +143,7 @@ class ProgramDataFetcher:
                 )
         except TimeoutError:
             failure = RpcTransportError(
-                f"RPC {self._client.transport.where}: no program data in {self._timeout_s:g} s"
+                f"RPC {self._client.pool.where}: no program data in {self._timeout_s:g} s"
             )
         except LedgerError as error:
             failure = error

@@ -260,6 +260,6 @@ async def _slot_rate(client: RpcClient) -> tuple[float, str]:
 
 def _empty(client: RpcClient, kind: str, remark: str) -> EmptyProgramError:
     return EmptyProgramError(
-        f"RPC {client.transport.where}: program {client.network.program_id} has no {kind} accounts; "
+        f"RPC {client.pool.where}: program {client.network.program_id} has no {kind} accounts; "
         f"expected at least one ({remark})"
     )

@@ -86,9 +86,7 @@ async def _take(network: Network, with_users: bool) -> Snapshot:
                 data = await fetch(client, None if with_users else lambda _: ())
                 names = await naming
         except TimeoutError:
-            raise RpcTransportError(
-                f"RPC {client.transport.where}: no program data in {TIMEOUT_S:g} s"
-            ) from None
+            raise RpcTransportError(f"RPC {client.pool.where}: no program data in {TIMEOUT_S:g} s") from None
         finally:
             naming.cancel()
             # If the data failed too, nobody else retrieves this task's error.

@@ -15,7 +15,7 @@ from dzbgp.ledger.errors import LedgerBehindError, RpcError, RpcProtocolError
 from dzbgp.ledger.networks import Network
 from dzbgp.ledger.rpc.credible import SLACK_SLOTS, Credibility
 from dzbgp.ledger.rpc.failures import MIN_CONTEXT_SLOT_NOT_REACHED
-from dzbgp.ledger.rpc.transport import RetryBudget, RpcTransport
+from dzbgp.ledger.rpc.pool import RetryBudget, RpcPool
 from dzbgp.ledger.rpc.wire import (
     IN_CONTEXT,
     U63,
@@ -98,9 +98,7 @@ class RpcClient:
     ) -> None:
         self.network = network
         self.commitment = commitment
-        self.transport = RpcTransport(
-            network.rpc_urls, budget or RetryBudget(), use_proxies=network.use_proxies
-        )
+        self.pool = RpcPool(network.rpc_urls, budget or RetryBudget(), use_proxies=network.use_proxies)
         self.credibility = credibility or Credibility()
         self._rate: tuple[float | None, float] | None = None
         self._genesis_hash: str | None = None
@@ -118,7 +116,7 @@ class RpcClient:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        await self.transport.close()
+        await self.pool.close()
 
     async def bank(self, keys: Sequence[Pubkey] = (), min_context_slot: int = 0) -> Bank:
         """Return up to 99 accounts and the ledger's time, all as of one slot, from an RPC that is believed.
@@ -150,7 +148,7 @@ class RpcClient:
 
         kind = list_of(len(keys) + 1, AccountItem | None)
         params = [[str(key) for key in (CLOCK, *keys)], {"encoding": "base64", "commitment": self.commitment}]
-        answer = await self.transport.call("getMultipleAccounts", params, IN_CONTEXT[kind], check)
+        answer = await self.pool.call("getMultipleAccounts", params, IN_CONTEXT[kind], check)
         clock = clock_of(answer)
         accounts = [item and item.record(key) for key, item in zip(keys, answer.value[1:], strict=True)]
         return Bank(answer.context.slot, clock and clock[1], tuple(accounts))
@@ -190,9 +188,7 @@ class RpcClient:
         """
         if self._rate is not None and time.monotonic() - self._rate[1] < _RATE_GOOD_S:
             return self._rate[0]
-        samples: list[Sample] = await self.transport.call(
-            "getRecentPerformanceSamples", [_SAMPLES], list[Sample]
-        )
+        samples: list[Sample] = await self.pool.call("getRecentPerformanceSamples", [_SAMPLES], list[Sample])
         slots = sum(sample.num_slots for sample in samples)
         seconds = sum(sample.sample_period_secs for sample in samples)
         self._rate = (seconds / slots if slots and seconds else None, time.monotonic())
@@ -200,18 +196,18 @@ class RpcClient:
 
     async def genesis_hashes(self) -> list[tuple[str, str]]:
         """Return (RPC, genesis hash) of every RPC that answers. The hash identifies the cluster."""
-        answers = await self.transport.call_all("getGenesisHash", [], Hash)
+        answers = await self.pool.call_all("getGenesisHash", [], Hash)
         return [(where, str(answer)) for where, answer in answers]
 
     async def genesis_hash(self) -> str:
         """Return the genesis hash that the first RPC says. It is asked once."""
         if self._genesis_hash is None:
-            self._genesis_hash = str(await self.transport.call("getGenesisHash", [], Hash))
+            self._genesis_hash = str(await self.pool.call("getGenesisHash", [], Hash))
         return self._genesis_hash
 
     async def minimum_balance(self, data_len: int) -> int:
         """Return the lamports that make an account of `data_len` bytes exempt from rent."""
-        lamports: int = await self.transport.call("getMinimumBalanceForRentExemption", [data_len], U63)
+        lamports: int = await self.pool.call("getMinimumBalanceForRentExemption", [data_len], U63)
         return lamports
 
     async def latest_blockhash(self, min_context_slot: int = 0) -> Blockhash:
@@ -236,7 +232,7 @@ class RpcClient:
         def check(where: str, answer: EpochInfo) -> None:
             self._check_slot(where, "getEpochInfo", answer.absolute_slot, least)
 
-        answer: EpochInfo = await self.transport.call(
+        answer: EpochInfo = await self.pool.call(
             "getEpochInfo", [{"commitment": commitment}], EpochInfo, check
         )
         return answer.absolute_slot, answer.block_height
@@ -249,33 +245,31 @@ class RpcClient:
             some = list(signatures[start : start + STATUSES_PER_CALL])
             kind = list_of(len(some), StatusItem | None)
             params = [some, {"searchTransactionHistory": True}]
-            answer: InContext[Any] = await self.transport.call(
-                "getSignatureStatuses", params, IN_CONTEXT[kind]
-            )
+            answer: InContext[Any] = await self.pool.call("getSignatureStatuses", params, IN_CONTEXT[kind])
             slots.append(answer.context.slot)
             found += [item and self._status(item) for item in answer.value]
         return min(slots, default=0), found
 
     def _status(self, item: StatusItem) -> SignatureStatus:
-        err = self.transport.redactor.json(item.err)
+        err = self.pool.redactor.json(item.err)
         return SignatureStatus(item.slot, err, item.confirmation_status or "")
 
     async def simulate(self, transaction: bytes) -> Simulation:
         """Simulate a transaction. The node supplies a blockhash of its own and checks no signature."""
         config = {"encoding": "base64", "sigVerify": False, "replaceRecentBlockhash": True}
         answer = await self._at(SimulationItem, "simulateTransaction", [_base64(transaction)], config)
-        clean = self.transport.redactor.json
+        clean = self.pool.redactor.json
         value = answer.value
         return Simulation(clean(value.err), tuple(clean(value.logs or [])), value.units_consumed or 0)
 
     async def transaction_logs(self, signature: str) -> tuple[str, ...]:
         """Return the log of a transaction that landed; nothing if the node keeps no history."""
         config = {"encoding": "json", "maxSupportedTransactionVersion": 0, "commitment": "confirmed"}
-        answer: LandedItem | None = await self.transport.call(
+        answer: LandedItem | None = await self.pool.call(
             "getTransaction", [signature, config], LandedItem | None
         )
         logs = answer.meta.log_messages if answer and answer.meta else None
-        return tuple(self.transport.redactor.json(logs or []))
+        return tuple(self.pool.redactor.json(logs or []))
 
     async def fee(self, message: bytes) -> int | None:
         """Return the lamports that a message would cost; None if its blockhash is not known."""
@@ -285,14 +279,14 @@ class RpcClient:
 
     async def send(self, transaction: bytes) -> None:
         """Send once, to one RPC, without preflight. After any error but a JSON-RPC one it may still land."""
-        await self.transport.call_once("sendTransaction", _sent(transaction))
+        await self.pool.call_once("sendTransaction", _sent(transaction))
 
     async def send_again(self, transaction: bytes) -> None:
         """Send a transaction that was sent before to every RPC: one of them may accept sends and drop them.
 
         Raises a LedgerError if none accepts it.
         """
-        await self.transport.call_each_once("sendTransaction", _sent(transaction))
+        await self.pool.call_each_once("sendTransaction", _sent(transaction))
 
     async def _at(
         self, kind: Any, method: str, params: list[Any], config: dict[str, Any], least: int | None = None
@@ -305,7 +299,7 @@ class RpcClient:
             self._check_slot(where, method, answer.context.slot, least)
 
         config = {"commitment": self.commitment} | config | ({"minContextSlot": least} if least else {})
-        answer: InContext[Any] = await self.transport.call(method, [*params, config], IN_CONTEXT[kind], check)
+        answer: InContext[Any] = await self.pool.call(method, [*params, config], IN_CONTEXT[kind], check)
         return answer
 
     def _check_slot(self, where: str, method: str, slot: int, least: int) -> None:

@@ -84,7 +84,7 @@ def test_beside_an_rpc_that_stands_still_the_next_one_is_asked(caplog: pytest.Lo
         with made.session(made.url, healthy, budget=QUICK) as second:
             second.restore_floor(Sighting(floor.slot, floor.at - 3600))
             fetched = second.program_data()
-            assert second._client.transport.where == healthy
+            assert second._client.pool.where == healthy
     assert fetched.doubt == ""
     assert fetched.data.slot > floor.slot + 90
     assert "stands still" in caplog.text

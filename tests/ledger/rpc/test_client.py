@@ -12,7 +12,7 @@ from dzbgp.lab.solana.faults import FaultKind as Kind
 from dzbgp.ledger.errors import RpcError, RpcProtocolError
 from dzbgp.ledger.program.accounts import DEVICE, USER, USER_DEVICE_OFFSET
 from dzbgp.ledger.rpc.client import RpcClient
-from dzbgp.ledger.rpc.transport import RetryBudget
+from dzbgp.ledger.rpc.pool import RetryBudget
 from dzbgp.ledger.submit.packing import TransactionBuilder
 
 
@@ -24,7 +24,7 @@ def answering(client: RpcClient, result: Any) -> list[dict[str, Any]]:
         requests.append(json.loads(body))
         return json.dumps({"jsonrpc": "2.0", "id": requests[-1]["id"], "result": result}).encode()
 
-    for endpoint in client.transport._opened:
+    for endpoint in client.pool._opened:
         endpoint.post = post  # type: ignore[method-assign]
     return requests
 

@@ -12,7 +12,7 @@ from dzbgp.ledger.networks import Network
 from dzbgp.ledger.program.accounts import DEVICE
 from dzbgp.ledger.rpc.client import RpcClient
 from dzbgp.ledger.rpc.environment import proxy_of
-from dzbgp.ledger.rpc.transport import RpcTransport
+from dzbgp.ledger.rpc.pool import RpcPool
 
 URL = "https://rpc.example/token"
 
@@ -33,7 +33,7 @@ def test_a_malformed_proxy_is_a_usage_error_that_names_the_variable(
 ) -> None:
     monkeypatch.setenv(variable, value)
     with pytest.raises(UsageError, match=f"^{variable}: invalid proxy") as caught:
-        RpcTransport((URL,), FAST)
+        RpcPool((URL,), FAST)
     assert caught.value.exit_code is ExitCode.USAGE
     assert value not in str(caught.value)
 
@@ -51,7 +51,7 @@ def test_a_proxy_is_used_for_what_it_is_named_for(
 ) -> None:
     monkeypatch.setenv(variable, value)
     assert proxy_of(URL) == proxy
-    RpcTransport((URL,), FAST)
+    RpcPool((URL,), FAST)
 
 
 def test_no_proxy_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,7 +63,7 @@ def test_no_proxy_is_heeded(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_option_switches_proxies_off(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTPS_PROXY", "host:notaport")
     assert proxy_of(URL, use_proxies=False) is None
-    RpcTransport((URL,), FAST, use_proxies=False)
+    RpcPool((URL,), FAST, use_proxies=False)
 
 
 @pytest.fixture(scope="module")
@@ -85,11 +85,11 @@ def test_a_missing_file_is_a_usage_error_that_names_the_variable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "missing" / "file"))
-    RpcTransport((URL,), FAST)
+    RpcPool((URL,), FAST)
     monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "missing" / "file"))
     with pytest.raises(UsageError, match="SSL_CERT_FILE or SSLKEYLOGFILE: No such file"):
-        RpcTransport((URL,), FAST)
-    RpcTransport(("http://rpc.example",), FAST)
+        RpcPool((URL,), FAST)
+    RpcPool(("http://rpc.example",), FAST)
 
 
 def test_a_file_without_certificates_is_a_usage_error(
@@ -99,7 +99,7 @@ def test_a_file_without_certificates_is_a_usage_error(
     file.write_text("nothing")
     monkeypatch.setenv("SSL_CERT_FILE", str(file))
     with pytest.raises(UsageError, match=r"^SSL_CERT_FILE: "):
-        RpcTransport((URL,), FAST)
+        RpcPool((URL,), FAST)
 
 
 def test_a_network_says_whether_proxies_are_used(monkeypatch: pytest.MonkeyPatch, one: Stage) -> None:

@@ -13,7 +13,7 @@ from h2.config import H2Configuration
 from stage import FAST, SECRET
 
 from dzbgp.lab.eos.tls import make_tls
-from dzbgp.ledger.rpc.transport import RpcTransport
+from dzbgp.ledger.rpc.pool import RpcPool
 
 METHOD = "getHealth"
 
@@ -71,10 +71,10 @@ def test_after_a_timeout_the_next_request_goes_over_a_new_connection(
 ) -> None:
     async def run() -> tuple[int, int]:
         async with wedging(tmp_path, monkeypatch) as (url, server):
-            transport = RpcTransport((url,), FAST)
-            assert await transport.call(METHOD, []) == "ok"
-            assert await transport.call(METHOD, []) == "ok"
-            await transport.close()
+            pool = RpcPool((url,), FAST)
+            assert await pool.call(METHOD, []) == "ok"
+            assert await pool.call(METHOD, []) == "ok"
+            await pool.close()
             return server.connections, server.unanswered
 
     assert asyncio.run(run()) == (2, 1)
@@ -84,14 +84,14 @@ def test_requests_that_still_use_a_dropped_connection_may_finish() -> None:
     """Closing the connection at once would lose the answers of others that share it."""
 
     async def run() -> None:
-        transport = RpcTransport((f"http://127.0.0.1:9/{SECRET}",), FAST)
-        endpoint = transport._opened[0]
+        pool = RpcPool((f"http://127.0.0.1:9/{SECRET}",), FAST)
+        endpoint = pool._opened[0]
         async with endpoint._connections() as mine:
             endpoint._drop(mine)
             assert endpoint._current is not mine
             closed = [mine.rpc.session.is_closed]
         closed.append(mine.rpc.session.is_closed)
         assert closed == [False, True]
-        await transport.close()
+        await pool.close()
 
     asyncio.run(run())

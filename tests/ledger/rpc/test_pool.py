@@ -23,7 +23,7 @@ from dzbgp.ledger.errors import (
     RpcTransportError,
 )
 from dzbgp.ledger.rpc.failures import REQUEST_CODES, RETRIED_CODES, RETRIED_STATUS
-from dzbgp.ledger.rpc.transport import RetryBudget, RpcTransport
+from dzbgp.ledger.rpc.pool import RetryBudget, RpcPool
 
 METHOD = "getGenesisHash"
 SEND = "sendTransaction"
@@ -35,18 +35,16 @@ def one() -> Iterator[Stage]:
         yield made
 
 
-def ask(
-    *urls: str, budget: RetryBudget = FAST, times: int = 1, method: str = METHOD
-) -> tuple[Any, RpcTransport]:
-    async def run() -> tuple[Any, RpcTransport]:
-        transport = RpcTransport(urls, budget)
+def ask(*urls: str, budget: RetryBudget = FAST, times: int = 1, method: str = METHOD) -> tuple[Any, RpcPool]:
+    async def run() -> tuple[Any, RpcPool]:
+        pool = RpcPool(urls, budget)
         try:
             for _ in range(times):
                 send = method == SEND
-                result = await (transport.call_once if send else transport.call)(method, [])
-            return result, transport
+                result = await (pool.call_once if send else pool.call)(method, [])
+            return result, pool
         finally:
-            await transport.close()
+            await pool.close()
 
     return asyncio.run(run())
 
@@ -74,8 +72,8 @@ def closed_port() -> str:
 @pytest.mark.parametrize("status", sorted(RETRIED_STATUS))
 def test_a_passing_status_is_asked_again_until_the_attempts_are_over(one: Stage, status: int) -> None:
     one.inject(Kind.HTTP_STATUS, status=status, times=3)
-    _, transport = ask(one.url)
-    assert (asked(one), transport.requests[METHOD], transport.retries[METHOD]) == (4, 4, 3)
+    _, pool = ask(one.url)
+    assert (asked(one), pool.requests[METHOD], pool.retries[METHOD]) == (4, 4, 3)
     one.inject(Kind.HTTP_STATUS, status=status, times=None)
     error = failing(one.url)
     assert isinstance(error, RpcStatusError)
@@ -193,13 +191,13 @@ def test_a_caller_who_goes_away_takes_the_question_along(one: Stage) -> None:
     one.inject(Kind.HTTP_STATUS, times=None)
 
     async def run() -> None:
-        transport = RpcTransport((one.url,), replace(FAST, base_s=5, cap_s=5))
-        asking = asyncio.ensure_future(transport.call(METHOD, []))
+        pool = RpcPool((one.url,), replace(FAST, base_s=5, cap_s=5))
+        asking = asyncio.ensure_future(pool.call(METHOD, []))
         await asyncio.sleep(0.2)
         asking.cancel()
         with pytest.raises(asyncio.CancelledError):
             await asking
-        await transport.close()
+        await pool.close()
 
     asyncio.run(run())
     assert asked(one) == 1
@@ -217,12 +215,12 @@ def test_a_send_is_never_sent_again_by_the_transport(one: Stage, kind: Kind) -> 
 
 def test_after_a_send_that_failed_the_next_one_goes_to_another_rpc(one: Stage, closed_port: str) -> None:
     async def run() -> None:
-        transport = RpcTransport((closed_port, one.url), FAST)
+        pool = RpcPool((closed_port, one.url), FAST)
         with pytest.raises(RpcTransportError):
-            await transport.call_once(SEND, [])
+            await pool.call_once(SEND, [])
         with pytest.raises(RpcError):  # without a transaction it is refused, by a node that answers
-            await transport.call_once(SEND, [])
-        await transport.close()
+            await pool.call_once(SEND, [])
+        await pool.close()
 
     asyncio.run(run())
     assert asked(one, "sendTransaction") == 1
@@ -232,10 +230,10 @@ def test_after_a_send_that_failed_the_next_one_goes_to_another_rpc(one: Stage, c
 
 
 def test_the_next_rpc_is_asked_when_one_is_down_and_stays_the_first(one: Stage, closed_port: str) -> None:
-    _, transport = ask(closed_port, one.url, times=3)
-    assert transport.requests[METHOD] == 4
-    assert transport.retries[METHOD] == 0
-    assert transport.where == one.ledger.url
+    _, pool = ask(closed_port, one.url, times=3)
+    assert pool.requests[METHOD] == 4
+    assert pool.retries[METHOD] == 0
+    assert pool.where == one.ledger.url
 
 
 @pytest.mark.parametrize("kind", [Kind.HTTP_STATUS, Kind.NODE_BEHIND, Kind.GARBAGE, Kind.HANGUP_BEFORE])
@@ -316,15 +314,15 @@ def test_the_words_of_an_rpc_are_cut_printable_and_without_the_token(one: Stage)
 
 def test_a_request_that_was_sent_before_goes_to_every_rpc(pair: tuple[Stage, Stage]) -> None:
     async def run() -> None:
-        transport = RpcTransport((pair[0].url, pair[1].url), FAST)
-        await transport.call_each_once(METHOD, [])
+        pool = RpcPool((pair[0].url, pair[1].url), FAST)
+        await pool.call_each_once(METHOD, [])
         pair[0].inject(Kind.HTTP_STATUS)
-        await transport.call_each_once(METHOD, [])
+        await pool.call_each_once(METHOD, [])
         pair[0].inject(Kind.HTTP_STATUS)
         pair[1].inject(Kind.HTTP_STATUS)
         with pytest.raises(RpcStatusError):
-            await transport.call_each_once(METHOD, [])
-        await transport.close()
+            await pool.call_each_once(METHOD, [])
+        await pool.close()
 
     before = [asked(made) for made in pair]
     asyncio.run(run())
@@ -333,11 +331,11 @@ def test_a_request_that_was_sent_before_goes_to_every_rpc(pair: tuple[Stage, Sta
 
 def test_when_all_are_down_each_attempt_asks_all(closed_port: str) -> None:
     async def run() -> int:
-        transport = RpcTransport((closed_port, closed_port), FAST)
+        pool = RpcPool((closed_port, closed_port), FAST)
         with pytest.raises(RpcTransportError):
-            await transport.call(METHOD, [])
-        await transport.close()
-        return transport.requests[METHOD]
+            await pool.call(METHOD, [])
+        await pool.close()
+        return pool.requests[METHOD]
 
     assert asyncio.run(run()) == 8
 
@@ -346,16 +344,16 @@ def test_an_rpc_left_out_is_asked_again_once_it_is_readmitted(one: Stage) -> Non
     with stage(users=1) as other:
 
         async def run() -> list[int]:
-            transport = RpcTransport((one.url, other.url), FAST)
+            pool = RpcPool((one.url, other.url), FAST)
             one.inject(Kind.HTTP_STATUS, status=403)
-            assert len(await transport.call_all(METHOD, [])) == 1
-            counts = [len(transport._endpoints)]
-            assert len(await transport.call_all(METHOD, [])) == 2
+            assert len(await pool.call_all(METHOD, [])) == 1
+            counts = [len(pool._endpoints)]
+            assert len(await pool.call_all(METHOD, [])) == 2
             one.inject(Kind.HTTP_STATUS, status=403)
-            await transport.call_all(METHOD, [])
-            transport.readmit()
-            counts.append(len(transport._endpoints))
-            await transport.close()
+            await pool.call_all(METHOD, [])
+            pool.readmit()
+            counts.append(len(pool._endpoints))
+            await pool.close()
             return counts
 
         assert asyncio.run(run()) == [1, 2]
@@ -363,11 +361,11 @@ def test_an_rpc_left_out_is_asked_again_once_it_is_readmitted(one: Stage) -> Non
 
 def test_when_no_rpc_answers_the_question_to_all_the_error_is_raised(closed_port: str) -> None:
     async def run() -> None:
-        transport = RpcTransport((closed_port,), FAST)
+        pool = RpcPool((closed_port,), FAST)
         with pytest.raises(RpcTransportError):
-            await transport.call_all(METHOD, [])
-        assert len(transport._endpoints) == 1
-        await transport.close()
+            await pool.call_all(METHOD, [])
+        assert len(pool._endpoints) == 1
+        await pool.close()
 
     asyncio.run(run())
 

@@ -80,7 +80,7 @@ def _unchecked(_where: str, _result: Any) -> None:
     pass
 
 
-class RpcTransport:
+class RpcPool:
     """Asks one of several RPCs of the same cluster. For one event loop.
 
     Counters: `requests` and `retries`, by method; a question that goes on to the next RPC counts again.
