@@ -1,15 +1,12 @@
 """The exit code of a pass, and the reasons for it."""
 
 from enum import StrEnum
-from typing import TYPE_CHECKING
 
 from dzbgp.errors import ExitCode, first_of
 from dzbgp.models.decision import Decision
+from dzbgp.models.pass_result import PassResult
 from dzbgp.models.session import Observed
 from dzbgp.models.summary import totals
-
-if TYPE_CHECKING:
-    from dzbgp.models.report import Report
 
 
 class ExitReason(StrEnum):
@@ -46,7 +43,7 @@ def is_left(decision: Decision) -> bool:
     return told_nothing or decision.reason in NOT_WRITTEN
 
 
-def exit_reasons(report: "Report", *, is_delivered: bool = True) -> list[ExitReason]:
+def exit_reasons(report: PassResult, *, is_delivered: bool = True) -> list[ExitReason]:
     """Return all reasons for which the exit code of a pass is not 0.
 
     `is_delivered`: the report has reached every destination.
@@ -69,6 +66,6 @@ def exit_reasons(report: "Report", *, is_delivered: bool = True) -> list[ExitRea
     return [reason for reason, does_apply in applies.items() if does_apply]
 
 
-def exit_code_of(report: "Report", *, is_delivered: bool = True) -> ExitCode:
+def exit_code_of(report: PassResult, *, is_delivered: bool = True) -> ExitCode:
     """Return the exit code of a pass."""
     return first_of(reason.code for reason in exit_reasons(report, is_delivered=is_delivered))

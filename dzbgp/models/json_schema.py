@@ -6,23 +6,21 @@ are added, and never removed or renamed.
 
 from collections import Counter
 from datetime import UTC
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from solders.pubkey import Pubkey
 
 from dzbgp.models.decision import Decision
 from dzbgp.models.exit import exit_code_of, exit_reasons
+from dzbgp.models.pass_result import PassResult
 from dzbgp.models.session import DeviceReading
 from dzbgp.models.submission import Submission
 from dzbgp.models.summary import summary
 
-if TYPE_CHECKING:
-    from dzbgp.models.report import Report
-
 SCHEMA_VERSION = 1
 
 
-def document(report: "Report") -> dict[str, Any]:
+def document(report: PassResult) -> dict[str, Any]:
     """Return the report as what JSON can hold.
 
     - `started_at` is UTC in whole seconds, `2026-03-01T12:00:00Z`, which jq's `fromdate` reads.

@@ -2,15 +2,12 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from dzbgp.models.decision import Action, Decision
 from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.pass_result import PassResult
 from dzbgp.models.session import DeviceResult, Observed
 from dzbgp.models.submission import Outcome
-
-if TYPE_CHECKING:
-    from dzbgp.models.report import Report
 
 LANDED = frozenset({Outcome.CONFIRMED, Outcome.FINALIZED})
 NOT_CREDIBLE = frozenset({DeviceResult.FAILED, DeviceResult.SUSPECT})
@@ -61,7 +58,7 @@ class Totals:
         return self.to_submit - self.submitted - self.failed - self.pending
 
 
-def totals(report: "Report") -> Totals:
+def totals(report: PassResult) -> Totals:
     """Count what is in `report`."""
     results = Counter(reading.result for reading in report.devices)
     verdicts = Counter(decision.status for decision in report.decisions)
@@ -99,7 +96,7 @@ def is_refresh(decision: Decision) -> bool:
     return decision.action is Action.SUBMIT and decision.status is decision.observation.user.bgp_status
 
 
-def summary(report: "Report") -> dict[str, int]:
+def summary(report: PassResult) -> dict[str, int]:
     """Return the numbers of the JSON report's `summary`, which the state file keeps too."""
     counted = totals(report)
     return {

@@ -34,7 +34,7 @@ from dzbgp.ledger.networks import Network
 from dzbgp.ledger.program.accounts import AccountError, decode_device, decode_tenant, decode_user
 from dzbgp.ledger.program.fetch import fetch
 from dzbgp.ledger.rpc.client import RpcClient
-from dzbgp.ledger.rpc.pool import RetryBudget
+from dzbgp.ledger.rpc.retry import RetryBudget
 from dzbgp.models.decision import Action
 from dzbgp.models.ledger import BgpStatus, Device, User
 from dzbgp.models.session import DeviceReading, DeviceResult, Observed, Seen

@@ -13,7 +13,7 @@ from dzbgp.lab.world.encode import NO_KEY
 from dzbgp.ledger.errors import RpcProtocolError
 from dzbgp.ledger.networks import Network
 from dzbgp.ledger.rpc.client import RpcClient
-from dzbgp.ledger.rpc.pool import RetryBudget
+from dzbgp.ledger.rpc.retry import RetryBudget
 from dzbgp.models.ledger import Account
 
 

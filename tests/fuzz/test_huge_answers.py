@@ -21,7 +21,8 @@ from dzbgp.eos.deadline import Deadline
 from dzbgp.eos.errors import explain
 from dzbgp.ledger.errors import RpcSizeError, RpcTransportError
 from dzbgp.ledger.rpc import endpoint
-from dzbgp.ledger.rpc.pool import RetryBudget, RpcPool
+from dzbgp.ledger.rpc.pool import RpcPool
+from dzbgp.ledger.rpc.retry import RetryBudget
 
 MIB = 1024 * 1024
 LIMIT = 4 * MIB

@@ -22,7 +22,7 @@ from dzbgp.ledger.networks import Network
 from dzbgp.ledger.program.accounts import USER_DEVICE_OFFSET, decode_user
 from dzbgp.ledger.program.instruction import Write, grown_len
 from dzbgp.ledger.rpc.client import RpcClient
-from dzbgp.ledger.rpc.pool import RetryBudget
+from dzbgp.ledger.rpc.retry import RetryBudget
 from dzbgp.ledger.session import LedgerSession, SessionOptions
 from dzbgp.ledger.submit.journal import Journal
 from dzbgp.ledger.submit.packing import TransactionBuilder

@@ -25,7 +25,7 @@ from dzbgp.lab.world.world import UserSpec, World
 from dzbgp.ledger.networks import Network
 from dzbgp.ledger.program.accounts import decode_user
 from dzbgp.ledger.program.cache import TTL_S
-from dzbgp.ledger.rpc.pool import RetryBudget
+from dzbgp.ledger.rpc.retry import RetryBudget
 from dzbgp.ledger.session import LedgerSession, SessionOptions
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.ledger.submit.submitter import SubmitOptions

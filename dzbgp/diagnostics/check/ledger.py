@@ -13,7 +13,8 @@ from dzbgp.ledger.errors import EmptyProgramError, LedgerError, RpcError, RpcSta
 from dzbgp.ledger.networks import Network, redact, unencrypted
 from dzbgp.ledger.program.fetch import fetch
 from dzbgp.ledger.rpc.client import RpcClient
-from dzbgp.ledger.rpc.pool import RetryBudget, malformed
+from dzbgp.ledger.rpc.pool import malformed
+from dzbgp.ledger.rpc.retry import RetryBudget
 from dzbgp.models.ledger import ProgramData
 
 _BUDGET = RetryBudget(attempts=2, deadline_s=20.0)

@@ -76,7 +76,7 @@ class Dispatcher:
             self._cluster.count()
             self._cut()
             while self._calls:
-                # A scheduler that hangs answers nothing, and neither does one without workers.
+                # A scheduler may hang, and its last worker may be lost.
                 self._cluster.count()
                 with contextlib.suppress(queue.Empty):
                     self._receive(*self._answers.get(timeout=LOOK_S))

@@ -1,4 +1,4 @@
-"""JSON-RPC to a Solana-type ledger: `pool` retries and switches RPCs, `client` asks typed questions.
+"""JSON-RPC to a Solana-type ledger: `pool` asks one of several RPCs, `retry` asks again, `client` asks typed questions.
 
 Start with `client.RpcClient`.
 """

@@ -15,7 +15,8 @@ from dzbgp.ledger.errors import LedgerBehindError, RpcError, RpcProtocolError
 from dzbgp.ledger.networks import Network
 from dzbgp.ledger.rpc.credible import SLACK_SLOTS, Credibility
 from dzbgp.ledger.rpc.failures import MIN_CONTEXT_SLOT_NOT_REACHED
-from dzbgp.ledger.rpc.pool import RetryBudget, RpcPool
+from dzbgp.ledger.rpc.pool import RpcPool
+from dzbgp.ledger.rpc.retry import RetryBudget
 from dzbgp.ledger.rpc.wire import (
     IN_CONTEXT,
     U63,

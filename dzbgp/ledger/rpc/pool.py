@@ -1,14 +1,11 @@
-"""JSON-RPC to one of several RPCs: requests are counted and retried, RPCs take turns.
+"""JSON-RPC to one of several RPCs: requests are counted and retried (retry.py), RPCs take turns.
 
-Retry budget (the values that upstream settled on): 4 attempts, 0.5 s base, 5 s cap, jitter, 10 s a request, all within
-a deadline. failures.py says what is retried and what is asked of another RPC. A send is never repeated here: only the
-sender knows when that is safe.
+failures.py says what is retried and what is asked of another RPC. A send is never repeated here: only the sender knows
+when that is safe.
 """
 
 import asyncio
-import contextlib
 import logging
-import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -16,27 +13,16 @@ from itertools import count
 from typing import Any, Generic, TypeVar
 
 import msgspec
-import stamina
 from solders.hash import ParseHashError
 
-from dzbgp.ledger.errors import LedgerError, RpcError, RpcProtocolError, RpcStatusError, RpcTransportError
+from dzbgp.ledger.errors import LedgerError, RpcError, RpcProtocolError
 from dzbgp.ledger.rpc.endpoint import Endpoint
-from dzbgp.ledger.rpc.failures import Redactor, is_about_request, is_transient, worth_raising
+from dzbgp.ledger.rpc.failures import Redactor, is_about_request, worth_raising
+from dzbgp.ledger.rpc.retry import RetryBudget, retried
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class RetryBudget:
-    """How long to try one question. Durations in seconds; `deadline_s` bounds everything, waits included."""
-
-    attempts: int = 4
-    base_s: float = 0.5
-    cap_s: float = 5.0
-    request_s: float = 10.0
-    deadline_s: float = 30.0
 
 
 class _Answer(msgspec.Struct, Generic[T]):
@@ -179,31 +165,10 @@ class RpcPool:
         return _Request(number, method, body, kind, check)
 
     async def _retried(self, method: str, ask: Callable[[], Awaitable[T]]) -> T:
-        budget = self.budget
-        ends_at = asyncio.get_running_loop().time() + budget.deadline_s
-        attempts = stamina.retry_context(
-            on=lambda error: _backoff(error, ends_at - asyncio.get_running_loop().time()),
-            attempts=budget.attempts,
-            timeout=budget.deadline_s,
-            wait_initial=budget.base_s,
-            wait_max=budget.cap_s,
-            wait_jitter=budget.base_s,
-        )
-        failure: LedgerError = RpcTransportError(
-            f"RPC {self.where}: {method}: no answer in {budget.deadline_s:g} s"
-        )
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout_at(ends_at):
-                async for attempt in attempts:
-                    with attempt:
-                        if attempt.num > 1:
-                            self.retries[method] += 1
-                        try:
-                            return await ask()
-                        except LedgerError as error:
-                            failure = error
-                            raise
-        raise failure
+        def count() -> None:
+            self.retries[method] += 1
+
+        return await retried(ask, self.budget, f"RPC {self.where}: {method}", count)
 
     async def _ask_any(self, request: _Request) -> Any:
         """Ask the RPC that answered last; if it fails and the request is not to blame, the others in turn."""
@@ -267,14 +232,3 @@ def _key(kind: Any, text: Any) -> Any:
 def malformed(where: str, method: str) -> RpcProtocolError:
     """Return the error for an answer of another form than expected."""
     return RpcProtocolError(f"RPC {where}: {method}: the answer is not JSON-RPC of the expected form")
-
-
-def _backoff(error: Exception, left_s: float) -> bool | float:
-    """Return whether to try again within `left_s`, or after how many seconds if the server asked for a wait."""
-    if isinstance(error, RpcStatusError) and error.retry_after_s is not None and is_transient(error):
-        # Coming back sooner would only prolong the limit; later is later than the caller can wait.
-        if error.retry_after_s >= left_s:
-            return False
-        # With jitter: clients that were turned away together must not come back together.
-        return error.retry_after_s + random.uniform(0, 0.25)  # noqa: S311
-    return is_transient(error)

@@ -6,7 +6,7 @@ from check_lab import Checked, check, pointed
 from e2e_lab import E2eLab, started_lab
 
 from dzbgp.diagnostics.check import ledger
-from dzbgp.ledger.rpc.pool import RetryBudget
+from dzbgp.ledger.rpc.retry import RetryBudget
 
 Check = Callable[..., Checked]
 

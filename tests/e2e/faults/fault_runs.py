@@ -22,7 +22,7 @@ from dzbgp.lab.world.inventory import write_inventory
 from dzbgp.lab.world.world import World
 from dzbgp.ledger.errors import LedgerError
 from dzbgp.ledger.program.accounts import decode_user
-from dzbgp.ledger.rpc.pool import RetryBudget
+from dzbgp.ledger.rpc.retry import RetryBudget
 from dzbgp.ledger.session import SessionOptions
 from dzbgp.models.exit import exit_code_of
 from dzbgp.models.report import Report

@@ -12,7 +12,7 @@ from dzbgp.lab.solana.faults import FaultKind as Kind
 from dzbgp.ledger.errors import RpcError, RpcProtocolError
 from dzbgp.ledger.program.accounts import DEVICE, USER, USER_DEVICE_OFFSET
 from dzbgp.ledger.rpc.client import RpcClient
-from dzbgp.ledger.rpc.pool import RetryBudget
+from dzbgp.ledger.rpc.retry import RetryBudget
 from dzbgp.ledger.submit.packing import TransactionBuilder
 
 

@@ -23,7 +23,8 @@ from dzbgp.ledger.errors import (
     RpcTransportError,
 )
 from dzbgp.ledger.rpc.failures import REQUEST_CODES, RETRIED_CODES, RETRIED_STATUS
-from dzbgp.ledger.rpc.pool import RetryBudget, RpcPool
+from dzbgp.ledger.rpc.pool import RpcPool
+from dzbgp.ledger.rpc.retry import RetryBudget
 
 METHOD = "getGenesisHash"
 SEND = "sendTransaction"
@@ -207,7 +208,7 @@ def test_a_caller_who_goes_away_takes_the_question_along(one: Stage) -> None:
 
 
 @pytest.mark.parametrize("kind", [Kind.HANGUP_AFTER, Kind.HANGUP_BEFORE, Kind.TRUNCATED, Kind.HTTP_STATUS])
-def test_a_send_is_never_sent_again_by_the_transport(one: Stage, kind: Kind) -> None:
+def test_a_send_is_never_sent_again_by_the_pool(one: Stage, kind: Kind) -> None:
     one.inject(kind, times=None)
     failing(one.url, method=SEND)
     assert asked(one, "sendTransaction") == 1
@@ -452,7 +453,7 @@ def test_whatever_is_answered_is_one_of_our_errors_without_the_urls_secret(
 @pytest.mark.parametrize(
     "kind", [Kind.HANGUP_BEFORE, Kind.TRUNCATED, Kind.DELAY, Kind.WRONG_ID, Kind.RPC_ERROR]
 )
-def test_no_failure_of_the_transport_shows_the_urls_secret(one: Stage, kind: Kind) -> None:
+def test_no_failure_of_the_pool_shows_the_urls_secret(one: Stage, kind: Kind) -> None:
     one.inject(kind, times=None, delay_s=3)
     error = failing(one.url, budget=replace(FAST, request_s=0.1))
     assert SECRET not in "".join(words_of(error))
