@@ -1,4 +1,5 @@
 """Simulated EOS devices that answer eAPI over HTTP(S).
 
-Start with `fleet.py`, which has their behavior (`device.py` is the record). `answers.py` has the forms of answers.
+Start with `fleet.py`, which changes them. `device.py` is the record, `served.py` answers requests, `answers.py` has the
+forms of answers.
 """

@@ -13,12 +13,13 @@ from typing import Any
 from switch import Live, Switch
 
 from dzbgp.lab.eos.device import ADMIN_DOWN, EosDevice, EosPeer
-from dzbgp.lab.eos.fleet import EosFleet, _Served
+from dzbgp.lab.eos.fleet import EosFleet
+from dzbgp.lab.eos.served import Served
 from dzbgp.lab.eos.tls import make_tls
 from dzbgp.lab.http import LoopThread, Request, Response
 
 
-class _LiveDevice(_Served):
+class _LiveDevice(Served):
     """A device whose BGP is that of a switch."""
 
     def __init__(self, device: EosDevice, switch: Switch) -> None:
