@@ -68,11 +68,7 @@ class _Count:
 
 
 def guard(
-    decisions: Decisions,
-    past: Past,
-    clock: Clock,
-    rules: Rules,
-    limits: Mapping[str, Limits] | None = None,
+    decisions: Decisions, past: Past, clock: Clock, rules: Rules, limits: Mapping[str, Limits] | None = None
 ) -> dict[Pubkey, Decision]:
     """Return the decisions with the Downs held that are part of a mass, and with the passes counted.
 

@@ -24,19 +24,10 @@ class Rules:
     max_down_min: int = number(10, GUARD, "Hold no fewer Downs than this.", least=1)
     guard_passes: int = number(3, GUARD, "Write a Down that was held so many times.", least=1)
     guard_spacing_s: float = duration(60, TUNING, "Passes closer than this count once as held.")
-    guard_window_s: float = duration(
-        3600,
-        TUNING,
-        "Downs written this recently count too.",
-    )
+    guard_window_s: float = duration(3600, TUNING, "Downs written this recently count too.")
     force: bool = option(False, GUARD, "Write what the guard would hold.")
     take_over: bool = option(False, WRITE, "Write Downs also where another writer reports.")
-    flap_limit: int = number(
-        0,
-        TUNING,
-        "Dampen users with more transitions. 0: never.",
-        least=0,
-    )
+    flap_limit: int = number(0, TUNING, "Dampen users with more transitions. 0: never.", least=0)
     """More transitions than this within the window: the user's writes are damped. 0: never."""
     flap_window_s: float = duration(3600, TUNING, "Count transitions over this window.")
     cooldown_s: float = duration(1800, TUNING, "Write a dampened user once in this time.")

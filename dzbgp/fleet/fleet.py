@@ -195,10 +195,7 @@ class Fleet:
         ]
 
     def recheck(
-        self,
-        due: Mapping[str, Device],
-        progress: Progress = lambda _: None,
-        within_s: float = math.inf,
+        self, due: Mapping[str, Device], progress: Progress = lambda _: None, within_s: float = math.inf
     ) -> dict[str, DeviceReading]:
         """Ask hosts for their neighbors and RTTs, for `within_s` at most; return what was read, by host.
 
@@ -219,11 +216,7 @@ class Fleet:
         return DeviceReading(name, DeviceResult.UNMATCHED, error=error)
 
     def _round(
-        self,
-        devices: Mapping[str, Device],
-        progress: Progress,
-        check: Callable[[], None],
-        within_s: float,
+        self, devices: Mapping[str, Device], progress: Progress, check: Callable[[], None], within_s: float
     ) -> dict[str, DeviceReading]:
         """Return the readings of all that were asked; at least one, if there is any host at all."""
         results = self._rounds.run(bgp_neighbors, list(devices), progress, check, within_s)

@@ -26,12 +26,7 @@ from dzbgp.fleet.from_ledger.source import (
     is_ledgers_address,
     parse_ledger_url,
 )
-from dzbgp.fleet.inventory.connection import (
-    check_connection,
-    has_login,
-    resolve_connection,
-    with_login,
-)
+from dzbgp.fleet.inventory.connection import check_connection, has_login, resolve_connection, with_login
 from dzbgp.fleet.inventory.filters import choose
 from dzbgp.fleet.inventory.schema import check_simple_inventory
 from dzbgp.fleet.options import TIMEOUT, UNSUPPORTED, FleetRequest, Runner
@@ -43,10 +38,7 @@ log = logging.getLogger(__name__)
 
 
 def load_inventory(
-    path: Path,
-    request: FleetRequest | None = None,
-    net: Network | None = None,
-    login: Login | None = None,
+    path: Path, request: FleetRequest | None = None, net: Network | None = None, login: Login | None = None
 ) -> Nornir:
     """Load a directory of a SimpleInventory, a Nornir configuration file or a `dz://` URL, and choose hosts.
 

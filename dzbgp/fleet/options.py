@@ -55,11 +55,7 @@ class NetworkRequest(ProgramRequest):
     """Which ledger a command reads."""
 
     rpc_urls: tuple[str, ...] = repeated(
-        LEDGER,
-        "RPC to ask; the next one if it fails. Repeatable.",
-        "rpc-url",
-        "URL",
-        alias="url",
+        LEDGER, "RPC to ask; the next one if it fails. Repeatable.", "rpc-url", "URL", alias="url"
     )
 
 
@@ -68,10 +64,7 @@ class HeldKeys:
     """Keypairs that nothing is signed with: what they are good for is reported."""
 
     keypairs: tuple[Path, ...] = repeated(
-        LEDGER,
-        "Tell which publishers' keys are here. Repeatable.",
-        "keypair",
-        "PATH",
+        LEDGER, "Tell which publishers' keys are here. Repeatable.", "keypair", "PATH"
     )
 
 
@@ -80,10 +73,7 @@ class FleetRequest(NetworkRequest):
     """Which hosts to ask and how, and which ledger they belong to. Durations in seconds."""
 
     inventory: Path | None = option(
-        None,
-        DAILY,
-        "Directory, Nornir configuration, or dz://NETWORK.",
-        metavar="PATH",
+        None, DAILY, "Directory, Nornir configuration, or dz://NETWORK.", metavar="PATH"
     )
     limit: tuple[str, ...] = listed(DAILY, "Only these hosts.", "HOST")
     filters: tuple[tuple[str, str], ...] = repeated(
@@ -97,11 +87,7 @@ class FleetRequest(NetworkRequest):
         HOSTS, "Only hosts of these groups, or of groups in them.", "GROUP", name="group"
     )
     shard: Shard | None = option(
-        None,
-        HOSTS,
-        "Only part I of N of the fleet, for N jobs.",
-        metavar="I/N",
-        parse=Shard.parse,
+        None, HOSTS, "Only part I of N of the fleet, for N jobs.", metavar="I/N", parse=Shard.parse
     )
     workers: int | None = number(
         None,
@@ -124,18 +110,10 @@ class FleetRequest(NetworkRequest):
         shown_default="Dask's configuration, else --processes",
     )
     processes: int | None = number(
-        None,
-        TUNING,
-        "Processes that --runner dask starts here.",
-        least=1,
-        shown_default="one for each core",
+        None, TUNING, "Processes that --runner dask starts here.", least=1, shown_default="one for each core"
     )
     device_timeout_s: float = duration(25, DEVICES, "A device without an answer by then failed.")
-    identity_check: bool = option(
-        True,
-        DEVICES,
-        "The router-id must be the public_ip onchain.",
-    )
+    identity_check: bool = option(True, DEVICES, "The router-id must be the public_ip onchain.")
     tls_verify: bool | None = option(
         None,
         DEVICES,
@@ -143,19 +121,8 @@ class FleetRequest(NetworkRequest):
         shown_default="as the inventory says",
     )
     tls_ca_file: Path | None = option(
-        None,
-        DEVICES,
-        "CA of the devices (PEM); implies --tls-verify.",
-        metavar="PATH",
+        None, DEVICES, "CA of the devices (PEM); implies --tls-verify.", metavar="PATH"
     )
-    tls_insecure: bool = option(
-        False,
-        DEVICES,
-        "Send passwords whatever certificate is shown.",
-    )
-    proxy: bool = option(
-        True,
-        LEDGER,
-        "Heed HTTPS_PROXY, ALL_PROXY and NO_PROXY.",
-    )
+    tls_insecure: bool = option(False, DEVICES, "Send passwords whatever certificate is shown.")
+    proxy: bool = option(True, LEDGER, "Heed HTTPS_PROXY, ALL_PROXY and NO_PROXY.")
     max_ledger_lag_s: float = duration(60, TUNING, "How far an RPC's time may be from the clock's.")

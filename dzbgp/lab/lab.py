@@ -31,13 +31,7 @@ class Lab:
     """A running lab, made by `start`. A context manager: leaving it stops everything and removes the keys."""
 
     def __init__(
-        self,
-        world: World,
-        fleet: EosFleet,
-        ledger: Ledger,
-        keypairs: Path,
-        inventory: Path,
-        stack: ExitStack,
+        self, world: World, fleet: EosFleet, ledger: Ledger, keypairs: Path, inventory: Path, stack: ExitStack
     ) -> None:
         self.world = world
         self.fleet = fleet

@@ -35,15 +35,9 @@ NETWORKS = {
             ("https://doublezero-mainnet-beta.rpcpool.com/db336024-e7a8-46b1-80e5-352dd77060ab",),
         ),
         Network(
-            "testnet",
-            Pubkey.from_string("DZtnuQ839pSaDMFG5q1ad2V95G82S5EC4RrB3Ndw2Heb"),
-            (_DEVNET_RPC,),
+            "testnet", Pubkey.from_string("DZtnuQ839pSaDMFG5q1ad2V95G82S5EC4RrB3Ndw2Heb"), (_DEVNET_RPC,)
         ),
-        Network(
-            "devnet",
-            Pubkey.from_string("GYhQDKuESrasNZGyhMJhGYFtbzNijYhcrN9poSqCQVah"),
-            (_DEVNET_RPC,),
-        ),
+        Network("devnet", Pubkey.from_string("GYhQDKuESrasNZGyhMJhGYFtbzNijYhcrN9poSqCQVah"), (_DEVNET_RPC,)),
         Network(
             "localnet",
             Pubkey.from_string("7CTniUa88iJKUHTrCkB4TjAoG6TD7AMivhQeuqN2LPtX"),

@@ -124,9 +124,7 @@ class LedgerSession:
         # Reads are confirmed, whatever the commitment of the writes: at finalized a pass would not see what the one
         # before it wrote, and would write it again.
         self._client = RpcClient(
-            network,
-            budget=self._options.budget,
-            credibility=Credibility(self._options.max_ledger_lag_s),
+            network, budget=self._options.budget, credibility=Credibility(self._options.max_ledger_lag_s)
         )
         self._fetcher = ProgramDataFetcher(
             self._client, scope, spare_scope=spare_scope, ttl_s=self._options.data_good_s, on_fetch=on_fetch

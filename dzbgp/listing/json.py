@@ -26,11 +26,7 @@ def render(listing: Listing[Any]) -> str:
         document["devices"] = [
             {"device": one.device, "device_pk": one.pubkey, **asdict(one.counts)} for one in listing.devices
         ]
-    document["summary"] = {
-        "total": listing.total,
-        "shown": len(listing.rows),
-        **asdict(listing.counts),
-    }
+    document["summary"] = {"total": listing.total, "shown": len(listing.rows), **asdict(listing.counts)}
     document["notes"] = list(listing.source.notes)
     return json.dumps(document, indent=2, allow_nan=False)
 

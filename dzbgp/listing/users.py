@@ -6,16 +6,7 @@ from solders.pubkey import Pubkey
 
 from dzbgp.console.filters import Filter, addresses, word_filter
 from dzbgp.ledger.program.snapshot import Snapshot
-from dzbgp.listing.model import (
-    Ages,
-    DeviceCounts,
-    Listing,
-    ages_of,
-    arranged,
-    field_name,
-    sorting,
-    source_of,
-)
+from dzbgp.listing.model import Ages, DeviceCounts, Listing, ages_of, arranged, field_name, sorting, source_of
 from dzbgp.listing.query import UserQuery
 from dzbgp.listing.user_rows import USER_FIELDS, UserRow
 from dzbgp.models.ledger import BgpStatus, User, UserStatus, UserType

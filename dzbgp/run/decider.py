@@ -68,9 +68,7 @@ class Decider:
         usual = self.options.identity_check
         return [
             assess_credibility(
-                reading,
-                self._users_of(reading),
-                identity_check=self.identity_checks.get(reading.host, usual),
+                reading, self._users_of(reading), identity_check=self.identity_checks.get(reading.host, usual)
             )
             for reading in readings
         ]

@@ -32,10 +32,7 @@ class SetupRequest(StateChoice, FleetRequest):
         None, LEDGER, "Write only to the cluster with this hash.", metavar="HASH"
     )
     keypairs: tuple[Path, ...] = repeated(
-        DAILY,
-        "Publishers' keypair file, or directory. Repeatable.",
-        "keypair",
-        "PATH",
+        DAILY, "Publishers' keypair file, or directory. Repeatable.", "keypair", "PATH"
     )
     low_balance_sol: float = sol(0.5, TUNING, "Warn about publishers with less.")
 
@@ -61,10 +58,7 @@ class WatchRequest(RunRequest):
     interval_s: float = duration(60, DAILY, "Start a pass every so often.")
     ledger_interval_s: float = duration(60, TUNING, "Read all users again after this. 0s: always.")
     metrics_addr: str | None = option(
-        None,
-        REPORT,
-        "Serve Prometheus /metrics, and /healthz, over HTTP.",
-        metavar="HOST:PORT",
+        None, REPORT, "Serve Prometheus /metrics, and /healthz, over HTTP.", metavar="HOST:PORT"
     )
 
 

@@ -38,11 +38,7 @@ def content_of(chosen: Iterable[Facts], selection: Selection) -> Content:
         if hostname is None:
             log.warning("device %r is left out: no hostname can be made of its data", facts.name)
             continue
-        content.hosts[facts.name] = {
-            "hostname": hostname,
-            "groups": facts.groups,
-            "data": dict(facts.data),
-        }
+        content.hosts[facts.name] = {"hostname": hostname, "groups": facts.groups, "data": dict(facts.data)}
         for group, said in facts.group_data().items():
             content.groups.setdefault(group, {"data": said} if said else {})
     return content

@@ -31,10 +31,7 @@ _CONNECTION_KEYS = {
     "platform": (str,),
     "extras": (dict,),
 }
-_EXTRAS_KEYS = {
-    "timeout": (int, float),
-    "optional_args": (dict,),
-}
+_EXTRAS_KEYS = {"timeout": (int, float), "optional_args": (dict,)}
 _NAMES = {
     str: "a text",
     int: "a number",

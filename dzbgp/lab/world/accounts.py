@@ -20,14 +20,7 @@ from dzbgp.lab.world.encode import (
 )
 from dzbgp.lab.world.scenario import METROS, TENANTS, Metro, ScenarioDevice, Session
 from dzbgp.ledger.networks import NETWORKS
-from dzbgp.models.ledger import (
-    BgpStatus,
-    Device,
-    DeviceType,
-    Net,
-    Tenant,
-    User,
-)
+from dzbgp.models.ledger import BgpStatus, Device, DeviceType, Net, Tenant, User
 
 PROGRAM_ID = NETWORKS["localnet"].program_id
 NOW_SLOT = 300_000_000

@@ -114,10 +114,7 @@ def _update_needed(config: Account | None) -> str:
 
 
 def _tell_early(
-    on_devices: Callable[[Early], None],
-    ledger_at: float | None,
-    slot: int,
-    devices: Mapping[Pubkey, Device],
+    on_devices: Callable[[Early], None], ledger_at: float | None, slot: int, devices: Mapping[Pubkey, Device]
 ) -> None:
     on_devices(Early(slot, devices, ledger_at))
 

@@ -9,13 +9,7 @@ from collections.abc import Iterable
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from dzbgp.ledger.errors import (
-    LedgerError,
-    RpcError,
-    RpcProtocolError,
-    RpcStatusError,
-    RpcTransportError,
-)
+from dzbgp.ledger.errors import LedgerError, RpcError, RpcProtocolError, RpcStatusError, RpcTransportError
 
 NODE_BEHIND = -32005
 BLOCK_NOT_AVAILABLE = -32004

@@ -94,11 +94,7 @@ class RpcPool:
             await endpoint.close()
 
     async def call(
-        self,
-        method: str,
-        params: list[Any],
-        kind: Any = Any,
-        check: Callable[[str, Any], None] = _unchecked,
+        self, method: str, params: list[Any], kind: Any = Any, check: Callable[[str, Any], None] = _unchecked
     ) -> Any:
         """Return the `result` of the answer as a `kind`, a type that msgspec decodes. Raises a LedgerError.
 
@@ -154,11 +150,7 @@ class RpcPool:
         self._endpoints += [endpoint for endpoint in self._opened if endpoint not in self._endpoints]
 
     def _request(
-        self,
-        method: str,
-        params: list[Any],
-        kind: Any = Any,
-        check: Callable[[str, Any], None] = _unchecked,
+        self, method: str, params: list[Any], kind: Any = Any, check: Callable[[str, Any], None] = _unchecked
     ) -> _Request:
         number = next(self._ids)
         body = msgspec.json.encode({"jsonrpc": "2.0", "id": number, "method": method, "params": params})
