@@ -23,7 +23,7 @@ from dzbgp.ledger.program.instruction import Write
 from dzbgp.ledger.rpc.client import RpcClient
 from dzbgp.ledger.rpc.credible import Credibility
 from dzbgp.ledger.rpc.retry import RetryBudget
-from dzbgp.ledger.submit.fates import fates
+from dzbgp.ledger.submit.settle import fates
 from dzbgp.ledger.submit.journal import Journal
 from dzbgp.ledger.submit.packing import TransactionBuilder
 from dzbgp.ledger.submit.preflight import check_balances, check_cluster
