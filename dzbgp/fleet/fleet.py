@@ -19,8 +19,8 @@ from dzbgp.eos.connection import CONNECTION
 from dzbgp.eos.tls import unverified
 from dzbgp.eos.trust import KnownKeys
 from dzbgp.errors import ClusterError, InventoryError
-from dzbgp.fleet.dask.recipe import is_encrypted
 from dzbgp.fleet.dask.runner import DaskRunner
+from dzbgp.fleet.dask.secrets import is_encrypted
 from dzbgp.fleet.matching import Match, Matcher
 from dzbgp.fleet.options import TIMEOUT, UNSUPPORTED, FleetRequest
 from dzbgp.fleet.rounds import Progress, Rounds

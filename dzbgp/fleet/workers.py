@@ -13,7 +13,8 @@ from dzbgp.eos.trust import KNOWN, KnownKeys
 from dzbgp.fleet.dask.recipe import Recipe
 from dzbgp.fleet.dask.runner import DaskRunner
 from dzbgp.fleet.from_ledger.source import PLUGIN, is_ledger_url
-from dzbgp.ledger.networks import NETWORKS, Network, redact
+from dzbgp.ledger.networks import NETWORKS, Network
+from dzbgp.ledger.secrets import redact
 
 
 def tell_workers(

@@ -1,6 +1,5 @@
 """The networks, named as upstream's command line names them."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from ipaddress import ip_address
@@ -9,6 +8,7 @@ from urllib.parse import urlsplit
 from solders.pubkey import Pubkey
 
 from dzbgp.errors import UsageError
+from dzbgp.ledger.secrets import redact
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,6 @@ NETWORKS = {
 DEFAULT = "mainnet-beta"
 
 # Anything else in place of a host is a typing error, such as a backslash or a blank before the path.
-_HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+")
 
 
 def network(
@@ -72,19 +71,6 @@ def network(
     return replace(
         known, rpc_urls=rpc_urls or known.rpc_urls, genesis_hash=genesis_hash or known.genesis_hash
     )
-
-
-def redact(url: str) -> str:
-    """Return the part of an RPC URL that may be shown: scheme, host and port. The rest is secret."""
-    try:
-        parts = urlsplit(url)
-        port = f":{parts.port}" if parts.port else ""
-    except ValueError:
-        return "<malformed URL>"
-    if not parts.scheme or not parts.hostname or not _HOST.fullmatch(parts.hostname):
-        return "<malformed URL>"
-    host = f"[{parts.hostname}]" if ":" in parts.hostname else parts.hostname
-    return f"{parts.scheme}://{host}{port}"
 
 
 def unencrypted(urls: Iterable[str]) -> list[str]:

@@ -23,11 +23,11 @@ from dzbgp.ledger.program.instruction import Write
 from dzbgp.ledger.rpc.client import RpcClient
 from dzbgp.ledger.rpc.credible import Credibility
 from dzbgp.ledger.rpc.retry import RetryBudget
-from dzbgp.ledger.submit.settle import fates
 from dzbgp.ledger.submit.journal import Journal
 from dzbgp.ledger.submit.packing import TransactionBuilder
 from dzbgp.ledger.submit.preflight import check_balances, check_cluster
 from dzbgp.ledger.submit.reread import Authorize
+from dzbgp.ledger.submit.settle import fates
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.ledger.submit.submitter import SubmitOptions, Submitted, Submitter
 from dzbgp.ledger.submit.verify import verify

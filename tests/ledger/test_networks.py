@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dzbgp.errors import ExitCode, UsageError
-from dzbgp.ledger.networks import NETWORKS, network, redact, unencrypted
+from dzbgp.ledger.networks import NETWORKS, network, unencrypted
+from dzbgp.ledger.secrets import redact
 
 
 @pytest.mark.parametrize(

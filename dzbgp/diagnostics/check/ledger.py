@@ -10,11 +10,12 @@ from solders.pubkey import Pubkey
 from dzbgp.diagnostics.check.results import CheckResults, CheckSection
 from dzbgp.errors import ExitCode
 from dzbgp.ledger.errors import EmptyProgramError, LedgerError, RpcError, RpcStatusError
-from dzbgp.ledger.networks import Network, redact, unencrypted
+from dzbgp.ledger.networks import Network, unencrypted
 from dzbgp.ledger.program.fetch import fetch
 from dzbgp.ledger.rpc.client import RpcClient
 from dzbgp.ledger.rpc.pool import malformed
 from dzbgp.ledger.rpc.retry import RetryBudget
+from dzbgp.ledger.secrets import redact
 from dzbgp.models.ledger import ProgramData
 
 _BUDGET = RetryBudget(attempts=2, deadline_s=20.0)

@@ -9,7 +9,8 @@ from nornir.core.task import AggregatedResult, Task
 from dzbgp.fleet.dask.client import Cluster, connect
 from dzbgp.fleet.dask.dispatch import Dispatcher
 from dzbgp.fleet.dask.payload import call_of
-from dzbgp.fleet.dask.recipe import Recipe, check_params, from_config
+from dzbgp.fleet.dask.recipe import Recipe, from_config
+from dzbgp.fleet.dask.secrets import check_params
 
 if TYPE_CHECKING:
     from distributed import Client

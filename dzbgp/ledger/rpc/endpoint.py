@@ -11,9 +11,8 @@ from solana.rpc.jsonrpc import JsonRpcRequestSerializer
 from solana.rpc.types import URI
 
 from dzbgp.ledger.errors import LedgerError, RpcSizeError, RpcStatusError, RpcTransportError
-from dzbgp.ledger.networks import redact
 from dzbgp.ledger.rpc.environment import proxy_of, tls_context
-from dzbgp.ledger.rpc.failures import Redactor
+from dzbgp.ledger.secrets import Redactor, redact
 
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
 """Size limit of an answer after decompression. All users of mainnet take about 3 MB."""

@@ -17,8 +17,9 @@ from solders.hash import ParseHashError
 
 from dzbgp.ledger.errors import LedgerError, RpcError, RpcProtocolError
 from dzbgp.ledger.rpc.endpoint import Endpoint
-from dzbgp.ledger.rpc.failures import Redactor, is_about_request, worth_raising
+from dzbgp.ledger.rpc.failures import is_about_request, worth_raising
 from dzbgp.ledger.rpc.retry import RetryBudget, retried
+from dzbgp.ledger.secrets import Redactor
 
 log = logging.getLogger(__name__)
 

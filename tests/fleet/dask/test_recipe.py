@@ -9,7 +9,8 @@ from nornir import InitNornir
 from nornir.core.configuration import Config
 
 from dzbgp.errors import ClusterError
-from dzbgp.fleet.dask.recipe import Recipe, check_params, from_config, is_encrypted
+from dzbgp.fleet.dask.recipe import Recipe, from_config
+from dzbgp.fleet.dask.secrets import check_params, is_encrypted
 
 CANARY = "canary-of-the-devices-41c7"
 TCP, TLS = "tcp://127.0.0.1:8786", "tls://127.0.0.1:8786"

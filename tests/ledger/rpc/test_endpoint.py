@@ -15,7 +15,7 @@ from stage import Stage, stage
 
 from dzbgp.ledger.rpc import endpoint
 from dzbgp.ledger.rpc.endpoint import Endpoint, Provider, TooLargeError
-from dzbgp.ledger.rpc.failures import Redactor
+from dzbgp.ledger.secrets import Redactor
 
 
 @pytest.fixture

@@ -14,8 +14,8 @@ from stage import Stage, anything, fast, stage
 
 from dzbgp.lab.solana.faults import FaultKind as Kind
 from dzbgp.ledger.submit.expiry import settle
-from dzbgp.ledger.submit.settle import fates
 from dzbgp.ledger.submit.journal import NoJournal
+from dzbgp.ledger.submit.settle import fates
 from dzbgp.models.in_flight import Fate, InFlight, Settled
 from dzbgp.models.ledger import BgpStatus
 
