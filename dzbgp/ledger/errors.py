@@ -9,6 +9,7 @@
     |   `-- LedgerBehindError  this RPC's ledger stands still, is behind, or differs from this machine's clock
     |-- EmptyProgramError      the program has no accounts: a wrong program ID, never an empty fleet
     |-- ClusterMismatchError   the RPC serves another cluster than the one asked for
+    |-- LedgerReplacedError    another ledger is served than at the start
     `-- WriteInterruptedError  exit code 3: interrupted before the result of a sent transaction was known
 
 No message shows more of an RPC URL than scheme and host: the path is an access token.
@@ -63,6 +64,10 @@ class EmptyProgramError(LedgerError):
 
 class ClusterMismatchError(LedgerError):
     """The RPC serves another cluster than the one asked for."""
+
+
+class LedgerReplacedError(LedgerError):
+    """Another ledger is served than at the start. What is remembered is not of it."""
 
 
 class WriteInterruptedError(LedgerError):

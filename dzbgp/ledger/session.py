@@ -14,7 +14,7 @@ from typing import Self
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 from solders.pubkey import Pubkey
 
-from dzbgp.ledger.errors import ClusterMismatchError, LedgerError, WriteInterruptedError
+from dzbgp.ledger.errors import ClusterMismatchError, LedgerError, RpcError, WriteInterruptedError
 from dzbgp.ledger.events import OnFetch, unobserved
 from dzbgp.ledger.networks import Network
 from dzbgp.ledger.program.cache import TTL_S, Fetched, ProgramDataFetcher
@@ -37,6 +37,9 @@ from dzbgp.models.session import Look
 from dzbgp.models.submission import Outcome, Refusal, Submission
 
 log = logging.getLogger(__name__)
+
+METHOD_NOT_FOUND = -32601
+"""The code of JSON-RPC's error from an RPC that does not serve a method."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,6 +156,11 @@ class LedgerSession:
         """The highest slot that the ledger is known to have reached; None before anything was read."""
         return self._client.credibility.floor
 
+    @property
+    def is_failing(self) -> bool:
+        """Whether old program data is used, because the ledger could not be read."""
+        return self._fetcher.is_failing
+
     def restore_floor(self, floor: Sighting | None) -> None:
         """Start from what an earlier run saw: no answer may be older. To be called before anything is read."""
         self._client.credibility.restore(floor)
@@ -171,6 +179,19 @@ class LedgerSession:
     def genesis_hash(self) -> str:
         """Return what identifies the ledger: what was given, else what an RPC says. Raises a LedgerError."""
         return self.network.genesis_hash or self._portal.call(self._client.genesis_hash)
+
+    def check_genesis_hash(self) -> None:
+        """Raise LedgerReplacedError if another ledger is served than at the start. Raises a LedgerError.
+
+        Nothing is asked where only one ledger is wanted, and nothing said by an RPC that does not know the question.
+        """
+        if self.network.genesis_hash is not None:
+            return
+        try:
+            self._portal.call(self._client.check_genesis_hash)
+        except RpcError as error:
+            if error.code != METHOD_NOT_FOUND:
+                raise
 
     def expire(self) -> None:
         """Make the next read ask the ledger, whatever is cached."""

@@ -19,7 +19,7 @@ from dzbgp.ledger.errors import RpcError
 from dzbgp.ledger.events import OnFetch
 from dzbgp.ledger.networks import Network
 from dzbgp.ledger.program.cache import TTL_S
-from dzbgp.ledger.session import LedgerSession, SessionOptions
+from dzbgp.ledger.session import METHOD_NOT_FOUND, LedgerSession, SessionOptions
 from dzbgp.ledger.submit.signers import Signers, load_signers
 from dzbgp.ledger.submit.submitter import SubmitOptions
 from dzbgp.models.ledger import LAMPORTS_PER_SOL, Device, Sighting
@@ -30,7 +30,6 @@ from dzbgp.state.store import Store
 
 log = logging.getLogger(__name__)
 
-_METHOD_NOT_FOUND = -32601
 SMALL_FLEET = 4
 """Up to this many hosts the users are asked for device by device instead of all at once."""
 
@@ -89,7 +88,7 @@ def open_store(request: RunRequest, ledger: LedgerSession, stack: contextlib.Exi
     try:
         genesis_hash = ledger.genesis_hash()
     except RpcError as error:
-        if error.code != _METHOD_NOT_FOUND:
+        if error.code != METHOD_NOT_FOUND:
             raise
         # It answers, but never this: the file is used as that of whatever ledger it was of before.
         log.warning("state: the ledger's genesis hash is not known: %s", error)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 
 from dzbgp.errors import DzbgpError, StateLockedError
 from dzbgp.fleet.fleet import Fleet
+from dzbgp.ledger.errors import LedgerReplacedError
 from dzbgp.ledger.session import LedgerSession, WriteResult
 from dzbgp.ledger.submit.reread import Authorize
 from dzbgp.ledger.submit.signers import Signers
@@ -79,6 +80,8 @@ class Watch:
         self._reloading = False
         self._interruptible = False
         self._has_passed = False
+        self._is_in_doubt = True
+        """The last pass did not get to a ledger that is believed: another one may have taken its place."""
         self._woken: queue.SimpleQueue[None] = queue.SimpleQueue()
         self._rpc_requests = 0
         self._overrun = Overrun(options.interval_s)
@@ -116,7 +119,10 @@ class Watch:
         self._woken.put(None)
 
     def run(self) -> None:
-        """Do passes. Return when stopped, within about the time that WatchOptions allows for that."""
+        """Do passes. Return when stopped, within about the time that WatchOptions allows for that.
+
+        Raises StateLockedError in the first pass, and LedgerReplacedError.
+        """
         log.info("watching %d hosts, a pass every %g s", len(self.fleet.hosts), self._options.interval_s)
         self._notifier.ready()
         try:
@@ -175,7 +181,8 @@ class Watch:
             self._keep_only(plan)
             self._tell(plan)
         except Exception as error:
-            if isinstance(error, StateLockedError) and not self._has_passed:
+            is_at_start = isinstance(error, StateLockedError) and not self._has_passed
+            if is_at_start or isinstance(error, LedgerReplacedError):
                 raise
             self._failed(error, started)
         else:
@@ -186,6 +193,9 @@ class Watch:
     def _planned(self) -> Plan:
         self._interruptible = True
         try:
+            if self._is_in_doubt:
+                self._ledger.check_genesis_hash()
+            self._is_in_doubt = True
             self._memory.submitting |= self._worker.in_flight.unsettled(self._ledger, self._memory.submitting)
             plan = plan_pass(
                 self.fleet,
@@ -199,6 +209,7 @@ class Watch:
         finally:
             self._interruptible = False
         self._has_passed = True
+        self._is_in_doubt = self._ledger.is_failing or not plan.is_ledger_believed
         self._worker.in_flight.read(plan.slot)
         # Of a device that did not answer nothing is kept: a dead SSH session would fail for ever.
         failed = [reading.host for reading in plan.readings if reading.result is DeviceResult.FAILED]

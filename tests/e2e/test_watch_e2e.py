@@ -395,3 +395,18 @@ def test_a_watch_on_its_own_lab_ends_with_it(tmp_path: Path) -> None:
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=QUICK_S)
     assert process.returncode == 0
+
+
+def test_it_ends_when_the_ledger_began_anew_and_the_next_start_has_a_state_file_for_it(
+    lab: E2eLab, tmp_path: Path
+) -> None:
+    often = ("--ledger-interval", "200ms")
+    with Watching(lab, tmp_path, *often) as watch:
+        watch.passes(2)
+        lab.ledger.begin_anew(1_000)
+        assert watch.process.wait(FOREVER_S) == 1
+        watch.says("the ledger has been replaced: its genesis hash was ")
+    with Watching(lab, tmp_path, *often) as watch:
+        watch.says("for this one it is ")
+        watch.passes(2)
+    assert len(list(tmp_path.glob("state.sqlite.????????"))) == 1

@@ -17,6 +17,7 @@ from dzbgp.decision.rules import Rules
 from dzbgp.fleet.fleet import Fleet
 from dzbgp.lab.eos.fleet import DeviceFault
 from dzbgp.lab.solana.faults import FaultKind
+from dzbgp.ledger.errors import LedgerReplacedError
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.session import DeviceResult
 from dzbgp.run import job
@@ -353,6 +354,34 @@ def test_the_ledgers_outage_lets_the_passes_go_on_with_old_data_and_writes_nothi
     lab.ledger.clear_faults()
     until(lambda: lab.says(0, DOWN))
     assert sum(lab.writes().values()) == 1
+
+
+@pytest.mark.parametrize("is_behind", [True, False], ids=["behind the old one", "after an outage"])
+def test_it_ends_when_the_ledger_began_anew(lab: WatchLab, *, is_behind: bool) -> None:
+    watch = lab.made()
+    watch._pass()
+    floor = lab.session.floor
+    assert floor is not None
+    if not is_behind:
+        lab.inject(FaultKind.HTTP_STATUS, times=None)
+        lab.session._fetcher.expire()
+        watch._pass()
+        lab.ledger.clear_faults()
+    lab.ledger.begin_anew(1_000 if is_behind else floor.slot + 100)
+    lab.session._fetcher.expire()
+    if is_behind:
+        watch._pass()
+    with pytest.raises(LedgerReplacedError, match="the ledger has been replaced: its genesis hash was"):
+        watch._pass()
+    assert lab.writes() == {}
+    watch._end()
+
+
+def test_an_rpc_that_knows_no_genesis_hash_is_no_reason_to_end(lab: WatchLab) -> None:
+    lab.inject(FaultKind.RPC_ERROR, method="getGenesisHash", code=-32601, times=None)
+    lab.start()
+    lab.more_passes(3)
+    assert lab.told.reports
 
 
 def test_a_note_that_holds_for_long_is_said_once(lab: WatchLab, caplog: pytest.LogCaptureFixture) -> None:

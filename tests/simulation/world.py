@@ -355,9 +355,6 @@ class World:
         """Let the ledger begin anew, as local ones do."""
         self.chain.begin_anew(first_slot)
         self.oracle.begin_anew()
-        if self.schedule.mode == "watch":
-            # A watch says that it does not believe this ledger; whoever has begun it anew starts the watch anew.
-            self.kernel.after(60, self._on_term)
         for key in self.oracle.names:
             self._touch(key)
 

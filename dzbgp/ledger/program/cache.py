@@ -66,7 +66,8 @@ class ProgramDataFetcher:
         self._data: ProgramData | None = None
         self._fetched_at = 0.0
         self._expired = False
-        self._failing = False
+        self.is_failing = False
+        """Whether the last good answer is served, because the ledger gives none."""
         self._task: asyncio.Task[Fetched] | None = None
         self._early: asyncio.Future[Early] | None = None
         """The devices of the current fetch, as soon as they are read."""
@@ -149,9 +150,9 @@ class ProgramDataFetcher:
             failure = error
         else:
             self._tell(FetchResult.SUCCESS, started)
-            if self._failing:
+            if self.is_failing:
                 log.warning("program data: the ledger answers again, after %.0f s", self._age_s())
-                self._failing = False
+                self.is_failing = False
             self._is_split = self._scope is None and data.scope is not None
             if self._task is asyncio.current_task():
                 self._data, self._fetched_at, self._expired = data, started, False
@@ -160,9 +161,9 @@ class ProgramDataFetcher:
             self._tell(FetchResult.ERROR_NO_CACHE, started)
             raise failure
         self._tell(FetchResult.ERROR_STALE, started, self._age_s())
-        if not self._failing:
+        if not self.is_failing:
             log.warning("program data: serving the last good answer, %.0f s old: %s", self._age_s(), failure)
-            self._failing = True
+            self.is_failing = True
         return Fetched(self._data, self._age_s(), stale=True)
 
     def _tell(self, result: FetchResult, started: float, stale_age_s: float = 0.0) -> None:

@@ -11,7 +11,7 @@ from solders.hash import Hash
 from solders.pubkey import Pubkey
 from solders.sysvar import CLOCK
 
-from dzbgp.ledger.errors import LedgerBehindError, RpcError, RpcProtocolError
+from dzbgp.ledger.errors import LedgerBehindError, LedgerReplacedError, RpcError, RpcProtocolError
 from dzbgp.ledger.networks import Network
 from dzbgp.ledger.rpc.credible import SLACK_SLOTS, Credibility
 from dzbgp.ledger.rpc.failures import MIN_CONTEXT_SLOT_NOT_REACHED
@@ -203,8 +203,20 @@ class RpcClient:
     async def genesis_hash(self) -> str:
         """Return the genesis hash that the first RPC says. It is asked once."""
         if self._genesis_hash is None:
-            self._genesis_hash = str(await self.pool.call("getGenesisHash", [], Hash))
+            self._genesis_hash = await self._served_genesis_hash()
         return self._genesis_hash
+
+    async def check_genesis_hash(self) -> None:
+        """Raise LedgerReplacedError if another ledger is served than when `genesis_hash` asked."""
+        known, served = await self.genesis_hash(), await self._served_genesis_hash()
+        if served != known:
+            raise LedgerReplacedError(
+                f"the ledger has been replaced: its genesis hash was {known} and is {served} now; start again, "
+                "so that nothing of the old ledger is used"
+            )
+
+    async def _served_genesis_hash(self) -> str:
+        return str(await self.pool.call("getGenesisHash", [], Hash))
 
     async def minimum_balance(self, data_len: int) -> int:
         """Return the lamports that make an account of `data_len` bytes exempt from rent."""
