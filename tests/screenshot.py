@@ -17,7 +17,8 @@ from dzbgp.run.once import run_once
 from dzbgp.run.request import RunRequest
 
 COMMAND = "dzbgp run --inventory inventory --lab --limit ams-dz-001,nyc-dz-001,tyo-dz-001"
-WIDTH = 160
+WIDTH = 100
+"""What a page shows without making it smaller than can be read."""
 
 
 def main(target: Path) -> None:

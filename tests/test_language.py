@@ -1,6 +1,6 @@
 """Words and turns of phrase that may not come back, in the code, its messages and its pages.
 
-Each stands with what to write instead. Files that still have some are listed in TO_DO until they are rewritten.
+Each stands with what to write instead.
 """
 
 import ast
@@ -18,7 +18,7 @@ CODE = sorted(
     for file in (ROOT / folder).rglob(pattern)
     if file.parts[-2] != "tasks" or folder == "tasks"
 )
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
 INSTEAD = {
     r"can not\b": "cannot",
     r"\bis no (?!longer\b|such\b|more\b|\w+ (left|yet)\b)(?<!there is no )": "is not a",
@@ -66,9 +66,6 @@ VERBS = (
 )
 """A function's docstring begins with an imperative: Return, Print, Ask."""
 
-TO_DO = ("README.md", "docs/")
-"""Files and folders."""
-
 
 def found_in(file: Path) -> Iterator[str]:
     text = file.read_text(encoding="utf-8")
@@ -91,6 +88,5 @@ def _is_command(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
 
 @pytest.mark.parametrize("file", [*CODE, *PAGES], ids=lambda file: str(file.relative_to(ROOT)))
 def test_a_file_speaks_plain_english(file: Path) -> None:
-    if not str(file.relative_to(ROOT)).startswith(TO_DO):
-        found = list(found_in(file))
-        assert not found, "\n".join(found)
+    found = list(found_in(file))
+    assert not found, "\n".join(found)

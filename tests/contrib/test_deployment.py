@@ -13,6 +13,7 @@ import pytest
 import ruamel.yaml
 from command_tree import every_word
 from metrics_lab import CONTRIB
+from pages import PAGES, README
 
 from dzbgp.cli import config_file
 from dzbgp.cli.options import every_command
@@ -108,7 +109,7 @@ OTHERS = {"DZBGP_KEYPAIR_JSON", "DZBGP_SOAK_SECONDS", "DZBGP_FAULT_SEEDS"}
 
 
 @pytest.mark.parametrize(
-    "file", [*UNITS, CRON, WORKFLOW, Path(__file__).parents[2] / "README.md"], ids=lambda file: file.name
+    "file", [*UNITS, CRON, WORKFLOW, README, *PAGES], ids=lambda file: f"{file.parent.name}/{file.name}"
 )
 def test_every_environment_variable_is_one_that_dzbgp_reads(file: Path) -> None:
     named = set(re.findall(r"\bDZBGP_[A-Z_]*[A-Z]\b", file.read_text(encoding="utf-8")))

@@ -1,10 +1,11 @@
-"""What the pages of docs/ hold: the shell blocks with what stands above them."""
+"""What the README and the pages of docs/ hold: the shell blocks with what stands above them."""
 
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 DOCS = Path(__file__).parents[2] / "docs"
+README = DOCS.parent / "README.md"
 PAGES = sorted(DOCS.glob("*.md"))
 _BLOCK = re.compile(r"(?:<!-- (?P<note>.*?) -->\n)?```sh\n(?P<text>.*?)```", re.DOTALL)
 _NOT_RUN, _EXITS = "not run: ", "exits "

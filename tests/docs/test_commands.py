@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from e2e_lab import CHECKOUT, SCRIPT, E2eLab, edited, environment, started_lab
-from pages import PAGES, blocks
+from pages import PAGES, README, blocks
 
 from dzbgp.lab.world.world import LAB_PASSWORD, LAB_USERNAME
 
@@ -19,8 +19,13 @@ NOT_RUN = {
     "it needs a running systemd",
     "the tests have the extra already",
     "DoubleZero's own command line",
+    "it runs until it is stopped",
+    "it waits for the reader's own devices",
+    "CI runs them by name",
 }
-WITH_COMMANDS = [page for page in PAGES if any(not block.not_run for block in blocks(page))]
+WITH_COMMANDS = [page for page in (README, *PAGES) if any(not block.not_run for block in blocks(page))]
+FIRST = {README, README.parent / "docs/first-run.md"}
+"""What a newcomer follows: without a configuration, to the first write."""
 
 
 @pytest.fixture
@@ -42,6 +47,7 @@ def settled(lab: E2eLab, root: Path, port: int, text: str) -> str:
         "/var/lib/dzbgp": f"{root}/var",
         "/opt/dzbgp/bin/dzbgp": str(SCRIPT),
         "=testnet": "=localnet",
+        "dz://testnet": "dz://localnet",
         "https://rpc.example.net/TOKEN": lab.ledger.url,
         "8786": str(port),
     }
@@ -73,7 +79,15 @@ def configure(lab: E2eLab, root: Path, port: int) -> None:
         file.write_text(config, encoding="utf-8")
 
 
-@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: page.name)
+def bring_here(root: Path) -> None:
+    """The files where the README's reader has them: in the directory of the commands."""
+    (root / "fleet").symlink_to("etc/inventory")
+    (root / "ca.pem").symlink_to("etc/ca.pem")
+    (root / "eos-password").symlink_to("etc/secrets/eos-password")
+    (root / "publisher.json").symlink_to("etc/secrets/northlight.json")
+
+
+@pytest.mark.parametrize("page", WITH_COMMANDS, ids=lambda page: str(page.relative_to(CHECKOUT)))
 def test_every_command_of_a_page_ends_as_the_page_says(lab: E2eLab, tmp_path: Path, page: Path) -> None:
     furnish(lab, tmp_path)
     failures = tmp_path / "failures"
@@ -92,7 +106,7 @@ def test_every_command_of_a_page_ends_as_the_page_says(lab: E2eLab, tmp_path: Pa
         script += [f"trap 'echo {number} $? >> {failures}' ERR", text]
         wanted += [f"{number} {block.exits}"] if block.exits else []
     env = environment(tmp_path / "home", PATH=f"{SCRIPT.parent}:/usr/bin:/bin")
-    if page.name == "first-run.md":
+    if page in FIRST:
         # What only the reader knows of the devices stands there already; nobody else's are in it.
         with edited(tmp_path / "etc/inventory/hosts.yaml") as hosts:
             own = {spec.host for spec in lab.world.devices if spec.contributor == "northlight"}
@@ -100,6 +114,8 @@ def test_every_command_of_a_page_ends_as_the_page_says(lab: E2eLab, tmp_path: Pa
                 del hosts[name]
     else:
         configure(lab, tmp_path, port)
+    if page == README:
+        bring_here(tmp_path)
     if page.name == "guard.md":
         script.insert(0, "dzbgp run --quiet > /dev/null")  # A pass to look back on.
     done = subprocess.run(
@@ -113,18 +129,18 @@ def test_every_command_of_a_page_ends_as_the_page_says(lab: E2eLab, tmp_path: Pa
         check=False,
     )
     assert failures.read_text(encoding="ascii").split("\n")[:-1] == wanted, done.stdout + done.stderr
-    if page.name == "first-run.md":
+    if page in FIRST:
         # A newcomer has written what was due.
         assert lab.ledger.stats().per_user
 
 
 def test_what_no_test_runs_is_known() -> None:
-    assert {block.not_run for page in PAGES for block in blocks(page) if block.not_run} == NOT_RUN
+    assert {block.not_run for page in (README, *PAGES) for block in blocks(page) if block.not_run} == NOT_RUN
 
 
 def test_every_page_is_linked_from_the_index_and_every_link_between_pages_leads_somewhere() -> None:
     index = (PAGES[0].parent / "README.md").read_text(encoding="utf-8")
-    for page in PAGES:
+    for page in (README, *PAGES):
         assert page.name == "README.md" or f"({page.name})" in index
         for link in page.read_text(encoding="utf-8").split("](")[1:]:
             target = link.split(")")[0].split("#")[0]

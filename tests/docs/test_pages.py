@@ -6,8 +6,10 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+from command_tree import every_word
 from configuration_page import page
-from pages import DOCS
+from pages import DOCS, PAGES, README, blocks
 
 import dzbgp.errors
 import dzbgp.ledger.errors
@@ -32,6 +34,19 @@ DECIDING = (
     "run/recheck",
     "run/early_refresh",
 )
+OTHERS_OPTIONS = {
+    "--account-index",
+    "--bgp-status-enable",
+    "--help",
+    "--install-completion",
+    "--show-completion",
+    "--version",
+    "--host",
+    "--protocol",
+    "--no-deps",
+    "--metrics-publisher",
+}
+"""Of dzbgp itself, and of Solana's node, Dask, pip, the agent and DoubleZero's command line."""
 NO_REASONS = {"big", "default", "g", "h", "min", "s", "user", "users", "vrf"}
 """Words of the deciding modules that are no reason."""
 
@@ -42,6 +57,30 @@ def read(name: str) -> str:
 
 def test_the_page_of_options_is_that_of_the_commands() -> None:
     assert (DOCS / "configuration.md").read_text(encoding="utf-8") == page(), "make docs"
+
+
+def spellings() -> set[str]:
+    """Every spelling of an option of any command."""
+    return {
+        one
+        for command in every_word().values()
+        for option in command.params
+        for one in (*option.opts, *option.secondary_opts)
+    }
+
+
+@pytest.mark.parametrize("file", [README, *PAGES], ids=lambda file: f"{file.parent.name}/{file.name}")
+def test_every_option_that_a_page_names_exists(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    commands = [line for block in blocks(file) for line in block.text.splitlines() if "dzbgp " in line]
+    inline = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL))
+    named = {
+        option
+        for words in (*commands, *inline)
+        if words.startswith("--") or "dzbgp " in words
+        for option in re.findall(r"(?<![\w-])--[a-z][a-z-]*", words.partition("dzbgp ")[2] or words)
+    }
+    assert named <= spellings() | OTHERS_OPTIONS, file.name
 
 
 def pieces(node: ast.AST) -> Iterator[str]:

@@ -13,7 +13,7 @@ from dzbgp.lab.eos.fleet import EosFleet
 GARBLED = "% BGP is restarting"
 DENIED = "% Authorization denied for command"
 READ_ONLY = r"show version|show ip bgp .*|terminal (width|length) .*"
-"""The role of the README: what a user of it may run."""
+"""The role of docs/eos.md: what a user of it may run."""
 
 
 class _Login(paramiko.ServerInterface):  # type: ignore[misc] # paramiko has no types

@@ -164,11 +164,11 @@ def test_with_tls_verify_a_host_over_http_is_refused_before_anything_is_asked(
     assert [plain.requests(code) for code in CODES] == before
 
 
-def test_over_ssh_the_read_only_role_of_the_readme_is_enough_and_enable_is_never_sent(
+def test_over_ssh_the_read_only_role_of_the_docs_is_enough_and_enable_is_never_sent(
     lab: E2eLab, ssh: dict[str, SshEos], tmp_path: Path
 ) -> None:
-    readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
-    assert f"permit mode exec command {READ_ONLY}\n" in readme
+    page = (Path(__file__).parents[2] / "docs/eos.md").read_text(encoding="utf-8")
+    assert f"permit mode exec command {READ_ONLY}\n" in page
     for server in ssh.values():
         server.role = READ_ONLY
     where = inventory(lab, tmp_path / "ssh", "ssh", ports_of(ssh), force_no_enable=True)
