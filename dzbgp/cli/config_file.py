@@ -87,6 +87,18 @@ def read(path: Path | None, commands: Mapping[str, Collection[Declared]]) -> Con
     return _Reader(path, commands, dict(_lines(text)), is_private=is_private).read(said)
 
 
+def unchecked(path: Path | None, command: str) -> dict[str, Any]:
+    """Return the paths that a command's options have in the file, for completion: nothing is checked or an error."""
+    try:
+        said = tomllib.loads(path.read_text(encoding="utf-8")) if path and path.is_file() else {}
+    except (OSError, ValueError):
+        return {}
+    table = said.get(command)
+    said |= table if isinstance(table, dict) else {}
+    paths = {key: said[key] for key in ("inventory", "state") if isinstance(said.get(key), str)}
+    return {key: str(path.absolute().parent / Path(text).expanduser()) for key, text in paths.items() if path}
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """Return `; did you mean X?`, or nothing."""
     close = difflib.get_close_matches(name, sorted(known), 1, 0.7)
@@ -200,7 +212,7 @@ class _Reader:
                 return self._checked(one, kinds, ",".join(items))
             return [self._checked(one, kinds, item) for item in items]
         is_number = isinstance(given, int | float) and not isinstance(given, bool)
-        if is_number and (one.option.parse or kinds & {int, float}):
+        if is_number and kinds & {int, float}:
             return self._checked(one, kinds, str(given))
         if isinstance(given, str):
             return self._checked(one, kinds, given)

@@ -10,11 +10,16 @@ from dzbgp.cli.lab import lab_for
 from dzbgp.cli.options import LabChoice, Logging, takes
 from dzbgp.console.option import REPORT, option
 from dzbgp.run.request import RunRequest
+from dzbgp.state.known import known_users
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Format:
     json: bool = option(False, REPORT, "Print JSON instead of text.")
+
+
+def _users(ctx: typer.Context, incomplete: str) -> list[str]:
+    return [key for key in known_users(ctx.params) if key.startswith(incomplete)]
 
 
 def register(app: typer.Typer) -> None:
@@ -29,7 +34,10 @@ def register(app: typer.Typer) -> None:
         logging: Logging,
         user: Annotated[
             str,
-            typer.Argument(help="A key or how it begins, a client IP, or an address of a tunnel."),
+            typer.Argument(
+                help="A key or how it begins, a client IP, or an address of a tunnel.",
+                autocompletion=_users,
+            ),
         ],
     ) -> None:
         """Explains one user: ledger, device, past, what a run would do now and why, and what to do next.

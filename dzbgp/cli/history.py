@@ -47,9 +47,10 @@ def register(app: typer.Typer) -> None:
             from dzbgp.listing.history import list_history  # noqa: PLC0415 - slow
             from dzbgp.listing.history_output import print_history  # noqa: PLC0415 - slow
 
+            output = wanted.format
             with _opened(request, choice) as store:
                 found = list_history(store, query, record)
-            code = print_history(found, wanted.output, is_wide=wanted.wide)
+            code = print_history(found, output, is_wide=wanted.wide, as_rows=wanted.json)
         raise typer.Exit(code)
 
     @app.command()

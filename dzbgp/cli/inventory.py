@@ -12,6 +12,7 @@ from dzbgp.cli.options import Logging, takes
 from dzbgp.console.option import DAILY, ROWS, SET_UP, listed, option
 from dzbgp.errors import ExitCode, UsageError, one_line
 from dzbgp.fleet.options import NetworkRequest
+from dzbgp.listing.query import DEVICE_STATUSES
 
 if TYPE_CHECKING:
     from dzbgp.fleet.from_ledger.directory import InventoryUpdate
@@ -47,7 +48,11 @@ class _Wanted:
     metro: tuple[str, ...] = listed(ROWS, "Only these metros (the exchange's code or name).", "CODE")
     location: tuple[str, ...] = listed(ROWS, "Only these locations (code or name).", "CODE")
     status: tuple[str, ...] = listed(
-        ROWS, "Only these statuses, such as activated.", "STATUS", key="device-status"
+        ROWS,
+        "Only these statuses, such as activated.",
+        "STATUS",
+        key="device-status",
+        completion=lambda _: DEVICE_STATUSES,
     )
     code: tuple[str, ...] = listed(ROWS, "Only devices with these codes, such as 'ams-*'.", "PATTERN")
 

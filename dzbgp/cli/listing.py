@@ -27,8 +27,9 @@ def register(app: typer.Typer) -> None:
             from dzbgp.listing.output import print_listing  # noqa: PLC0415 - slow
             from dzbgp.listing.users import list_users  # noqa: PLC0415 - slow
 
+            output = wanted.format
             listing = list_users(_snapshot(request), query)
-            code = print_listing(listing, wanted.output, is_wide=wanted.wide)
+            code = print_listing(listing, output, is_wide=wanted.wide, as_rows=wanted.json)
         raise typer.Exit(code)
 
     @app.command()
@@ -45,9 +46,10 @@ def register(app: typer.Typer) -> None:
             from dzbgp.listing.devices import list_devices  # noqa: PLC0415 - slow
             from dzbgp.listing.output import print_listing  # noqa: PLC0415 - slow
 
+            output = wanted.format
             held = frozenset(load_signers(keys.keypairs).keypairs) if keys.keypairs else None
             listing = list_devices(_snapshot(request), query, held)
-            code = print_listing(listing, wanted.output, is_wide=wanted.wide)
+            code = print_listing(listing, output, is_wide=wanted.wide, as_rows=wanted.json)
         raise typer.Exit(code)
 
 

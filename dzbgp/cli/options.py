@@ -122,6 +122,13 @@ class ListingFormat:
     json: bool = option(False, DAILY, "Print a JSON array of the rows.")
     wide: bool = option(False, REPORT, "Show all columns.")
 
+    @property
+    def format(self) -> ListingOutput | None:
+        """What --output says. Raises UsageError where --json says something else."""
+        if self.json and self.output not in {None, ListingOutput.JSON}:
+            raise UsageError(f"--json: does not go with --output {self.output}; expected one of the two")
+        return self.output
+
 
 @dataclass(frozen=True, kw_only=True)
 class AuditOutput:
@@ -300,10 +307,19 @@ def _completer(what: Option) -> Callable[[typer.Context, str], list[str]]:
 
     def complete(ctx: typer.Context, incomplete: str) -> list[str]:
         before, comma, last = incomplete.rpartition(",") if what.is_listed else ("", "", incomplete)
-        known = what.completion(ctx.params) if what.completion else ()
+        known = what.completion(_said(ctx)) if what.completion else ()
         return [before + comma + name for name in known if name.startswith(last)]
 
     return complete
+
+
+def _said(ctx: typer.Context) -> dict[str, Any]:
+    """Return what the line and the configuration file say, by field, for completion."""
+    from dzbgp.cli import config_file  # noqa: PLC0415 - slow
+
+    given = {field: value for field, value in ctx.params.items() if value}
+    path = config_file.find(Path(given[_CONFIG]) if _CONFIG in given else None)
+    return config_file.unchecked(path, ctx.command.name or "") | given
 
 
 def _items(one: Declared, given: Any) -> tuple[Any, ...]:

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
-from ipaddress import AddressValueError, IPv4Address
 from typing import Generic, TypeVar
 
+from dzbgp.console.words import loose
 from dzbgp.errors import UsageError
 from dzbgp.models.ledger import OpenEnum
 
@@ -15,11 +15,6 @@ R = TypeVar("R")
 def exact(text: str) -> str:
     """Return what codes and keys are compared by: upper and lower case are the same."""
     return text.casefold()
-
-
-def loose(text: str) -> str:
-    """Return what words of the program are compared by: `GREOverDIA` and `gre-over-dia` are the same."""
-    return "".join(char for char in text.casefold() if char.isalnum())
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,11 +52,3 @@ def word_filter(
     return Filter(
         option, wanted, lambda row: [word(row).label], [*known], f"one of {', '.join(known)}", fold=loose
     )
-
-
-def addresses(option: str, wanted: Sequence[str]) -> list[str]:
-    """Return IPv4 addresses in their usual form. Raises UsageError."""
-    try:
-        return [str(IPv4Address(text)) for text in wanted]
-    except AddressValueError as error:
-        raise UsageError(f"{option}: {error}: expected an IPv4 address such as 198.51.100.7") from None

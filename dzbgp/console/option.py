@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, get_type_hints
 
-from dzbgp.console.words import parse_duration
+from dzbgp.console.words import loose, parse_duration
 from dzbgp.errors import UsageError
 
 PANELS = (
@@ -32,6 +32,7 @@ DAILY, HOSTS, ROWS, SET_UP, DEVICES, LEDGER, WRITE, GUARD, REPORT, TUNING = PANE
 
 _OPTION = "option"
 _DURATION_UNITS = ((86_400, "d"), (3_600, "h"), (60, "m"), (1, "s"))
+_UNNAMED = re.compile(r"unknown-[0-9]{1,3}")
 _WHOLE = re.compile(r"[0-9]{1,18}")
 _NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?")
 
@@ -166,6 +167,36 @@ def names(text: str) -> tuple[str, ...]:
     if not found:
         raise ValueError(f"{text!r} holds no name; expected names with commas between them")
     return found
+
+
+def words(known: Mapping[str, str], noun: str, *, sign: str = "") -> Callable[[str], tuple[str, ...]]:
+    """Return what parses names that are known, or their titles; a name may begin with `sign`.
+
+    Upper and lower case are the same, and so is a name without its dashes. `unknown-7` is how a number of the program
+    is called that this version has no name for.
+    """
+    by_word = {loose(word): name for name, title in known.items() for word in (name, title) if word}
+
+    def parse(text: str) -> tuple[str, ...]:
+        found = []
+        for given in names(text):
+            name = given.removeprefix(sign)
+            if loose(name) not in by_word and not _UNNAMED.fullmatch(name):
+                raise ValueError(f"unknown {noun} {name!r}: expected one of {', '.join(known)}")
+            found.append(given[: len(given) - len(name)] + by_word.get(loose(name), name))
+        return tuple(found)
+
+    return parse
+
+
+def addresses(text: str) -> tuple[str, ...]:
+    """Return IPv4 addresses in their usual form. Raises ValueError."""
+    from ipaddress import AddressValueError, IPv4Address  # noqa: PLC0415 - slow
+
+    try:
+        return tuple(str(IPv4Address(name)) for name in names(text))
+    except AddressValueError:
+        raise ValueError(f"invalid address {text!r}: expected IPv4, such as 198.51.100.7") from None
 
 
 def pair(text: str) -> tuple[str, str]:

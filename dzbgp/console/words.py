@@ -52,6 +52,11 @@ def name_or_key(text: str) -> str:
     return abbreviated(text) if len(text) > _SHORTEST_KEY else text
 
 
+def loose(text: str) -> str:
+    """Return what words of the program are compared by: `GREOverDIA` and `gre-over-dia` are the same."""
+    return "".join(char for char in text.casefold() if char.isalnum())
+
+
 def numbered(*facts: tuple[int, str]) -> list[str]:
     """Return the facts whose number is positive: `3 failed`."""
     return [f"{number:,} {word}" for number, word in facts if number > 0]

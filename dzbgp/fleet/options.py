@@ -20,12 +20,25 @@ from dzbgp.console.option import (
     pair,
     repeated,
 )
+from dzbgp.fleet.host_names import host_names
 from dzbgp.fleet.shard import Shard
 
 TIMEOUT = "dzbgp_device_timeout_s"
 """Where Nornir's configuration keeps FleetRequest.device_timeout_s, among what users define."""
 UNSUPPORTED = "dzbgp_unsupported"
 """Where it keeps the chosen hosts that cannot be asked, each with the reason."""
+
+
+ENVIRONMENTS = ("mainnet-beta", "testnet", "devnet", "localnet")
+_SHORT = {name[0]: name for name in ENVIRONMENTS} | {"local": "localnet"}
+
+
+def environment(text: str) -> str:
+    """Return the whole name of a network; DoubleZero's own command line has the short ones. Raises ValueError."""
+    name = _SHORT.get(text, text)
+    if name and name not in ENVIRONMENTS:
+        raise ValueError(f"unknown network {text!r}: expected one of {', '.join(ENVIRONMENTS)}")
+    return name
 
 
 class Runner(StrEnum):
@@ -43,8 +56,10 @@ class ProgramRequest:
     env: str = option(
         "",
         DAILY,
-        "mainnet-beta, testnet, devnet or localnet.",
+        "mainnet-beta, testnet, devnet, local; m, t, d, l.",
         metavar="NAME",
+        parse=environment,
+        completion=lambda _: (*ENVIRONMENTS, "local"),
         shown_default="the inventory's, else mainnet-beta",
     )
     program_id: str | None = option(None, LEDGER, "Program instead of the network's own.", metavar="KEY")
@@ -75,7 +90,7 @@ class FleetRequest(NetworkRequest):
     inventory: Path | None = option(
         None, DAILY, "Directory, Nornir configuration, or dz://NETWORK.", metavar="PATH"
     )
-    limit: tuple[str, ...] = listed(DAILY, "Only these hosts.", "HOST")
+    limit: tuple[str, ...] = listed(DAILY, "Only these hosts.", "HOST", completion=host_names)
     filters: tuple[tuple[str, str], ...] = repeated(
         HOSTS,
         "Only hosts with this data or attribute (a__b: nested); != excludes. Repeatable.",

@@ -17,7 +17,6 @@ from dzbgp.listing.model import (
     Styled,
     ages_of,
     arranged,
-    field_name,
     sorting,
     source_of,
 )
@@ -66,8 +65,7 @@ def list_devices(
         _row(device, snapshot, held, ages.count(users.get(device.pubkey, ())))
         for device in snapshot.data.devices.values()
     ]
-    order = sorting(query.sort, DEVICE_FIELDS) or [("code", False)]
-    columns = tuple(field_name("--columns", name, DEVICE_FIELDS) for name in query.columns)
+    order = sorting(query.sort) or [("code", False)]
     rows = everything
     for one in device_filters(query, everything):
         rows = one.choose(rows)
@@ -79,7 +77,7 @@ def list_devices(
         rows=tuple(shown),
         total=len(everything),
         counts=ages.count(user for row in shown for user in users.get(row.device.pubkey, ())),
-        columns=columns,
+        columns=query.columns,
     )
 
 

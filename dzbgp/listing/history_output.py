@@ -16,14 +16,20 @@ from dzbgp.listing.json import SCHEMA_VERSION
 from dzbgp.listing.table import column
 
 
-def print_history(history: History[Any], output: ListingOutput | None, *, is_wide: bool) -> ExitCode:
-    """Print the rows. Return PARTIAL if they could not be printed."""
+def print_history(
+    history: History[Any], output: ListingOutput | None, *, is_wide: bool = False, as_rows: bool = False
+) -> ExitCode:
+    """Print the rows, as a JSON array if `as_rows`. Return PARTIAL if they could not be printed."""
     is_printed = deliver(
-        (Destination(output or ""),),
+        (Destination(ListingOutput.JSON if as_rows else output or ""),),
         lambda console: console.print(
             Lines(list(_lines(history, Terminal.of(console), is_wide=is_wide))), soft_wrap=True
         ),
-        lambda chosen: render_history(history, ListingOutput(chosen)),
+        lambda chosen: (
+            json.dumps(_rows(history), indent=2, allow_nan=False)
+            if as_rows
+            else render_history(history, ListingOutput(chosen))
+        ),
     )
     return ExitCode.OK if is_printed else ExitCode.PARTIAL
 
@@ -34,16 +40,19 @@ def render_history(history: History[Any], output: ListingOutput) -> str:
         case ListingOutput.CSV:
             return csv.render(history.fields, history.rows)
         case ListingOutput.JSON:
-            rows = [{item.name: item.value(row) for item in history.fields} for row in history.rows]
             document = {
                 "schema_version": SCHEMA_VERSION,
                 "state": str(history.state),
                 "since": iso(when(history.now - history.since_s)),
-                history.noun: rows,
+                history.noun: _rows(history),
             }
             return json.dumps(document, indent=2, allow_nan=False)
         case _:
             return csv.render_tsv(history.fields, history.rows)
+
+
+def _rows(history: History[Any]) -> list[dict[str, Any]]:
+    return [{item.name: item.value(row) for item in history.fields} for row in history.rows]
 
 
 def _lines(history: History[Any], terminal: Terminal, *, is_wide: bool) -> Iterator[Line]:

@@ -31,6 +31,28 @@ def render(listing: Listing[Any]) -> str:
     return json.dumps(document, indent=2, allow_nan=False)
 
 
+def render_rows(listing: Listing[Any]) -> str:
+    """Return the rows as a JSON array, as DoubleZero's own command line prints lists, in plain ASCII.
+
+    A user also has the names that it has there.
+    """
+    rows: list[dict[str, Any]] = [
+        {item.name: item.value(row) for item in listing.fields} for row in listing.rows
+    ]
+    if listing.noun == "user":
+        rows = [
+            row
+            | {
+                "device_name": row["device"],
+                "location_code": row["location"],
+                "bgp_rtt_ns": row["rtt_ns"],
+                "multicast": ", ".join(row["groups"]),
+            }
+            for row in rows
+        ]
+    return json.dumps(rows, indent=2, allow_nan=False)
+
+
 def origin(source: Source) -> dict[str, Any]:
     """Return the keys that every document has first."""
     return {

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from dzbgp.console.filters import loose
 from dzbgp.decision.policy import Clock
-from dzbgp.errors import UsageError
 from dzbgp.ledger.program.snapshot import Snapshot
 from dzbgp.models.ledger import BgpStatus, User, UserStatus
 
@@ -150,18 +148,9 @@ def arranged(rows: Iterable[R], fields: Sequence[Field[R]], wanted: Sequence[tup
     return found
 
 
-def sorting(text: Sequence[str], fields: Sequence[Field[R]]) -> list[tuple[str, bool]]:
-    """Return (field, descending) of `NAME` and `-NAME`. Raises UsageError."""
-    return [(field_name("--sort", name.removeprefix("-"), fields), name.startswith("-")) for name in text]
-
-
-def field_name(option: str, text: str, fields: Sequence[Field[R]]) -> str:
-    """Return the name of the field that has this name or this title. Raises UsageError."""
-    for item in fields:
-        if loose(text) in {loose(item.name), loose(item.title)} - {""}:
-            return item.name
-    names = ", ".join(item.name for item in fields)
-    raise UsageError(f"{option}: unknown column {text!r}: expected one of {names}")
+def sorting(columns: Sequence[str]) -> list[tuple[str, bool]]:
+    """Return (field, descending) of `NAME` and `-NAME`."""
+    return [(name.removeprefix("-"), name.startswith("-")) for name in columns]
 
 
 def source_of(snapshot: Snapshot, stale_after_s: float) -> Source:

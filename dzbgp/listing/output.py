@@ -12,19 +12,22 @@ from dzbgp.listing.model import Listing
 log = logging.getLogger(__name__)
 
 
-def print_listing(listing: Listing[Any], output: ListingOutput | None, *, is_wide: bool) -> ExitCode:
+def print_listing(
+    listing: Listing[Any], output: ListingOutput | None, *, is_wide: bool = False, as_rows: bool = False
+) -> ExitCode:
     """Print a listing. Return PARTIAL if it could not be printed.
 
-    `output` None: the table on a terminal, else tab-separated lines. `is_wide`: the table has all columns.
+    `output` None: the table on a terminal, else tab-separated lines. `is_wide`: the table has all columns. `as_rows`: a
+    JSON array instead.
     """
-    place = Destination(output or "")
+    place = Destination(ListingOutput.JSON if as_rows else output or "")
     if place.format != ListingOutput.TABLE:
         for note in listing.source.notes:
             log.warning("%s", note)
     is_printed = deliver(
         (place,),
         lambda console: table.render(listing, console, is_wide=is_wide),
-        lambda chosen: _rendered(listing, ListingOutput(chosen)),
+        lambda chosen: json.render_rows(listing) if as_rows else _rendered(listing, ListingOutput(chosen)),
     )
     return ExitCode.OK if is_printed else ExitCode.PARTIAL
 

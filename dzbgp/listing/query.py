@@ -3,13 +3,97 @@
 Light: the command line reads these declarations for `--help`. An empty filter lets everything pass.
 """
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Any
 
-from dzbgp.console.option import DAILY, REPORT, ROWS, duration, listed, option
+from dzbgp.console.option import DAILY, REPORT, ROWS, addresses, duration, listed, option, words
+from dzbgp.state.known import known_users
 
 SORT = "Sort by these columns; -NAME: in descending order."
 COLUMNS = "Show these columns, in this order (not in JSON)."
+
+USER_STATUSES = (
+    "pending",
+    "activated",
+    "suspended",
+    "deleting",
+    "rejected",
+    "pending-ban",
+    "banned",
+    "updating",
+    "out-of-credits",
+)
+USER_TYPES = ("ibrl", "ibrl-with-allocated-ip", "edge-filtering", "multicast")
+BGP_STATUSES = ("unknown", "up", "down")
+DEVICE_STATUSES = (
+    "pending",
+    "activated",
+    "deleting",
+    "rejected",
+    "drained",
+    "device-provisioning",
+    "link-provisioning",
+)
+DEVICE_TYPES = ("hybrid", "transit", "edge")
+"""The labels of the program's words (models/ledger.py), which takes long to import."""
+USER_COLUMNS = {
+    "account": "Account",
+    "tenant": "Tenant",
+    "user_type": "Type",
+    "groups": "Groups",
+    "device": "Device",
+    "device_pk": "",
+    "location": "Location",
+    "location_name": "",
+    "cyoa_type": "CYOA",
+    "client_ip": "Client IP",
+    "dz_ip": "DZ IP",
+    "tunnel_id": "Tunnel",
+    "tunnel_net": "Tunnel net",
+    "tunnel_endpoint": "Endpoint",
+    "status": "Status",
+    "bgp_status": "BGP",
+    "rtt_ns": "RTT",
+    "last_reported_slot": "",
+    "last_reported_age_s": "Reported",
+    "last_up_slot": "",
+    "last_up_age_s": "Last up",
+    "stale": "",
+    "owner": "Owner",
+    "down_for_s": "Down for",
+}
+DEVICE_COLUMNS = {
+    "code": "Code",
+    "pubkey": "Pubkey",
+    "public_ip": "Public IP",
+    "status": "Status",
+    "type": "Type",
+    "contributor": "Contributor",
+    "location": "Location",
+    "location_name": "",
+    "exchange": "Exchange",
+    "mgmt_vrf": "Mgmt VRF",
+    "publisher": "Publisher",
+    "publisher_key_held": "",
+    "users": "Users",
+    "up": "Up",
+    "down": "Down",
+    "unknown": "Unknown",
+    "stale": "Stale",
+}
+"""The names of columns, and their titles, as the rows' fields have them."""
+
+
+def _columns(help: str, known: Mapping[str, str], key: str, *, sign: str = "") -> Any:  # noqa: A002
+    parse = words(known, "column", sign=sign)
+    return listed(REPORT, help, "COLUMN", key=key, parse=parse, completion=lambda _: known)
+
+
+def _words(panel: str, help: str, noun: str, known: Sequence[str], **more: Any) -> Any:  # noqa: A002
+    parse = words(dict.fromkeys(known, ""), noun.lower())
+    return listed(panel, help, noun, parse=parse, completion=lambda _: known, **more)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,14 +107,20 @@ class _Query:
 class UserQuery(_Query):
     """Which users to list."""
 
-    status: tuple[str, ...] = listed(
-        DAILY, "Only these statuses, such as activated.", "STATUS", key="user-status"
+    user: tuple[str, ...] = listed(
+        ROWS, "Only these users (key, or its start).", "KEY", completion=known_users
     )
-    sort: tuple[str, ...] = listed(REPORT, SORT, "COLUMN", key="user-sort")
-    columns: tuple[str, ...] = listed(REPORT, COLUMNS, "COLUMN", key="user-columns")
-    client_ip: tuple[str, ...] = listed(ROWS, "Only users with these addresses.", "ADDRESS")
-    bgp_status: tuple[str, ...] = listed(DAILY, "Only users that are up, down or unknown.", "STATUS")
-    user_type: tuple[str, ...] = listed(ROWS, "Only these types of users, such as ibrl.", "TYPE")
+    status: tuple[str, ...] = _words(
+        DAILY, "Only these statuses, such as activated.", "STATUS", USER_STATUSES, key="user-status"
+    )
+    sort: tuple[str, ...] = _columns(SORT, USER_COLUMNS, "user-sort", sign="-")
+    columns: tuple[str, ...] = _columns(COLUMNS, USER_COLUMNS, "user-columns")
+    client_ip: tuple[str, ...] = listed(ROWS, "Only users with these addresses.", "ADDRESS", parse=addresses)
+    bgp_status: tuple[str, ...] = _words(
+        DAILY, "Only users that are up, down or unknown.", "STATUS", BGP_STATUSES
+    )
+    user_type: tuple[str, ...] = _words(ROWS, "Only these types, such as ibrl.", "TYPE", USER_TYPES)
+    contributor: tuple[str, ...] = listed(ROWS, "Only users of these contributors' devices.", "CODE")
     tenant: tuple[str, ...] = listed(ROWS, "Only users of these tenants (code or key), or none.", "CODE")
 
 
@@ -38,15 +128,15 @@ class UserQuery(_Query):
 class DeviceQuery(_Query):
     """Which devices to list."""
 
-    status: tuple[str, ...] = listed(
-        DAILY, "Only these statuses, such as activated.", "STATUS", key="device-status"
+    status: tuple[str, ...] = _words(
+        DAILY, "Only these statuses, such as activated.", "STATUS", DEVICE_STATUSES, key="device-status"
     )
-    sort: tuple[str, ...] = listed(REPORT, SORT, "COLUMN", key="device-sort")
-    columns: tuple[str, ...] = listed(REPORT, COLUMNS, "COLUMN", key="device-columns")
+    sort: tuple[str, ...] = _columns(SORT, DEVICE_COLUMNS, "device-sort", sign="-")
+    columns: tuple[str, ...] = _columns(COLUMNS, DEVICE_COLUMNS, "device-columns")
     exchange: tuple[str, ...] = listed(ROWS, "Only these exchanges.", "CODE")
     contributor: tuple[str, ...] = listed(ROWS, "Only these contributors.", "CODE")
-    device_type: tuple[str, ...] = listed(
-        ROWS, "Only these types of devices, such as hybrid.", "TYPE", name="type", key="device-type"
+    device_type: tuple[str, ...] = _words(
+        ROWS, "Only these types, such as hybrid.", "TYPE", DEVICE_TYPES, name="type", key="device-type"
     )
 
 
@@ -69,6 +159,7 @@ class HistoryQuery:
         "Only this user's transitions or writes (key, or its start).",
         metavar="KEY",
         key="history-user",
+        completion=known_users,
     )
     device: str | None = option(
         None,

@@ -18,6 +18,8 @@ class UserRow:
     user: User
     device: Device | None
     location: Location | None
+    contributor: str | None
+    """The code of the device's contributor, or its key; None: the device is gone."""
     tenant: str | None
     """Its code, or its key when it has none; None: no tenant."""
     groups: tuple[str, ...]

@@ -4,9 +4,17 @@ from collections.abc import Iterable, Sequence
 
 from solders.pubkey import Pubkey
 
-from dzbgp.console.filters import Filter, addresses, word_filter
+from dzbgp.console.filters import Filter, word_filter
 from dzbgp.ledger.program.snapshot import Snapshot
-from dzbgp.listing.model import Ages, DeviceCounts, Listing, ages_of, arranged, field_name, sorting, source_of
+from dzbgp.listing.model import (
+    Ages,
+    DeviceCounts,
+    Listing,
+    ages_of,
+    arranged,
+    sorting,
+    source_of,
+)
 from dzbgp.listing.query import UserQuery
 from dzbgp.listing.user_rows import USER_FIELDS, UserRow
 from dzbgp.models.ledger import BgpStatus, User, UserStatus, UserType
@@ -18,8 +26,7 @@ def list_users(snapshot: Snapshot, query: UserQuery) -> Listing[UserRow]:
     """Return the users that `query` chooses, by default in the order of device and tunnel. Raises UsageError."""
     ages = ages_of(snapshot, query.stale_after_s)
     everyone = [_row(user, snapshot, ages) for user in snapshot.data.users.values()]
-    order = sorting(query.sort, USER_FIELDS) or [("device", False), ("tunnel_id", False)]
-    columns = tuple(field_name("--columns", name, USER_FIELDS) for name in query.columns)
+    order = sorting(query.sort) or [("device", False), ("tunnel_id", False)]
     rows = everyone
     for one in _filters(snapshot, query, everyone):
         rows = one.choose(rows)
@@ -32,7 +39,7 @@ def list_users(snapshot: Snapshot, query: UserQuery) -> Listing[UserRow]:
         total=len(everyone),
         counts=ages.count(row.user for row in rows),
         devices=_by_device(rows, ages),
-        columns=columns,
+        columns=query.columns,
     )
 
 
@@ -45,12 +52,19 @@ def _row(user: User, snapshot: Snapshot, ages: Ages) -> UserRow:
         user=user,
         device=device,
         location=names.locations.get(device.location_pk) if device else None,
+        contributor=names.contributor(device.contributor_pk) if device else None,
         tenant=None if user.tenant_pk == _NO_KEY else (tenant.code if tenant else "") or str(user.tenant_pk),
         groups=tuple(_role(user, key) + names.group(key) for key in joined),
         reported_age_s=ages.since(user.last_bgp_reported_at),
         up_age_s=ages.since(user.last_bgp_up_at),
         stale=ages.is_stale(user),
     )
+
+
+def _whole(start: str, keys: Iterable[str]) -> str:
+    """Return the only key that begins so; else what was given, which then names nobody."""
+    found = [key for key in keys if key.startswith(start)]
+    return found[0] if len(found) == 1 else start
 
 
 def _role(user: User, group: Pubkey) -> str:
@@ -60,7 +74,7 @@ def _role(user: User, group: Pubkey) -> str:
 
 def _filters(snapshot: Snapshot, query: UserQuery, rows: Sequence[UserRow]) -> list[Filter[UserRow]]:
     data, locations = snapshot.data, snapshot.names.locations.values()
-    clients = addresses("--client-ip", query.client_ip)
+    keys = [str(row.user.pubkey) for row in rows]
     return [
         Filter(
             "--device",
@@ -81,7 +95,24 @@ def _filters(snapshot: Snapshot, query: UserQuery, rows: Sequence[UserRow]) -> l
             [name for item in locations for name in (item.code, item.name)],
             "the code or the name of a location",
         ),
-        Filter("--client-ip", clients, lambda row: (row.user.client_ip,), clients, "an address"),
+        Filter(
+            "--user",
+            [_whole(start, keys) for start in query.user],
+            lambda row: (str(row.user.pubkey),),
+            keys,
+            "the key of a user, or how one begins that no other does",
+            fold=str,
+        ),
+        Filter(
+            "--contributor",
+            query.contributor,
+            lambda row: (row.contributor or "",),
+            [snapshot.names.contributor(item.contributor_pk) for item in data.devices.values()],
+            "the code of a contributor",
+        ),
+        Filter(
+            "--client-ip", query.client_ip, lambda row: (row.user.client_ip,), query.client_ip, "an address"
+        ),
         Filter(
             "--tenant",
             query.tenant,

@@ -3,26 +3,30 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from solders.pubkey import Pubkey
+if TYPE_CHECKING:
+    from solders.pubkey import Pubkey
 
 SYSTEM = Path("/var/lib/dzbgp")
 
 
 def state_path(
-    given: Path | None, program_id: Pubkey, environ: Mapping[str, str] = os.environ, system: Path = SYSTEM
+    given: Path | None, program_id: "Pubkey", environ: Mapping[str, str] = os.environ, system: Path = SYSTEM
 ) -> Path:
-    """Return the state file of a program, `given` or not.
+    """Return the state file of a program, `given` or not."""
+    return given if given is not None else state_directory(environ, system) / f"{program_id}.sqlite"
 
-    It is in $STATE_DIRECTORY (systemd's), else in /var/lib/dzbgp if that can be written, else in the user's state
-    directory (XDG Base Directory).
+
+def state_directory(environ: Mapping[str, str] = os.environ, system: Path = SYSTEM) -> Path:
+    """Return where state files are.
+
+    In $STATE_DIRECTORY (systemd's), else in /var/lib/dzbgp if that can be written, else in the user's state directory
+    (XDG Base Directory).
     """
-    if given is not None:
-        return given
-    name = f"{program_id}.sqlite"
     for_service = environ.get("STATE_DIRECTORY", "").partition(":")[0]
     if for_service:
-        return Path(for_service) / name
+        return Path(for_service)
     if system.is_dir() and os.access(system, os.W_OK | os.X_OK):
-        return system / name
-    return Path(environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "dzbgp" / name
+        return system
+    return Path(environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "dzbgp"

@@ -49,20 +49,23 @@ def values(*args: str, **env: str) -> dict[tuple[str | None, str], tuple[Any, st
 
 
 def test_the_order_is_command_line_environment_file_default(tmp_path: Path) -> None:
-    # Each source is read by `users`, which names the network that it was given.
-    file = written(tmp_path / "c.toml", 'env = "of-the-file"\n[users]\nenv = "of-the-table"\n')
+    # Each source is read by `users`, which names the key that it was given.
+    file = written(tmp_path / "c.toml", 'program-id = "of-the-file"\n[users]\nprogram-id = "of-the-table"\n')
     config = ("--config", str(file))
 
-    def network(*args: str, **env: str) -> str:
+    def key(*args: str, **env: str) -> str:
         done = invoke(None, *args, columns=200, **env)
         assert done.exit_code == 2
-        return done.output.split("unknown network '")[1].split("'")[0]
+        return done.output.split("invalid key '")[1].split("'")[0]
 
-    assert network("users", *config, "--env", "of-the-line", DZBGP_ENV="of-the-variable") == "of-the-line"
-    assert network("users", *config, DZBGP_ENV="of-the-variable") == "of-the-variable"
-    assert network("users", *config) == "of-the-table"
-    assert network("devices", *config) == "of-the-file"
-    assert network("devices", DZBGP_CONFIG=str(file)) == "of-the-file"
+    assert (
+        key("users", *config, "--program-id", "of-the-line", DZBGP_PROGRAM_ID="of-the-variable")
+        == "of-the-line"
+    )
+    assert key("users", *config, DZBGP_PROGRAM_ID="of-the-variable") == "of-the-variable"
+    assert key("users", *config) == "of-the-table"
+    assert key("devices", *config) == "of-the-file"
+    assert key("devices", DZBGP_CONFIG=str(file)) == "of-the-file"
 
 
 def test_show_says_where_each_value_comes_from_and_masks_secrets(tmp_path: Path) -> None:

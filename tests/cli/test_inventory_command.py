@@ -296,7 +296,6 @@ def test_a_file_that_can_not_be_changed_is_told_and_nothing_is_written(
     [
         (["--contributor", "nobody"], ExitCode.USAGE, "--contributor: unknown name 'nobody'"),
         (["--hostname", "{no}"], ExitCode.USAGE, "--hostname"),
-        (["--env", "nonet"], ExitCode.USAGE, "--env"),
         (["--rpc-url", "http://127.0.0.1:1/s3cret"], ExitCode.COULD_NOT_RUN, "127.0.0.1:1"),
     ],
 )

@@ -1,0 +1,28 @@
+"""The users that the state files know, for completion: light, and never an error."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from dzbgp.state.place import state_directory
+
+
+def known_users(given: Mapping[str, Any]) -> list[str]:
+    """Return the keys of the users in the state file of the options, or in all that are where state files are."""
+    files = [Path(given["state"])] if given.get("state") else sorted(state_directory().glob("*.sqlite"))
+    return [key for file in files for key in _users(file)]
+
+
+def _users(file: Path) -> list[str]:
+    import sqlite3  # noqa: PLC0415 - the command line starts without it
+
+    try:
+        connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=0)
+    except sqlite3.Error:
+        return []
+    try:
+        return [key for (key,) in connection.execute("SELECT user FROM users ORDER BY user")]
+    except sqlite3.Error:
+        return []
+    finally:
+        connection.close()

@@ -1,0 +1,113 @@
+"""What the shell is told completes a line."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+INVENTORY = """---
+# hosts
+ams-dz-001:
+  hostname: 192.0.2.1
+"ams-dz-002": {hostname: 192.0.2.2}
+fra-dz-001: &fra
+    data: {a: b}
+"""
+
+
+@pytest.fixture
+def inventory(tmp_path: Path) -> Path:
+    (tmp_path / "hosts.yaml").write_text(INVENTORY, encoding="utf-8")
+    return tmp_path
+
+
+def completed(line: str, shell: str = "bash", **environ: str) -> list[str]:
+    """Return the words for the end of this line."""
+    told = {"_DZBGP_COMPLETE": f"complete_{shell}", "COMP_WORDS": line, "_TYPER_COMPLETE_ARGS": line}
+    told |= {"COMP_CWORD": str(line.count(" ")), "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    code = "import sys; sys.argv = ['dzbgp']; from dzbgp.cli.app import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | told | environ,
+    )
+    assert done.stderr == ""
+    return done.stdout.split("\n")[:-1] if done.stdout.strip() else []
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("dzbgp wa", ["watch"]),
+        ("dzbgp inventory tr", ["trust"]),
+        ("dzbgp run --env m", ["mainnet-beta"]),
+        ("dzbgp check --env lo", ["localnet", "local"]),
+        ("dzbgp users --status susp", ["suspended"]),
+        ("dzbgp users --status activated,susp", ["activated,suspended"]),
+        ("dzbgp devices --status drai", ["drained"]),
+        ("dzbgp inventory --status drai", ["drained"]),
+        ("dzbgp users --bgp-status ", ["unknown", "up", "down"]),
+        ("dzbgp users --columns tunnel_", ["tunnel_id", "tunnel_net", "tunnel_endpoint"]),
+        ("dzbgp devices --sort publisher_", ["publisher_key_held"]),
+        ("dzbgp users --output ", ["table", "tsv", "json", "csv"]),
+        ("dzbgp run --output js", ["json"]),
+        ("dzbgp run --commitment f", ["finalized"]),
+    ],
+)
+def test_words_that_are_known_are_completed(line: str, words: list[str]) -> None:
+    assert completed(line) == words
+
+
+def test_hosts_come_from_the_inventory_of_the_line(inventory: Path) -> None:
+    line = f"dzbgp run --inventory {inventory} --limit "
+    assert completed(line) == ["ams-dz-001", "ams-dz-002", "fra-dz-001"]
+    assert completed(f"{line}fra-dz-001,a") == ["fra-dz-001,ams-dz-001", "fra-dz-001,ams-dz-002"]
+
+
+def test_hosts_come_from_the_inventory_of_the_environment_or_the_configuration(inventory: Path) -> None:
+    assert completed("dzbgp run --limit f", DZBGP_INVENTORY=str(inventory)) == ["fra-dz-001"]
+    (inventory / "c.toml").write_text('inventory = "nornir.yaml"', encoding="utf-8")
+    (inventory / "nornir.yaml").write_text(
+        "inventory:\n  options:\n    host_file: hosts.yaml\n", encoding="utf-8"
+    )
+    assert completed(f"dzbgp watch --config {inventory / 'c.toml'} --limit f") == ["fra-dz-001"]
+
+
+def test_an_inventory_that_cannot_be_read_completes_nothing(tmp_path: Path) -> None:
+    assert completed(f"dzbgp run --inventory {tmp_path} --limit a") == []
+    (tmp_path / "hosts.yaml").write_bytes(b"\xff: a")
+    assert completed(f"dzbgp run --inventory {tmp_path} --limit a") == []
+
+
+def test_users_come_from_the_state_file(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "x.sqlite") as database:
+        database.execute("CREATE TABLE users (user TEXT)")
+        database.executemany("INSERT INTO users VALUES (?)", [("Aaa",), ("Abb",), ("Bcc",)])
+    (tmp_path / "y.sqlite").write_bytes(b"not a database")
+    for line in ("users --user A", "history --user A", "explain A"):
+        assert completed(f"dzbgp {line}", STATE_DIRECTORY=str(tmp_path)) == ["Aaa", "Abb"]
+    assert completed(f"dzbgp history --state {tmp_path / 'x.sqlite'} --user B") == ["Bcc"]
+
+
+@pytest.mark.parametrize("shell", ["zsh", "fish", "bash"])
+def test_every_shell_completes_without_what_is_slow(shell: str, inventory: Path) -> None:
+    code = (
+        "import sys, contextlib; sys.argv = ['dzbgp']; from dzbgp.cli.app import main\n"
+        "with contextlib.suppress(SystemExit): main()\n"
+        "slow = {'rich', 'pygments', 'solders', 'solana', 'nornir', 'napalm', 'ruamel', 'asyncio', 'numpy'}\n"
+        "found = {name.split('.')[0] for name, module in sys.modules.items() if module}\n"
+        "print(*sorted(slow & found), file=sys.stderr)"
+    )
+    line = f"dzbgp run --inventory {inventory} --limit "
+    told = {"_DZBGP_COMPLETE": f"complete_{shell}", "COMP_WORDS": line, "COMP_CWORD": "5"}
+    told |= {"_TYPER_COMPLETE_ARGS": line, "_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=os.environ | told
+    )
+    assert "ams-dz-001" in done.stdout
+    assert done.stderr == "\n"
