@@ -77,8 +77,9 @@ dist: .venv/release ## Build wheel and sdist into dist/, and check them
 audit: .venv/release ## Ask for known vulnerabilities of what a run needs
 	$(BIN)/pip-audit --disable-pip --require-hashes -r requirements/run.txt
 
+# --quiet would also keep --strict from counting warnings.
 docs-site: .venv/docs ## Build the documentation's site into build/site
-	$(BIN)/mkdocs build --quiet --strict
+	$(BIN)/mkdocs build --strict
 
 .venv/docs .venv/release: .venv/%: requirements/%.txt .venv/ready
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
