@@ -15,6 +15,7 @@ from command_tree import every_word
 from metrics_lab import CONTRIB
 from pages import PAGES, README
 
+from dzbgp import __version__
 from dzbgp.cli import config_file
 from dzbgp.cli.options import every_command
 from dzbgp.console.formats import Output
@@ -26,6 +27,8 @@ UNITS = sorted(SYSTEMD.iterdir())
 SERVICES = [unit for unit in UNITS if unit.suffix == ".service"]
 CRON = CONTRIB / "cron" / "dzbgp"
 WORKFLOW = CONTRIB / "github-actions" / "dzbgp.yaml"
+GITLAB = CONTRIB / "gitlab" / "dzbgp.gitlab-ci.yml"
+KUBERNETES = CONTRIB / "kubernetes" / "dzbgp.yaml"
 CONFIG = CONTRIB / "config.toml"
 INSTALLED = "/opt/dzbgp/bin/dzbgp"
 
@@ -40,7 +43,7 @@ def test_the_example_of_a_configuration_is_one_and_names_only_absolute_paths() -
 
 def test_no_shell_reads_a_file_of_settings() -> None:
     # A password with a blank or a dollar sign would be cut, or run.
-    for file in [*UNITS, CRON, WORKFLOW]:
+    for file in [*UNITS, CRON, WORKFLOW, GITLAB]:
         assert not re.search(
             r"set -a|\.env\b|(^|[;&] *)(\.|source) /", file.read_text(encoding="utf-8"), re.MULTILINE
         )
@@ -89,7 +92,7 @@ def command_lines(file: Path) -> list[list[str]]:
     return [shlex.split(re.split(r" (?:>>?|\|\||&&|;) ?", call)[0]) for call in calls]
 
 
-@pytest.mark.parametrize("file", [*SERVICES, CRON, WORKFLOW], ids=lambda file: file.name)
+@pytest.mark.parametrize("file", [*SERVICES, CRON, WORKFLOW, GITLAB], ids=lambda file: file.name)
 def test_every_command_and_option_exists_and_every_value_is_taken(file: Path) -> None:
     known = parameters()
     calls = command_lines(file)
@@ -101,7 +104,7 @@ def test_every_command_and_option_exists_and_every_value_is_taken(file: Path) ->
             assert option in options, f"dzbgp {command} {option}"
             if not options[option].is_flag:
                 value = words.pop(0)
-                assert option != "--output" or value in set(Output)
+                assert option != "--output" or value.partition("=")[0] in set(Output)
 
 
 OTHERS = {"DZBGP_KEYPAIR_JSON", "DZBGP_SOAK_SECONDS", "DZBGP_FAULT_SEEDS"}
@@ -109,7 +112,9 @@ OTHERS = {"DZBGP_KEYPAIR_JSON", "DZBGP_SOAK_SECONDS", "DZBGP_FAULT_SEEDS"}
 
 
 @pytest.mark.parametrize(
-    "file", [*UNITS, CRON, WORKFLOW, README, *PAGES], ids=lambda file: f"{file.parent.name}/{file.name}"
+    "file",
+    [*UNITS, CRON, WORKFLOW, GITLAB, KUBERNETES, README, *PAGES],
+    ids=lambda file: f"{file.parent.name}/{file.name}",
 )
 def test_every_environment_variable_is_one_that_dzbgp_reads(file: Path) -> None:
     named = set(re.findall(r"\bDZBGP_[A-Z_]*[A-Z]\b", file.read_text(encoding="utf-8")))
@@ -254,3 +259,54 @@ def test_a_step_of_the_workflow_makes_of_each_exit_code_what_it_should(
     assert done.returncode == wanted
     assert "--output markdown" in summary.read_text()
     assert not (tmp_path / "publisher.json").exists()
+
+
+def test_gitlab_dries_by_the_clock_and_writes_only_when_somebody_asks() -> None:
+    loaded = ruamel.yaml.YAML(typ="safe").load(GITLAB.read_text(encoding="utf-8"))
+    dry, write = loaded["dry-run"], loaded["write"]
+    assert {"if": '$CI_PIPELINE_SOURCE == "schedule"'} in dry["rules"]
+    assert write["rules"] == [{"if": '$CI_PIPELINE_SOURCE == "web" && $WRITE == "true"'}]
+    assert write["environment"]
+    assert write["resource_group"]
+    assert all("--dry-run" in line for line in dry["script"])
+    assert not any("--dry-run" in line for line in write["script"])
+    done_in_part = {int(ExitCode.PARTIAL), int(ExitCode.HELD)}
+    assert set(write["allow_failure"]["exit_codes"]) == done_in_part
+    assert set(dry["allow_failure"]["exit_codes"]) == done_in_part | {int(ExitCode.CHANGES_PENDING)}
+
+
+def test_kubernetes_has_one_writer_and_the_files_where_the_configuration_names_them() -> None:
+    documents = ruamel.yaml.YAML(typ="safe").load_all(KUBERNETES.read_text(encoding="utf-8"))
+    claim, deployment = documents
+    assert deployment["spec"]["replicas"] == 1
+    assert deployment["spec"]["strategy"] == {"type": "Recreate"}
+    pod = deployment["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["args"] == ["watch"]
+    assert container["image"] == f"dzbgp:{__version__}"
+    assert container["securityContext"]["readOnlyRootFilesystem"]
+    assert pod["securityContext"]["runAsNonRoot"]
+    assert pod["terminationGracePeriodSeconds"] > WatchOptions().stop_wait_s + 10
+    mounts = {mount["name"]: mount["mountPath"] for mount in container["volumeMounts"]}
+    volumes = {volume["name"]: volume for volume in pod["volumes"]}
+    assert volumes.keys() == mounts.keys()
+    assert volumes["state"]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+    said = (CONTRIB.parent / "Containerfile").read_text(encoding="utf-8")
+    assert f"ENV STATE_DIRECTORY={mounts['state']}\n" in said
+    items = [
+        item
+        for source in volumes["settings"]["projected"]["sources"]
+        for kind in source.values()
+        for item in kind.get("items", [])
+    ]
+    files = {f"{mounts['settings']}/{item['path']}" for item in items}
+    configured = config_file.read(CONFIG, every_command())
+    inventory = configured.shared["inventory"].value
+    assert files == {
+        *configured.shared["keypair"].value,
+        configured.login["eos-password-file"].value,
+        *(f"{inventory}/{name}.yaml" for name in ("hosts", "groups", "defaults")),
+    }
+    port = container["ports"][0]["containerPort"]
+    assert {"name": "DZBGP_METRICS_ADDR", "value": f"0.0.0.0:{port}"} in container["env"]
+    assert configured.tables["watch"]["metrics-addr"].value.endswith(f":{port}")

@@ -7,8 +7,8 @@ from pathlib import Path
 DOCS = Path(__file__).parents[2] / "docs"
 README = DOCS.parent / "README.md"
 PAGES = sorted(DOCS.glob("*.md"))
-_BLOCK = re.compile(r"(?:<!-- (?P<note>.*?) -->\n)?```sh\n(?P<text>.*?)```", re.DOTALL)
-_NOT_RUN, _EXITS = "not run: ", "exits "
+_BLOCK = re.compile(r"(?:<!-- (?P<note>[^\n]*?) -->\n)?```sh\n(?P<text>.*?)```", re.DOTALL)
+_NOT_RUN, _EXITS, _FROM = "not run: ", "exits ", "from "
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,13 @@ def blocks(page: Path) -> list[Block]:
     for match in _BLOCK.finditer(page.read_text(encoding="utf-8")):
         note = match["note"] or ""
         exits = int(note.removeprefix(_EXITS).split(":")[0]) if note.startswith(_EXITS) else 0
+        if note.startswith(_FROM):
+            continue  # A part of a file, which is held to it.
         not_run = note.removeprefix(_NOT_RUN) if note.startswith(_NOT_RUN) else ""
         found.append(Block(page.name, match["text"], not_run, exits))
     return found
+
+
+def shown(page: Path) -> list[tuple[str, str]]:
+    """Return the files of which a page shows a part, and the parts."""
+    return re.findall(r"<!-- from (\S+) -->\n```\w+\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)

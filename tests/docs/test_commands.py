@@ -17,6 +17,7 @@ NOT_RUN = {
     "it writes to /etc/cron.d",
     "the reader brings these files",
     "it needs a running systemd",
+    "it needs a Kubernetes cluster",
     "the tests have the extra already",
     "DoubleZero's own command line",
     "it runs until it is stopped",

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from command_tree import every_word
 from configuration_page import page
-from pages import DOCS, PAGES, README, blocks
+from pages import DOCS, PAGES, README, blocks, shown
 
 import dzbgp.errors
 import dzbgp.ledger.errors
@@ -37,6 +37,7 @@ DECIDING = (
 OTHERS_OPTIONS = {
     "--account-index",
     "--bgp-status-enable",
+    "--from-file",
     "--help",
     "--install-completion",
     "--show-completion",
@@ -46,7 +47,7 @@ OTHERS_OPTIONS = {
     "--no-deps",
     "--metrics-publisher",
 }
-"""Of dzbgp itself, and of Solana's node, Dask, pip, the agent and DoubleZero's command line."""
+"""Of dzbgp itself, and of Solana's node, Dask, pip, kubectl, the agent and DoubleZero's command line."""
 NO_REASONS = {"big", "default", "g", "h", "min", "s", "user", "users", "vrf"}
 """Words of the deciding modules that are no reason."""
 
@@ -57,6 +58,21 @@ def read(name: str) -> str:
 
 def test_the_page_of_options_is_that_of_the_commands() -> None:
     assert (DOCS / "configuration.md").read_text(encoding="utf-8") == page(), "make docs"
+
+
+def test_a_part_of_a_shipped_file_stands_in_it_as_the_page_shows_it() -> None:
+    parts = [part for page in PAGES for part in shown(page)]
+    assert len({name for name, _ in parts}) >= len(("systemd", "cron", "github", "gitlab", "kubernetes"))
+    for name, part in parts:
+        lines = [line.strip() for line in (DOCS.parent / name).read_text(encoding="utf-8").splitlines()]
+        wanted = [line.strip() for line in part.splitlines()]
+        assert any(lines[at : at + len(wanted)] == wanted for at in range(len(lines))), f"{name}: {part}"
+
+
+@pytest.mark.parametrize("page", [README, *PAGES], ids=lambda page: page.name)
+def test_every_shipped_file_that_a_page_names_exists(page: Path) -> None:
+    for name in re.findall(r"contrib/[\w./-]*\w", page.read_text(encoding="utf-8")):
+        assert (DOCS.parent / name).exists(), name
 
 
 def spellings() -> set[str]:
