@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import attrgetter
+from typing import Any
 
 from dzbgp.models.ledger import Device, User
 
@@ -23,6 +25,13 @@ class Neighbor:
     odd: str = ""
     """Why the device's entry cannot be understood, as part of a sentence: then nothing else but address and VRF
     is known, and `is_up` says nothing."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle by values. A dataclass's own way takes three times as long, and processes send thousands."""
+        return Neighbor, _values(self)
+
+
+_values = attrgetter(*Neighbor.__match_args__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,13 +33,12 @@ class RemoteError(Exception):
 
 
 class _Pickler(pickle.Pickler):
-    def persistent_id(self, obj: Any) -> str | None:
+    def reducer_override(self, obj: Any) -> Any:
         # Before Host: to Nornir a Group is one.
         if isinstance(obj, _REFUSED):
             raise pickle.PicklingError(f"a {type(obj).__name__} is not sent to another process")
-        return obj.name if isinstance(obj, Host) else None
-
-    def reducer_override(self, obj: Any) -> Any:
+        if isinstance(obj, Host):
+            return _host_of, (obj.name,)
         if not isinstance(obj, BaseException):
             return NotImplemented
         kind = type(obj)
@@ -55,10 +54,17 @@ class _Pickler(pickle.Pickler):
 class _Unpickler(pickle.Unpickler):
     def __init__(self, data: bytes, host_of: Callable[[str], Host | None]) -> None:
         super().__init__(io.BytesIO(data))
-        self._host_of = host_of
+        self._find_host = host_of
 
-    def persistent_load(self, pid: Any) -> Host | None:
-        return self._host_of(pid)
+    def find_class(self, module: str, name: str) -> Any:
+        """Return what rebuilds an object: a host is the one of this process."""
+        is_host = (module, name) == (__name__, _host_of.__name__)
+        return self._find_host if is_host else super().find_class(module, name)
+
+
+def _host_of(_name: str) -> Host:
+    """Stand for what `unpack` is given."""
+    raise pickle.UnpicklingError("a host arrives through unpack() only")
 
 
 def pack(results: MultiResult) -> bytes:
