@@ -1,0 +1,31 @@
+"""The table of costs is what the formula above it says."""
+
+import re
+
+from pages import DOCS
+
+REFRESHES, FEE_SOL = 30 * 24 // 6, 5_000 / 10**9
+
+
+def test_each_row_of_the_costs_follows_from_the_formula() -> None:
+    page = (DOCS / "should-i-run-this.md").read_text(encoding="utf-8")
+    found = re.search(r"=  (\d+) x \(sum over publishers of users / (\d+), rounded up\)", page)
+    assert found is not None
+    assert int(found[1]) == REFRESHES
+    packed = int(found[2])
+    # The plan for large fleets rests on the same packing.
+    assert f"up to {packed} users" in (DOCS / "scale.md").read_text(encoding="utf-8")
+    rows = re.findall(
+        r"^\| ([\d,]+) \| (\d+)(?:, (.*?))? \| ([\d,]+) \| ([\d.]+) \| ([\d,]+): ([\d.]+) \|$",
+        page,
+        re.MULTILINE,
+    )
+    assert len(rows) == 4
+    for users, devices, keys, refreshes, sol, alone, alone_sol in rows:
+        count = int(users.replace(",", ""))
+        publishers = 1 if keys == "one key for all" else int(devices)
+        transactions = REFRESHES * publishers * -(-count // publishers // packed)
+        assert refreshes == f"{transactions:,}"
+        assert float(sol) == round(transactions * FEE_SOL, 6)
+        assert alone == f"{REFRESHES * count:,}"
+        assert float(alone_sol) == round(REFRESHES * count * FEE_SOL, 6)
