@@ -13,7 +13,7 @@ from solders.pubkey import Pubkey
 from dzbgp.console.progress import Progress
 from dzbgp.decision.resolver import users_by_device
 from dzbgp.diagnostics.check.devices import check_addresses, check_device, check_verification
-from dzbgp.diagnostics.check.found_keys import check_found_keys
+from dzbgp.diagnostics.check.found_keys import check_doublezero_configuration, check_found_keys
 from dzbgp.diagnostics.check.keys import check_duties, check_publishers, load_keys, publishers_of
 from dzbgp.diagnostics.check.ledger import LedgerState, check_ledger
 from dzbgp.diagnostics.check.results import CheckReport, CheckResult, CheckResults, CheckSection
@@ -79,7 +79,9 @@ def run_check(request: SetupRequest, progress: Progress) -> CheckReport:
                     ledger.data.tenants if ledger.data else {},
                     identity_check=identity_checks.get(host, request.identity_check),
                 )
-    results = (*inventory, *ledger.found, *keys, *keys_of_fleet, *state, *devices)
+    # A ledger of this machine is a trial, whatever is configured for the real ones.
+    theirs = list(check_doublezero_configuration(net)) if net.name != "localnet" else []
+    results = (*inventory, *ledger.found, *theirs, *keys, *keys_of_fleet, *state, *devices)
     return CheckReport(net.name, str(net.program_id), started_at, time.monotonic() - started, results)
 
 

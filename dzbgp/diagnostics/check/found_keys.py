@@ -1,14 +1,17 @@
-"""Finds the publishers' keys that are on this machine but were not given: reported, never used."""
+"""Looks where DoubleZero's own command line has keys and settings: reported, never used."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import ruamel.yaml
 from solders.pubkey import Pubkey
 
 from dzbgp.diagnostics.check.results import CheckResults, CheckSection
 from dzbgp.errors import KeypairError
+from dzbgp.ledger.networks import Network
+from dzbgp.ledger.secrets import redact
 from dzbgp.ledger.submit.signers import Signers, keypair_of
 
 _VARIABLE = "DOUBLEZERO_KEYPAIR"
@@ -38,27 +41,53 @@ def check_found_keys(
     return found
 
 
+def check_doublezero_configuration(net: Network, environ: Mapping[str, str] = os.environ) -> CheckResults:
+    """Warn where DoubleZero's own configuration names another program or RPC than this run."""
+    found = CheckResults(CheckSection.LEDGER)
+    place = _place(environ)
+    said = _configuration(environ)
+    program, url = said.get("program_id"), said.get("json_rpc_url")
+    if isinstance(program, str) and program != str(net.program_id):
+        found.warn(
+            "program",
+            "doublezero",
+            f"{place} names program {program}, this run {net.program_id}",
+            "nothing is taken from there; if that is the right one, name its network with --env, or --program-id",
+        )
+    elif isinstance(url, str) and url and redact(url) not in map(redact, net.rpc_urls):
+        found.warn(
+            "rpc",
+            "doublezero",
+            f"{place} names {redact(url)}, this run asks {', '.join(map(redact, net.rpc_urls))}",
+            "nothing is taken from there; to ask it too, give it with --rpc-url",
+        )
+    return found
+
+
 def _keypairs(environ: Mapping[str, str]) -> Iterator[tuple[str, str]]:
     """Yield where a keypair may be, and what is there: DoubleZero's own order."""
     given = environ.get(_VARIABLE, "")
     if given.lstrip().startswith("["):
         yield f"${_VARIABLE} (write it into a file)", given
         given = ""
-    for place in (given, _configured(environ), *_USUAL):
+    configured = _configuration(environ).get("keypair_path")
+    for place in (given, configured if isinstance(configured, str) else "", *_USUAL):
         text = _read(place)
         if text is not None:
             yield place, text
 
 
-def _configured(environ: Mapping[str, str]) -> str:
-    """Return keypair_path of DoubleZero's own configuration; empty without any."""
-    text = _read(environ.get(_CONFIGURATION) or "~/.config/doublezero/cli/config.yml")
+def _place(environ: Mapping[str, str]) -> str:
+    return environ.get(_CONFIGURATION) or "~/.config/doublezero/cli/config.yml"
+
+
+def _configuration(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return DoubleZero's own configuration; empty without any."""
     try:
-        content = ruamel.yaml.YAML(typ="safe").load(text or "")
+        content = ruamel.yaml.YAML(typ="safe").load(_read(_place(environ)) or "")
     except (ValueError, RecursionError, ruamel.yaml.error.YAMLError):
-        return ""
-    path = content.get("keypair_path") if isinstance(content, dict) else None
-    return path if isinstance(path, str) else ""
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _read(place: str) -> str | None:

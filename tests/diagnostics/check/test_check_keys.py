@@ -7,8 +7,10 @@ import pytest
 from core_builders import key, make_device
 from solders.keypair import Keypair
 
-from dzbgp.diagnostics.check.found_keys import check_found_keys
+from dzbgp.diagnostics.check.found_keys import check_doublezero_configuration, check_found_keys
 from dzbgp.diagnostics.check.keys import check_duties
+from dzbgp.diagnostics.check.results import Verdict
+from dzbgp.ledger.networks import network
 from dzbgp.ledger.submit.signers import Signers
 
 KEY = Keypair()
@@ -45,6 +47,26 @@ def test_doublezeros_own_places_are_looked_at(
     assert text not in item.detail + item.hint
     assert not list(check_found_keys(PUBLISHERS, SIGNERS, environ))
     assert not list(check_found_keys({}, None, environ))
+
+
+def test_a_configuration_of_doublezeros_own_that_names_another_ledger_is_told(tmp_path: Path) -> None:
+    net = network("testnet", ("https://rpc.example.net/SECRET",))
+    configuration = tmp_path / "dz.yml"
+
+    def told(text: str) -> list[str]:
+        configuration.write_text(text, encoding="ascii")
+        found = check_doublezero_configuration(net, {"DOUBLEZERO_CONFIG_FILE": str(configuration)})
+        assert all(item.verdict is Verdict.WARNING for item in found)
+        return [item.detail for item in found]
+
+    same = f"program_id: {net.program_id}\njson_rpc_url: https://rpc.example.net/OTHER\n"
+    assert told(same) == told("a: [") == told("") == []
+    (other,) = told("program_id: 7CTniUa88iJKUHTrCkB4TjAoG6TD7AMivhQeuqN2LPtX\n")
+    assert other.endswith(
+        f"names program 7CTniUa88iJKUHTrCkB4TjAoG6TD7AMivhQeuqN2LPtX, this run {net.program_id}"
+    )
+    (url,) = told(f"program_id: {net.program_id}\njson_rpc_url: https://elsewhere.example.net/SECRET\n")
+    assert url.endswith("names https://elsewhere.example.net, this run asks https://rpc.example.net")
 
 
 def test_what_is_no_keypair_or_nowhere_is_no_finding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
