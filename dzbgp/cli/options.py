@@ -257,6 +257,7 @@ def configured(ctx: typer.Context, command: str, given: Path | None) -> "ConfigF
 
 def _config_annotation(command: str) -> Any:
     def read(ctx: typer.Context, given: Path | None) -> Path | None:
+        _keep_blanks(ctx, command)
         if not ctx.resilient_parsing:
             configured(ctx, command, given)
         return given
@@ -273,6 +274,15 @@ def _config_annotation(command: str) -> Any:
             show_default=CONFIG.option.shown_default or False,
         ),
     ]
+
+
+def _keep_blanks(ctx: typer.Context, command: str) -> None:
+    """Read the variable of a list of names as one text, as the option is: Typer would split it at blanks."""
+    listed = {one.field for one in declared_by(command) if one.option.is_listed}
+    for parameter in ctx.command.params:
+        if parameter.name in listed:
+            # No variable holds this.
+            parameter.envvar_list_splitter = "\0"  # type: ignore[misc]
 
 
 def annotation(one: Declared) -> Any:

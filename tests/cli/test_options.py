@@ -139,6 +139,14 @@ def test_a_new_field_is_an_option_a_variable_and_a_key_without_another_line() ->
     assert arrived(Outer, "--keep", configured=configured) == Outer(4, is_kept=True, inner=Inner(3))
 
 
+@pytest.mark.parametrize("given", ["New York", "New York,Los Angeles"])
+def test_a_list_of_names_is_split_at_commas_only_wherever_it_is_given(given: str) -> None:
+    expected = tuple(given.split(","))
+    assert arrived(DeviceQuery, "--location", given).location == expected
+    assert arrived(DeviceQuery, env={"DZBGP_LOCATION": given}).location == expected
+    assert arrived(DeviceQuery, configured={"location": [given]}).location == expected
+
+
 def test_a_default_is_shown_as_people_write_it() -> None:
     app = typer.Typer()
 
