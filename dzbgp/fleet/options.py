@@ -93,7 +93,7 @@ class FleetRequest(NetworkRequest):
     limit: tuple[str, ...] = listed(DAILY, "Only these hosts.", "HOST", completion=host_names)
     filters: tuple[tuple[str, str], ...] = repeated(
         HOSTS,
-        "Only hosts with this data or attribute (a__b: nested); != excludes. Repeatable.",
+        "Only hosts with this data or attribute (a__b: nested, a__startswith); != excludes. Repeatable.",
         "filter",
         "KEY=VALUE",
         parse=pair,

@@ -32,7 +32,7 @@ class SetupRequest(StateChoice, FleetRequest):
         None, LEDGER, "Write only to the cluster with this hash.", metavar="HASH"
     )
     keypairs: tuple[Path, ...] = repeated(
-        DAILY, "Publishers' keypair file, or directory. Repeatable.", "keypair", "PATH"
+        DAILY, "Publishers' keypair file or directory; no other key is used. Repeatable.", "keypair", "PATH"
     )
     low_balance_sol: float = sol(0.5, TUNING, "Warn about publishers with less.")
 
