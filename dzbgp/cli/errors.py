@@ -72,7 +72,9 @@ def reporting_errors(wanted: Logging, interrupts: SignalInterrupts | None = None
     except DzbgpError as error:
         log.debug("the run ended here", exc_info=True)
         logs.say(f"error: {error}")
-        if isinstance(error, UsageError) and str(error).startswith("--"):
+        # What is wrong inside a file is in no help.
+        subject = str(error).partition(": ")[0]
+        if isinstance(error, UsageError) and subject.startswith("--") and "/" not in subject:
             logs.say(f"see `dzbgp {wanted.command} --help`")
         code = error.exit_code
     except KeyboardInterrupt:

@@ -82,6 +82,10 @@ class Oracle:
     last_own: dict[Pubkey, tuple[str, int, BgpStatus]] = field(default_factory=dict)
     begun_at: float = -1e6
     """When the ledger last began anew."""
+    left_at: float = -1e6
+    """When a user last left its device: after it was counted, the others may be all that are left."""
+    remembered_at: float = -1e6
+    """When a process first ended otherwise than in vain: before that, no store knew of any user."""
 
     def find(self, name: str, words: str) -> None:
         """Note that an invariant was broken."""
@@ -156,6 +160,8 @@ class Oracle:
                 and user.status is UserStatus.ACTIVATED
             }
             since = max(self.down_since(user) for user in users)
+            if self.kernel.now - self.left_at < MAX_AGE_S:
+                continue
             if len(ups) >= LEAST_MASS and users >= ups and self.kernel.now - since < GUARD_S:
                 self.find(
                     "mass",
@@ -173,7 +179,8 @@ class Oracle:
         is_up, owner = look.peers.get(address, (False, report.user))
         if is_up and owner != report.user:
             # Its predecessor's session: evidence of nothing. A store that is itself new cannot know that it is one.
-            return self.kernel.now - max(0.0, self.begun_at) < NEW_USER_S + SIGNING_S
+            is_new = self.remembered_at <= self.begun_at
+            return is_new or self.kernel.now - self.remembered_at < NEW_USER_S + SIGNING_S
         return is_up == (report.status is BgpStatus.UP)
 
     def _judge_read(self, process: Process, report: Report, name: str, looks: Sequence[Look]) -> None:

@@ -158,7 +158,7 @@ BUGS = {
         "6. what is said",
         "the words of an RPC are shown as they come",
         "secret unprintable",
-        "dzbgp.ledger.rpc.failures:Redactor.text",
+        "dzbgp.ledger.secrets:Redactor.text",
         lambda _: lambda _self, words: str(words),
     ),
 }

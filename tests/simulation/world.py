@@ -4,6 +4,7 @@ import base64
 import contextlib
 import hashlib
 import json
+import math
 import random
 import shutil
 import sqlite3
@@ -87,6 +88,12 @@ class World:
     """Starts the program with a command and options, under a name."""
     after_looks: list[Any] = field(default_factory=list)
     """After how many more looks, and how many seconds after that, which event happens."""
+    in_vain_at: float = -1e6
+    """When a pass last ended with another exit code than 0."""
+    calm_at: float = math.inf
+    """When the trouble was ended, and the faults forgotten."""
+    set_back_s: float = 0.0
+    """By how much the machine's clock was set off, in all."""
     changed_at: dict[Pubkey, float] = field(default_factory=dict)
     """When something other than the program last changed a user or its account."""
 
@@ -198,7 +205,13 @@ class World:
         """Find an exit code that hides something that was wrong all the time, and still is."""
         if code == 1 and any(signed.process is process for signed in self.oracle.signed.values()):
             self.oracle.find("hidden", f"{process.name} has sent something, and ended with exit code 1")
+        if code not in {1, 2} and self.oracle.remembered_at <= self.oracle.begun_at:
+            self.oracle.remembered_at = self.kernel.now
         if code != 0:
+            self.in_vain_at = self.kernel.now
+            return
+        if started < self.calm_at <= self.kernel.now:
+            # The faults that it met are forgotten.
             return
         silent = {"silent", "failing", "no_bgp", "other_device"}
         for device in self.devices:
@@ -208,27 +221,33 @@ class World:
             ):
                 self.oracle.find("hidden-device", f"{device.code} gave no credible answer; exit code 0")
         for user in self.chain.users():
-            since = self.stable_since(user.pubkey)
-            faults = self.devices[self.oracle.device_of[user.device_pk]].faults
-            if user.bgp_status is BgpStatus.DOWN and any(
-                fault.kind == "empty_vrf" and fault.start <= self.kernel.now and fault.end > started
-                for fault in faults
-            ):
-                # As if the neighbor were gone: nothing is due, and nothing tells it from the truth.
-                continue
-            if user.bgp_status is BgpStatus.UNKNOWN:
-                # Whom the program saw first a short while ago is new: its device did not answer, or none asked.
-                ended = [min(fault.end, started) for fault in faults]
-                since = max([since, *ended, self.disk.full_until]) + 2 * self.schedule.interval_s
-                if reasons.get(str(user.pubkey)) == "new-user":
-                    # The run before may have been refused for as long as another one followed its writes.
-                    since += 2 * MAX_AGE_S
-            quiet_s = started - since
-            if quiet_s > max(NEW_USER_S, self.schedule.grace_s) and (words := self.wrong(user)):
-                why = reasons.get(str(user.pubkey), "not in the report")
-                self.oracle.find(
-                    "hidden", f"{words}, for {quiet_s:.0f} s before the pass ({why}); its exit code is 0"
-                )
+            self._judge_user(user, started, reasons)
+
+    def _judge_user(self, user: User, started: float, reasons: Mapping[str, str]) -> None:
+        why = reasons.get(str(user.pubkey), "not in the report")
+        since = self.stable_since(user.pubkey)
+        faults = self.devices[self.oracle.device_of[user.device_pk]].faults
+        if user.bgp_status is not BgpStatus.UP and any(
+            fault.kind == "empty_vrf" and fault.start <= self.kernel.now and fault.end > started
+            for fault in faults
+        ):
+            # As if the neighbor were gone: nothing is due, and nothing tells it from the truth.
+            return
+        if user.bgp_status is BgpStatus.UNKNOWN:
+            # Whom the program saw first a short while ago is new: its device did not answer, or none asked.
+            ended = [min(fault.end, started) for fault in faults]
+            since = max([since, *ended, self.disk.full_until]) + 2 * self.schedule.interval_s
+            if why == "new-user":
+                # Runs before may have been refused for as long as another one followed its writes, or stood still.
+                since = max(since, self.in_vain_at) + 2 * MAX_AGE_S
+        quiet_s = started - since
+        if why == "grace":
+            # By a clock that was set back it lasts longer.
+            quiet_s -= self.set_back_s
+        if quiet_s > max(NEW_USER_S, self.schedule.grace_s) and (words := self.wrong(user)):
+            self.oracle.find(
+                "hidden", f"{words}, for {quiet_s:.0f} s before the pass ({why}); its exit code is 0"
+            )
 
     # Events
 
@@ -249,6 +268,8 @@ class World:
 
     def happen(self, event: Event) -> None:
         """Let an event of the schedule happen."""
+        if event.kind in {"ban", "delete", "recreate", "successor", "move"}:
+            self.oracle.left_at = self.kernel.now
         getattr(self, f"_on_{event.kind.replace('-', '_')}")(*event.args)
 
     def _on_up(self, user: int) -> None:
@@ -446,6 +467,7 @@ class World:
 
     def _on_clock(self, seconds: float) -> None:
         self.kernel.wall_offset += seconds
+        self.set_back_s += abs(seconds)
 
     def _on_disk(self, seconds: float) -> None:
         self.disk.full_until = self.kernel.now + seconds
@@ -461,6 +483,7 @@ class World:
 
     def calm(self) -> None:
         """End all trouble but what stands; sessions stay as they are."""
+        self.calm_at = self.kernel.now
         self.pool.faults = [fault for fault in self.pool.faults if fault.end >= FOREVER_S]
         self.disk.full_until = min(self.disk.full_until, self.kernel.now)
         self.disk.kill_after = self.pool.kill_after = 0

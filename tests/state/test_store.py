@@ -687,6 +687,28 @@ def test_nothing_is_noted_for_sending_after_another_run_took_a_device_whose_lock
             assert [one.signature for one in second.in_flight()] == ["held anew"]
 
 
+def test_nothing_more_is_noted_for_sending_after_another_run_wrote_while_the_lock_file_was_gone(
+    tmp_path: Path,
+) -> None:
+    with opened(tmp_path / "state") as first:
+        first.users()
+        first.hold({key(1): "ams-1"})
+        (tmp_path / "state.lock").unlink()
+        with opened(tmp_path / "state") as second:
+            second.hold({key(1): "ams-1"})
+            second.sent(InFlight("by another", 10, {key(1): UP}))
+        for _ in range(2):
+            with pytest.raises(
+                JournalError, match="its lock file was removed, and another run wrote meanwhile"
+            ):
+                first.sent(InFlight("refused", 10, {key(1): UP}))
+        assert first.hold({key(1): "ams-1"}), "what was read is stale"
+        first.users()
+        assert not first.hold({key(1): "ams-1"})
+        first.sent(InFlight("with that in mind", 10, {key(2): UP}))
+        assert [one.signature for one in first.in_flight()] == ["by another", "with that in mind"]
+
+
 # Files that are somebody else's
 
 
