@@ -54,12 +54,13 @@ class Lab:
         slot_ms: int = 400,
         keypairs: Path | None = None,
         inventory: Path | None = None,
+        generation: int = 0,
     ) -> Self:
         """Start the world of `seed` on free loopback addresses, or where `addresses` says, by device code.
 
         `port` is the ledger's on 127.0.0.1, 0 for a free one; `keypairs` and `inventory` are existing directories for
-        the publishers' keypairs and the inventory's files, None for temporary ones. Raises LabError when an address is
-        taken or a file cannot be written.
+        the publishers' keypairs and the inventory's files, None for temporary ones. `generation` tells its
+        ledger from that of another lab. Raises LabError when an address is taken or a file cannot be written.
         """
         publishers = World.default_publishers()
         world = World.build(
@@ -83,6 +84,7 @@ class Lab:
                         port=port,
                         slot_ms=slot_ms,
                         start_slot=world.now_slot,
+                        generation=generation,
                     )
                 )
             except OSError as error:

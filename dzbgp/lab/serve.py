@@ -2,6 +2,7 @@
 
 import shlex
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,9 +20,11 @@ def serve_lab(directory: Path, *, port: int, seed: int, say: Callable[[str], Non
             place.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
         raise LabError(f"--dir {directory}: {error.strerror}") from None
+    # What a state file remembers of another lab is of another ledger, which was at a higher slot.
+    generation = int(time.time())
     try:
         with (
-            Lab.start(seed, port=port, keypairs=keypairs, inventory=inventory) as lab,
+            Lab.start(seed, port=port, keypairs=keypairs, inventory=inventory, generation=generation) as lab,
             controlled(lab, directory),
         ):
             _introduce(lab, directory, say)

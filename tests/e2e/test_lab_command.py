@@ -145,6 +145,16 @@ def test_the_lab_can_be_changed_while_it_runs(tmp_path: Path) -> None:
     assert (gone.code, "no lab is running there" in gone.error) == (1, True)
 
 
+def test_a_lab_that_is_started_again_is_another_ledger_for_the_same_state_file(tmp_path: Path) -> None:
+    command = ["run", "--inventory", ".lab/inventory", "--env", "localnet", "--keypair", ".lab/keypairs"]
+    for _ in range(2):
+        with lab_command(tmp_path, "--port", "0") as (_process, said):
+            [url] = re.findall(r"ledger: (\S+)", said)
+            done = dzbgp(tmp_path, *command, "--rpc-url", url, "--limit", "ams-dz-001", "--tls-insecure")
+            assert done.code == 0, done.err
+            assert "not believed" not in done.err
+
+
 def test_a_directory_that_can_not_be_made_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = dzbgp(tmp_path, "lab", "--dir", "file/lab")

@@ -59,13 +59,14 @@ class Chain:
         program: bytes,
         balances: Mapping[Pubkey, int],
         pace: Pace,
+        generation: int = 0,
     ) -> None:
         self.program_id = program_id
         self.pace = pace
         self.landed: dict[Signature, Landed] = {}
         self._base = pace.start_slot
         self._started = time.monotonic()
-        self._generation = 0
+        self._generation = generation
         self._frozen_at: float | None = None
         self._slot = pace.start_slot
         # Fewer blocks than slots, as on a real cluster: who takes one for the other is found out.

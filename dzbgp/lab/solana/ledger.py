@@ -86,17 +86,26 @@ class Ledger:
         finalized_after: int = Pace.finalized_after,
         land_after: int = Pace.land_after,
         faults: Iterable[Fault] = (),
+        generation: int = 0,
     ) -> Self:
         """Start a ledger whose program owns `accounts`; `balances` are in lamports.
 
-        `slot_ms` 0: slots pass by `advance` only. The `_after` are in slots.
+        `slot_ms` 0: slots pass by `advance` only. The `_after` are in slots. Ledgers of different `generation` have
+        different genesis hashes.
         Raises OSError when `port` is taken.
         """
         pace = Pace(start_slot, slot_ms, confirmed_after, finalized_after, land_after)
         loop = LoopThread("lab-ledger")
 
         async def make() -> _Core:
-            chain = Chain(accounts, program_id=program_id, program=elf(), balances=balances, pace=pace)
+            chain = Chain(
+                accounts,
+                program_id=program_id,
+                program=elf(),
+                balances=balances,
+                pace=pace,
+                generation=generation,
+            )
             core = _Core(chain)
             for fault in faults:
                 core.server.faults.add(fault)
