@@ -150,7 +150,7 @@ class Store:
         if self._locks is None:
             return False
         fresh = devices.keys() - self._devices
-        self._was_unlocked = self._was_unlocked or not self._locks.is_intact()
+        self._was_unlocked |= not self._locks.is_intact()
         taken = self._locks.hold([bytes(key) for key in devices])
         if taken is not None:
             key = Pubkey.from_bytes(taken)
@@ -216,7 +216,7 @@ class Store:
         """
         taken = None
         if self._locks is not None:
-            self._was_unlocked = self._was_unlocked or not self._locks.is_intact()
+            self._was_unlocked |= not self._locks.is_intact()
             taken = self._locks.mend()
         if taken is not None:
             key = Pubkey.from_bytes(taken)
