@@ -50,6 +50,9 @@ class DeviceLocks:
         self._held: dict[int, bytes] = {}
         self._lost: dict[int, bytes] = {}
         """What a removed lock file held, and is not locked again yet."""
+        self.was_removed = False
+        """Whether the lock file was removed or replaced while it was held: others may have written since. Who has
+        read again what they may have written sets it back."""
         self._is_warned = False
 
     def hold(self, keys: Collection[bytes], wait_s: float | None = None) -> bytes | None:
@@ -120,6 +123,7 @@ class DeviceLocks:
             log.warning("state: the lock file %s was removed or replaced while it was held", self._file)
             os.close(self._descriptor)
             self._descriptor, self._held, self._lost = None, {}, self._held
+            self.was_removed = True
         while self._descriptor is None:
             try:
                 self._file.parent.mkdir(parents=True, exist_ok=True)

@@ -52,8 +52,6 @@ class Store:
         self._locks = locks
         self._devices: frozenset[Pubkey] = frozenset()
         self._read_version = database.version()
-        self._was_unlocked = False
-        """Whether the lock file was removed since the users were read: another run may have written."""
 
     @classmethod
     def open(
@@ -150,7 +148,6 @@ class Store:
         if self._locks is None:
             return False
         fresh = devices.keys() - self._devices
-        self._was_unlocked |= not self._locks.is_intact()
         taken = self._locks.hold([bytes(key) for key in devices])
         if taken is not None:
             key = Pubkey.from_bytes(taken)
@@ -159,7 +156,7 @@ class Store:
                 "nothing was written"
             )
         self._devices = frozenset(devices)
-        is_stale = (bool(fresh) or self._was_unlocked) and self._is_outdated()
+        is_stale = (bool(fresh) or self._locks.was_removed) and self._is_outdated()
         self._name_holder(fresh)
         return is_stale
 
@@ -168,7 +165,9 @@ class Store:
 
     def users(self) -> dict[Pubkey, UserMemory]:
         """Return what is remembered of every user."""
-        self._read_version, self._was_unlocked = self.database.version(), False
+        self._read_version = self.database.version()
+        if self._locks is not None:
+            self._locks.was_removed = False
         rows = self.database.read(READ_USERS)
         return {Pubkey.from_string(row[0]): memory_of(row) for row in rows}
 
@@ -214,17 +213,14 @@ class Store:
         Raises JournalError if it must not be sent: it could not be noted, or another run holds a device, or held it
         after the lock file was removed, and may have sent something that is not landed yet.
         """
-        taken = None
-        if self._locks is not None:
-            self._was_unlocked |= not self._locks.is_intact()
-            taken = self._locks.mend()
+        taken = self._locks.mend() if self._locks is not None else None
         if taken is not None:
             key = Pubkey.from_bytes(taken)
             raise JournalError(
                 f"--state {self.database.path}: its lock file was removed, and another run writes for device {key}"
                 f"{self._holder(key)} meanwhile"
             )
-        if self._was_unlocked and self._is_outdated():
+        if self._locks is not None and self._locks.was_removed and self._is_outdated():
             raise JournalError(
                 f"--state {self.database.path}: its lock file was removed, and another run wrote meanwhile"
             )

@@ -709,6 +709,18 @@ def test_nothing_more_is_noted_for_sending_after_another_run_wrote_while_the_loc
         assert [one.signature for one in first.in_flight()] == ["by another", "with that in mind"]
 
 
+def test_where_nothing_can_be_locked_no_lock_file_is_said_to_be_removed(tmp_path: Path) -> None:
+    (tmp_path / "state.lock").symlink_to("elsewhere")
+    with opened(tmp_path / "state") as first, opened(tmp_path / "state") as second:
+        first.users()
+        first.hold({key(1): "ams-1"})
+        second.hold({key(2): "fra-1"})
+        second.sent(InFlight("by another", 10, {key(2): UP}))
+        assert not first.hold({key(1): "ams-1"})
+        first.sent(InFlight("ours", 10, {key(1): UP}))
+        assert [one.signature for one in first.in_flight()] == ["by another", "ours"]
+
+
 # Files that are somebody else's
 
 
