@@ -56,7 +56,7 @@ def exit_reasons(report: PassResult, *, is_delivered: bool = True) -> list[ExitR
         ExitReason.HOSTS_UNMATCHED: counts.devices_unmatched,
         ExitReason.ACCOUNTS_SKIPPED: any(account.device in ours for account in report.skipped_accounts),
         ExitReason.NOT_WRITTEN: any(map(is_left, report.decisions)),
-        ExitReason.LEDGER_NOT_BELIEVED: not report.is_ledger_believed,
+        ExitReason.LEDGER_NOT_BELIEVED: report.ledger_doubt,
         ExitReason.WRITES_FAILED: counts.failed,
         ExitReason.WRITES_PENDING: counts.pending,
         ExitReason.INTERRUPTED: report.is_interrupted,

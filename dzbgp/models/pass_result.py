@@ -39,8 +39,9 @@ class PassResult:
     """A dry run with something to write exits with CHANGES_PENDING (--exit-code)."""
     is_interrupted: bool = False
     """A signal ended the pass before all its writes were sent and confirmed."""
-    is_ledger_believed: bool = True
-    """Whether an RPC was found whose ledger moves and is not behind: else even what is unchanged may not be so."""
+    ledger_doubt: str = ""
+    """Why the ledger's data is not believed: no RPC answered, or all stand still or are behind. Then even what is
+    unchanged may not be so."""
     alarms: tuple[str, ...] | None = None
     """Of its problems those that are to be said now, because they began, ended or last for long; None: all of them."""
     notes: tuple[str, ...] = ()

@@ -25,9 +25,8 @@ def problems(report: Report) -> Iterator[Problem]:
     yield from _devices(report)
     yield from _held(Digest(report), dry_run=report.dry_run)
     yield from _writes(report)
-    if not report.is_ledger_believed:
-        line = next((note for note in report.notes if "not believed" in note), "no RPC is believed")
-        yield Problem("ledger", f"stale ledger: {line}")
+    if report.ledger_doubt:
+        yield Problem("ledger", f"stale ledger: {report.ledger_doubt}")
     for reason, decisions in _grouped(filter(is_left, report.decisions), lambda one: one.reason).items():
         line = f"not written: {amount(len(decisions), 'user')}: {reason}: {decisions[0].detail}"
         yield (Problem.event if reason in _PASSING else Problem)(f"left {reason}", line)

@@ -56,7 +56,7 @@ class Plan:
     skipped_accounts: tuple[SkippedAccount, ...] = ()
     is_interrupted: bool = False
     """Whether it ended before all was decided."""
-    is_ledger_believed: bool = True
+    ledger_doubt: str = ""
 
     @property
     def writes(self) -> list[Decision]:
@@ -87,7 +87,7 @@ class Plan:
             transitions=self.transitions,
             memories=self.memories,
             skipped_accounts=self.skipped_accounts,
-            is_ledger_believed=self.is_ledger_believed,
+            ledger_doubt=self.ledger_doubt,
             notes=(*self.notes, *written.notes, *_refused_notes(written.refused)),
         )
 
@@ -135,7 +135,7 @@ def plan_of(
             *([f"The pass ended early, after a part of the writes: {stopped}."] if stopped else []),
         ),
         is_interrupted=bool(stopped),
-        is_ledger_believed=not data.doubt,
+        ledger_doubt=decider.fetched.doubt,
     )
 
 

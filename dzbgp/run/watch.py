@@ -209,7 +209,7 @@ class Watch:
         finally:
             self._interruptible = False
         self._has_passed = True
-        self._is_in_doubt = self._ledger.is_failing or not plan.is_ledger_believed
+        self._is_in_doubt = self._ledger.is_failing or bool(plan.ledger_doubt)
         self._worker.in_flight.read(plan.slot)
         # Of a device that did not answer nothing is kept: a dead SSH session would fail for ever.
         failed = [reading.host for reading in plan.readings if reading.result is DeviceResult.FAILED]

@@ -47,7 +47,7 @@ def with_skipped_user(device: Any) -> Report:
         (written(Outcome.FAILED), ["writes-failed"], 3),
         (written(Outcome.PENDING), ["writes-pending"], 3),
         (report(devices=(bad(DeviceResult.FAILED),)), ["devices-failed"], 3),
-        (replace(report(), is_ledger_believed=False), ["ledger-not-believed"], 3),
+        (replace(report(), ledger_doubt="the ledger did not answer"), ["ledger-not-believed"], 3),
         (report(devices=(bad(DeviceResult.SUSPECT),)), ["devices-failed"], 3),
         (report(devices=(bad(DeviceResult.UNMATCHED),)), ["hosts-unmatched"], 3),
         (report(HELD), ["held"], 4),

@@ -18,8 +18,10 @@ from dzbgp.fleet.fleet import Fleet
 from dzbgp.lab.eos.fleet import DeviceFault
 from dzbgp.lab.solana.faults import FaultKind
 from dzbgp.ledger.errors import LedgerReplacedError
+from dzbgp.models.exit import ExitReason, exit_reasons
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.session import DeviceResult
+from dzbgp.report.problems import problems
 from dzbgp.run import job
 from dzbgp.run.systemd import Notifier
 from dzbgp.run.watch import Watch, WatchOptions
@@ -354,6 +356,23 @@ def test_the_ledgers_outage_lets_the_passes_go_on_with_old_data_and_writes_nothi
     lab.ledger.clear_faults()
     until(lambda: lab.says(0, DOWN))
     assert sum(lab.writes().values()) == 1
+
+
+def test_a_pass_over_the_data_of_before_an_outage_never_says_that_all_is_well(lab: WatchLab) -> None:
+    watch = lab.made()
+    watch._pass()
+    assert watch._worker.wait_idle(DEADLINE_S)
+    lab.session._fetcher.expire()
+    lab.inject(FaultKind.HTTP_STATUS, times=None)
+    watch._pass()
+    report = lab.told.reports[-1]
+    assert not any(one.is_write or one.reason == "stale-ledger" for one in report.decisions)
+    assert ExitReason.LEDGER_NOT_BELIEVED in exit_reasons(report)
+    assert any("the ledger did not answer, its data is" in one.line for one in problems(report))
+    lab.ledger.clear_faults()
+    watch._pass()
+    assert ExitReason.LEDGER_NOT_BELIEVED not in exit_reasons(lab.told.reports[-1])
+    watch._end()
 
 
 @pytest.mark.parametrize("is_behind", [True, False], ids=["behind the old one", "after an outage"])
