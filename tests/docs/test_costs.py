@@ -1,4 +1,4 @@
-"""The table of costs is what the formula above it says."""
+"""What the pages say that it costs is what the formula says, and what the benchmark asks for."""
 
 import re
 
@@ -29,3 +29,16 @@ def test_each_row_of_the_costs_follows_from_the_formula() -> None:
         assert float(sol) == round(transactions * FEE_SOL, 6)
         assert alone == f"{REFRESHES * count:,}"
         assert float(alone_sol) == round(REFRESHES * count * FEE_SOL, 6)
+
+
+def test_the_pages_and_the_benchmark_say_the_same_number_of_rpc_requests() -> None:
+    performance, scale, steady = (
+        (DOCS.parent / name).read_text(encoding="utf-8")
+        for name in ("docs/performance.md", "docs/scale.md", "tests/bench/bench_steady.py")
+    )
+    found = [
+        re.findall(r"^REQUESTS = (\d+)$", steady, re.MULTILINE),
+        re.findall(r"^\| a run in which nothing is due \|.*\| (\d+): ", performance, re.MULTILINE),
+        re.findall(r"^\| RPC requests of a run, .*? \| (\d+) \| (?=\1 \|)", scale, re.MULTILINE),
+    ]
+    assert found == [[found[0][0]]] * 3
