@@ -13,7 +13,7 @@ import pytest
 import ruamel.yaml
 from command_tree import every_word
 from metrics_lab import CONTRIB
-from pages import PAGES, README
+from pages import PAGES, README, releases
 
 from dzbgp import __version__
 from dzbgp.cli import config_file
@@ -21,6 +21,7 @@ from dzbgp.cli.options import every_command
 from dzbgp.console.formats import Output
 from dzbgp.errors import ExitCode
 from dzbgp.run.watch import WatchOptions
+from dzbgp.state.place import SYSTEM
 
 SYSTEMD = CONTRIB / "systemd"
 UNITS = sorted(SYSTEMD.iterdir())
@@ -310,3 +311,49 @@ def test_kubernetes_has_one_writer_and_the_files_where_the_configuration_names_t
     port = container["ports"][0]["containerPort"]
     assert {"name": "DZBGP_METRICS_ADDR", "value": f"0.0.0.0:{port}"} in container["env"]
     assert configured.tables["watch"]["metrics-addr"].value.endswith(f":{port}")
+
+
+def test_the_guard_is_released_as_the_account_and_in_the_state_file_of_each_deployment() -> None:
+    commands = releases()
+    assert list(commands) == [
+        "systemd, watch or timer",
+        "cron",
+        "GitHub Actions",
+        "GitLab",
+        "Kubernetes",
+        "a shell",
+    ]
+    systemd, cron, github, gitlab, kubernetes, shell = (words.split() for words in commands.values())
+    (configuration,) = {
+        credential.partition(":")[2]
+        for unit in SERVICES
+        for credential in entries(unit)["LoadCredential"]
+        if credential.startswith("config.toml:")
+    }
+    assert systemd == ["sudo", INSTALLED, "release", "--config", configuration]
+    for unit in SERVICES:
+        said = entries(unit)
+        assert said["ExecStart"][0].split()[0] == INSTALLED
+        # Where a command finds the file without systemd's variable.
+        assert SYSTEM.parent / said["StateDirectory"][0] == SYSTEM
+
+    job = CRON.read_text(encoding="utf-8").splitlines()[-1].split()
+    user, program, _, option, file = job[5:10]
+    assert cron == ["sudo", "-H", "-u", user, program, "release", option, file]
+    assert "--state" not in job
+
+    for words, pipeline in ((github, WORKFLOW), (gitlab, GITLAB)):
+        text = pipeline.read_text(encoding="utf-8")
+        (network,) = re.findall(r'^#   env = "(.*)"$', text, re.MULTILINE)
+        assert words == ["sudo", "-H", "-u", "RUNNER", INSTALLED, "release", "--env", network]
+        assert INSTALLED in text
+        assert not re.search(r"--state|DZBGP_STATE", text)
+
+    _, deployment = ruamel.yaml.YAML(typ="safe").load_all(KUBERNETES.read_text(encoding="utf-8"))
+    name = f"{deployment['kind'].lower()}/{deployment['metadata']['name']}"
+    assert kubernetes == ["kubectl", "exec", name, "--", *shell]
+    image = (CONTRIB.parent / "Containerfile").read_text(encoding="utf-8")
+    # The command finds the program, and the state file and the configuration of the container's own watch.
+    assert re.search(rf"^ENV PATH={Path(INSTALLED).parent}:", image, re.MULTILINE)
+    assert f"ENV STATE_DIRECTORY={SYSTEM}\n" in image
+    assert shell == [Path(INSTALLED).name, "release"]

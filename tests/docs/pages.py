@@ -36,3 +36,12 @@ def blocks(page: Path) -> list[Block]:
 def shown(page: Path) -> list[tuple[str, str]]:
     """Return the files of which a page shows a part, and the parts."""
     return re.findall(r"<!-- from (\S+) -->\n```\w+\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)
+
+
+def releases() -> dict[str, str]:
+    """Return the command that releases a held guard under each deployment, as the page on the guard has them."""
+    page = (DOCS / "guard.md").read_text(encoding="utf-8")
+    rows: list[tuple[str, str]] = re.findall(
+        r"^\| ([^|]+) \| [^|`]*`([^`]* release[^`]*)` \|$", page, re.MULTILINE
+    )
+    return dict(rows)

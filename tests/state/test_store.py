@@ -16,6 +16,7 @@ import pytest
 from core_builders import key, make_device
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from nobody import as_nobody, open_directory
 from small_world import DOWN, FAIL, LOSE, PROGRAM, UP, Passes, SmallWorld
 from solders.pubkey import Pubkey
 
@@ -762,3 +763,22 @@ def test_transitions_and_writes_are_told_for_a_user_and_a_time(tmp_path: Path) -
         )
         assert [one.signature for one in writes(store, user=key(6))] == ["one"]
         assert writes(store, since=2_000_000.0) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can write for another account")
+def test_root_releases_in_the_file_of_another_account_which_can_still_write_it() -> None:
+    with open_directory(0o777) as directory:
+        file = directory / "state.sqlite"
+
+        def write() -> str:
+            with opened(file) as store:
+                released = len(store.releases())
+                store.end_run(1.0, 2.0, {}, 0)
+                return f"{len(passes(store))} passes, {released} released"
+
+        assert as_nobody(write) == "1 passes, 0 released"
+        with opened(file) as store:
+            assert store.release([key(1)])
+            # While root has it open, as a watch that runs would see it.
+            assert as_nobody(write) == "2 passes, 1 released"
+        assert as_nobody(write).startswith("3 passes")
