@@ -1,4 +1,4 @@
-"""Makes docs/configuration.md: `python tests/docs/configuration_page.py docs/configuration.md`."""
+"""Write docs/configuration.md: `python tests/docs/configuration_page.py docs/configuration.md`."""
 
 import sys
 from collections.abc import Iterator
@@ -9,33 +9,28 @@ from command_tree import every_word
 
 _HEAD = """# Configuration
 
-`make docs` makes this page from the commands. The order is: command line, environment variable, configuration file,
-default. `dzbgp config show` prints which value each option has and where it comes from.
+For operators who set options. At the end of this page you know every option of every command, its environment variable
+and its key in the configuration file.
 
-Durations are `90s`, `5m`, `6h`. In the variable of a repeatable option, paths are separated by colons and anything else
-by spaces. A variable or a key means the same in every command. An unknown `DZBGP_` variable is a warning.
+An option is taken from the first of these: command line, environment variable, configuration file, default.
+`dzbgp config show` prints the value of each option and where it comes from. `make docs` generates this page.
+
+Durations are written `90s`, `5m`, `6h`. In the variable of a repeatable option, paths are separated by colons, other
+values by spaces. A variable or a key means the same in every command. An unknown `DZBGP_` variable causes a warning.
 
 ## The configuration file
 
-`--config PATH`, else `DZBGP_CONFIG`, else `~/.config/dzbgp/config.toml`, else `/etc/dzbgp/config.toml`. It is TOML:
-keys at the top hold for every command, those in a table for one.
+dzbgp reads the first of these: `--config PATH`, `DZBGP_CONFIG`, `~/.config/dzbgp/config.toml`,
+`/etc/dzbgp/config.toml`. The file is TOML. Keys at the top apply to every command, keys in a table to one command. The
+shipped example:
 
+<!-- from contrib/config.toml -->
 ```toml
-env = "testnet"
-rpc-url = ["https://rpc.example.net/TOKEN", "https://backup.example.net"]
-inventory = "/etc/dzbgp/inventory"
-keypair = ["/etc/dzbgp/secrets/publisher.json"]
-eos-username = "monitor"
-eos-password-file = "/etc/dzbgp/secrets/eos-password"
+{example}```
 
-[watch]
-interval = "60s"
-metrics-addr = "127.0.0.1:9473"
-```
-
-A key is the option's name, or what the tables below say. Lists are for options that take several values. Relative paths
-start from the file's directory. Unknown keys and wrong values end every command with exit code 2 and name the line.
-With `--lab` no file is read unless `--config` names one.
+A key is the option's name without the dashes, unless the tables below name another. Options that take several values
+have lists. Relative paths start from the file's directory. An unknown key or a wrong value ends every command with exit
+code 2, and the error names the line. With `--lab` no file is read unless `--config` names one.
 
 ## The login
 
@@ -47,22 +42,32 @@ password comes from the first of these:
 3. `DZBGP_EOS_PASSWORD_COMMAND`: a command that prints it. It is run once, without a shell, for 30 s at most.
 4. the keys `eos-password-file` and `eos-password-command`
 
-No password stands in the configuration file itself. A command there is run only if the file belongs to this user or
-root and nobody else can write it.
+The configuration file itself cannot hold a password. A command in it is run only if the file belongs to this user or to
+root, and nobody else can write it.
 
 ## The inventory
 
-In the inventory, beside what Nornir and NAPALM know, the data of a host, a group or the defaults may say: `dz_device`
-(the device's code or pubkey, where the host is not called as the device), `dz_tls_verify` (true, false),
-`dz_tls_ca_file`, `dz_tls_fingerprint` (the SHA-256 fingerprint of the device's certificate, or a list of them),
-`dz_identity_check` (true, false), and what the guard lets the device lose: `dz_max_down` (a share
-from 0 to 1) and `dz_max_down_min`.
+The `data` of a host, a group or the defaults can have these keys, in addition to those of Nornir and NAPALM:
+
+| key | value |
+|---|---|
+| `dz_device` | the device's code or pubkey, if the host has another name |
+| `dz_tls_verify` | true or false, as `--tls-verify` |
+| `dz_tls_ca_file` | a file, as `--tls-ca-file` |
+| `dz_tls_fingerprint` | the SHA-256 fingerprint of the device's certificate, or a list of fingerprints |
+| `dz_identity_check` | true or false, as `--identity-check` |
+| `dz_max_down` | a share from 0 to 1, as `--max-down`, for this device |
+| `dz_max_down_min` | a number of users, as `--max-down-min`, for this device |
 """
+_EXAMPLE = Path(__file__).parents[2] / "contrib/config.toml"
 
 
 def page() -> str:
-    """Gives the whole page."""
-    return "\n".join([_HEAD, *(line for words in every_word() for line in _command(words))])
+    """Return the whole page."""
+    # Without the head, which is about the file's permissions.
+    _, first, rest = _EXAMPLE.read_text(encoding="utf-8").partition("\nenv = ")
+    head = _HEAD.replace("{example}", f"{first.lstrip()}{rest}")
+    return "\n".join([head, *(line for words in every_word() for line in _command(words))])
 
 
 def _command(words: tuple[str, ...]) -> Iterator[str]:
