@@ -26,7 +26,24 @@ _SENTENCE = (
 )
 
 
-class Command(TyperCommand):
+class Completable:
+    """Completes a line without converting the values on it: Typer loads pydantic to do so, and a shell waits."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters. The values of a line that is being completed stay as they are written."""
+        found: list[Any] = super().get_params(ctx)  # type: ignore[misc]
+        if ctx.resilient_parsing:
+            for one in found:
+                one.process_value = _as_written
+        return found
+
+
+def _as_written(ctx: Any, value: Any) -> Any:
+    del ctx
+    return value
+
+
+class Command(Completable, TyperCommand):
     """A command whose help is in plain lines."""
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
@@ -34,7 +51,7 @@ class Command(TyperCommand):
         formatter.write("\n".join(command_lines(self, ctx)))
 
 
-class Group(TyperGroup):
+class Group(Completable, TyperGroup):
     """A command with others below it."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:

@@ -4,9 +4,16 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+import typer
+
+from dzbgp.cli.app import app
+from dzbgp.cli.commands import ENTRIES
+from dzbgp.cli.help import Completable
 
 INVENTORY = """---
 # hosts
@@ -99,7 +106,7 @@ def test_every_shell_completes_without_what_is_slow(shell: str, inventory: Path)
     code = (
         "import sys, contextlib; sys.argv = ['dzbgp']; from dzbgp.cli.app import main\n"
         "with contextlib.suppress(SystemExit): main()\n"
-        "slow = {'rich', 'pygments', 'solders', 'solana', 'nornir', 'napalm', 'ruamel', 'asyncio', 'numpy'}\n"
+        "slow = {'numpy', 'pydantic', 'rich', 'solders', 'solana', 'nornir', 'napalm', 'ruamel', 'asyncio'}\n"
         "found = {name.split('.')[0] for name, module in sys.modules.items() if module}\n"
         "print(*sorted(slow & found), file=sys.stderr)"
     )
@@ -111,3 +118,59 @@ def test_every_shell_completes_without_what_is_slow(shell: str, inventory: Path)
     )
     assert "ams-dz-001" in done.stdout
     assert done.stderr == "\n"
+
+
+SHELLS = ("bash", "zsh", "fish")
+
+
+def lines(words: str, command: Any) -> Iterator[str]:
+    """Yield lines that end in each place where this command, or one below it, can be completed."""
+    yield from (
+        f"{words} ",
+        f"{words} -",
+        f"{words} --",
+        f"{words} --max-age soon --workers 0 --state a,b --",
+    )
+    for one in command.params:
+        for name in [*one.opts, *one.secondary_opts]:
+            # Typer alone prints the version among the words.
+            if name.startswith("-") and one.name != "version":
+                yield from (f"{words} {name}", f"{words} {name} ", f"{words} {name} a", f"{words} {name}=a")
+    for name in getattr(command, "commands", {}):
+        yield f"{words} {name[:1]}"
+        yield from lines(f"{words} {name}", command.commands[name])
+
+
+@pytest.mark.parametrize("name", ["", *ENTRIES])
+def test_every_line_is_completed_as_typer_alone_does(
+    name: str, inventory: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with sqlite3.connect(inventory / "x.sqlite") as database:
+        database.execute("CREATE TABLE users (user TEXT)")
+        database.executemany("INSERT INTO users VALUES (?)", [("aaa",), ("bbb",)])
+    monkeypatch.setenv("STATE_DIRECTORY", str(inventory))
+    monkeypatch.setenv("DZBGP_INVENTORY", str(inventory))
+    monkeypatch.setenv("_TYPER_COMPLETE_FISH_ACTION", "get-args")
+    # It would load rich to strip markup from help that has none.
+    monkeypatch.setitem(sys.modules, "rich", None)
+
+    def answers() -> dict[tuple[str, str], str]:
+        program: Any = typer.main.get_command(app)
+        command = program.get_command(None, name) if name else program
+        found = {}
+        for line in lines(f"dzbgp {name}".strip(), command):
+            monkeypatch.setenv("COMP_WORDS", line)
+            monkeypatch.setenv("COMP_CWORD", str(line.count(" ")))
+            monkeypatch.setenv("_TYPER_COMPLETE_ARGS", line)
+            for shell in SHELLS:
+                monkeypatch.setenv("_DZBGP_COMPLETE", f"complete_{shell}")
+                with pytest.raises(SystemExit) as ended:
+                    program.main(prog_name="dzbgp")
+                found[line, shell] = f"{ended.value.code} {capsys.readouterr().out}"
+        return found
+
+    ours = answers()
+    monkeypatch.delattr(Completable, "get_params")
+    assert ours == answers()
+    for shell in SHELLS:
+        assert "--he" in "".join(said for (_, of), said in ours.items() if of == shell)
