@@ -179,6 +179,7 @@ def _open_terminal(driver: Any, proof: "Proof | None") -> Any:
     from dzbgp.eos.terminal import Limit  # noqa: PLC0415
 
     options = driver.netmiko_optional_args
+    # In place of one that the inventory names: its file would hold the whole session, and passwords with it.
     limit = options["session_log"] = Limit()
     if proof is None:
         driver.open()

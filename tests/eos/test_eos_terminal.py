@@ -1,6 +1,8 @@
 """What is taken in of a device over SSH, from a server that never ends its answer."""
 
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from ssh_eos import SshEos, ssh_servers
@@ -13,7 +15,7 @@ from dzbgp.eos.deadline import Deadline
 from dzbgp.eos.getter import read_bgp
 from dzbgp.lab.eos.fleet import EosFleet
 
-SSH = {"timeout": 10, "optional_args": {"transport": "ssh", "force_no_enable": True}}
+SSH: dict[str, Any] = {"timeout": 10, "optional_args": {"transport": "ssh", "force_no_enable": True}}
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,16 @@ def test_an_answer_about_bgp_may_be_as_large_as_over_eapi(
     ssh.flood = "show ip bgp"
     with pytest.raises(eapi.AnswerTooLargeError, match="the answer is larger than 1 MiB"):
         read_bgp(connection)
+
+
+def test_a_session_log_that_the_inventory_asks_for_is_not_written(
+    device: EosFleet, ssh: SshEos, connection: EosConnection, tmp_path: Path
+) -> None:
+    log = tmp_path / "session.log"
+    asked = SSH | {"optional_args": {**SSH["optional_args"], "session_log": str(log)}}
+    connection.open(device.addresses["ams-1"][0], USERNAME, PASSWORD, ssh.port, "eos", asked)
+    assert read_bgp(connection).vrfs
+    assert not log.exists()
 
 
 def test_a_login_that_says_too_much_is_given_up(
