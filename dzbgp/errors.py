@@ -67,6 +67,12 @@ class UsageError(DzbgpError):
 
     exit_code = ExitCode.USAGE
 
+    @property
+    def is_about_option(self) -> bool:
+        """Whether a command's help tells what to write. It does not tell what is wrong inside a file."""
+        subject = str(self).partition(": ")[0]
+        return subject.startswith("--") and "/" not in subject
+
 
 class InventoryError(UsageError):
     """The Nornir inventory is missing, malformed, or does not describe the fleet."""

@@ -11,7 +11,7 @@ from typer.exceptions import TyperException
 
 from dzbgp import __version__
 from dzbgp.cli.overview import Overview, commands_in, is_completing
-from dzbgp.errors import DzbgpError, ExitCode, one_line
+from dzbgp.errors import DzbgpError, ExitCode, UsageError, one_line
 
 app = typer.Typer(
     name="dzbgp",
@@ -36,7 +36,8 @@ def main() -> NoReturn:
         code = ExitCode.COULD_NOT_RUN
     except DzbgpError as error:
         code = error.exit_code
-        _complain(str(error), _advice(sys.argv[1:]) if str(error).startswith("--") else "")
+        is_in_help = isinstance(error, UsageError) and error.is_about_option
+        _complain(str(error), _advice(sys.argv[1:]) if is_in_help else "")
     except TyperException as error:
         code = error.exit_code
         _complain(_what_is_wrong(error), _advice(sys.argv[1:]))

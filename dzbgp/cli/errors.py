@@ -72,9 +72,7 @@ def reporting_errors(wanted: Logging, interrupts: SignalInterrupts | None = None
     except DzbgpError as error:
         log.debug("the run ended here", exc_info=True)
         logs.say(f"error: {error}")
-        # What is wrong inside a file is in no help.
-        subject = str(error).partition(": ")[0]
-        if isinstance(error, UsageError) and subject.startswith("--") and "/" not in subject:
+        if isinstance(error, UsageError) and error.is_about_option:
             logs.say(f"see `dzbgp {wanted.command} --help`")
         code = error.exit_code
     except KeyboardInterrupt:

@@ -152,6 +152,22 @@ def test_a_usage_error_says_where_the_options_are_told(words: list[str], told: s
     assert len(done.stderr.splitlines()) == 2
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        pytest.param(["status", "--config=--no/config.toml"], id="while options are read"),
+        pytest.param(["run", "--lab", "--output", "json=/no/report"], id="while the command runs"),
+    ],
+)
+def test_no_help_is_named_for_what_is_wrong_with_a_file(words: list[str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "dzbgp", *words], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: --")
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+
+
 def test_without_arguments_the_help_is_shown() -> None:
     shown = CliRunner().invoke(cli.app, [])
     assert "Usage" in shown.output
