@@ -76,6 +76,8 @@ class SmallWorld:
         self.between_looks: Callable[[], None] = lambda: None
         self.looked_again: list[set[str]] = []
         """The hosts of each second look."""
+        self.look_limits: list[float] = []
+        """How many seconds each look had."""
         self.late: dict[str, set[str]] = {}
         """By `read` and `recheck`: the hosts that do not answer in time."""
         self.per_look: int | None = None
@@ -197,6 +199,7 @@ class SmallWorld:
     def read(
         self, matched: Mapping[str, Device | None], progress: Any, check: Any, within_s: float
     ) -> list[DeviceReading]:
+        self.look_limits.append(within_s)
         return [
             self._reading(host, device, is_late=host in self.late.get("read", ()))
             for host, device in matched.items()
@@ -239,6 +242,7 @@ class SmallWorld:
 
     def recheck(self, due: Mapping[str, Device], progress: Any, within_s: float) -> dict[str, DeviceReading]:
         asked = list(due)[: self.per_look]
+        self.look_limits.append(within_s)
         self.looked_again.append(set(asked))
         late = self.late.get("recheck", ())
         return {host: self._reading(host, due[host], is_late=host in late, with_rtts=True) for host in asked}
@@ -338,6 +342,7 @@ class Passes:
         confirm_down_s: float = 0.0,
         dry_run: bool = False,
         kept: bool = True,
+        max_age_s: float = PassOptions.max_age_s,
         **rules: Any,
     ) -> None:
         """`kept`: whether what is remembered counts as kept in a file, if there is no history."""
@@ -352,6 +357,7 @@ class Passes:
             dry_run=dry_run,
             rules=Rules(**cast("Any", defaults | rules)),
             confirm_down_s=confirm_down_s,
+            max_age_s=max_age_s,
             signers=SIGNERS,
         )
         self.slept: list[float] = []

@@ -317,6 +317,13 @@ def test_a_device_that_is_slow_in_either_look_loses_only_its_own_users(look: str
     assert left.reason == ("no-answer" if look == "read" else "expired")
 
 
+def test_each_look_ends_at_half_the_age_that_a_decision_may_have() -> None:
+    world = SmallWorld(3, 1, DOWN)
+    world.goes_up()
+    Passes(world, max_age_s=40).run(per_look=2)
+    assert world.look_limits == [20, 20, 20]
+
+
 def test_a_fleet_that_takes_longer_than_a_look_is_written_in_groups() -> None:
     world = SmallWorld(7, 2, DOWN)
     world.goes_up()

@@ -13,6 +13,7 @@ import ruamel.yaml
 from solders.pubkey import Pubkey
 from watch_lab import DEADLINE_S, NO_GUARD, QUICK, WatchLab, until, watch_lab
 
+from dzbgp.console.progress import NoProgress
 from dzbgp.decision.rules import Rules
 from dzbgp.fleet.fleet import Fleet
 from dzbgp.lab.eos.fleet import DeviceFault
@@ -23,6 +24,7 @@ from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.session import DeviceResult
 from dzbgp.report.problems import problems
 from dzbgp.run import job
+from dzbgp.run.job import run_pass
 from dzbgp.run.systemd import Notifier
 from dzbgp.run.watch import Watch, WatchOptions
 from dzbgp.state.store import Store
@@ -179,6 +181,57 @@ def test_a_down_whose_write_waits_for_the_rpc_is_not_signed_after_the_session_ca
         lab.more_passes(2)
         until(lambda: not lab.watches[0][0]._worker.busy())
         lab.more_passes(1)
+        assert lab.writes() == {}
+
+
+def test_a_down_whose_write_waits_for_the_rpc_is_not_signed_after_a_pass_that_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody knows then whether the session came back meanwhile."""
+    with watch_lab(tmp_path) as lab:
+        (watch := lab.made())._pass()
+        lab.inject(FaultKind.STALL, method="simulateTransaction", delay_s=1.0)
+        lab.put(0, up=False)
+        watch._pass()
+        until(lambda: lab.ledger.stats().faults.get("stall", 0) > 0)
+        with monkeypatch.context() as patched:
+            patched.setattr(job, "guard", lambda *_: 1 / 0)
+            watch._pass()
+        assert lab.told.failures
+        assert watch._worker.busy()
+        assert watch._worker.wait_idle(DEADLINE_S)
+        assert lab.writes() == {}
+        watch._end()
+
+
+@pytest.mark.parametrize("is_watch", [True, False], ids=["watch", "run"])
+def test_what_another_reports_while_a_write_waits_for_the_rpc_is_not_overwritten(
+    tmp_path: Path, *, is_watch: bool
+) -> None:
+    with watch_lab(tmp_path) as lab:
+        lab.put(0, up=False)
+        lab.inject(FaultKind.STALL, method="simulateTransaction", delay_s=1.0)
+
+        reported: list[int] = []
+
+        def report() -> None:
+            until(lambda: lab.ledger.stats().faults.get("stall", 0) > 0)
+            reported.append(lab.report_elsewhere(0, DOWN))
+
+        another = threading.Thread(target=report)
+        another.start()
+        if is_watch:
+            watch = lab.made()
+            watch._pass()
+            another.join()
+            assert watch._worker.wait_idle(DEADLINE_S)
+            watch._end()
+        else:
+            with lab.load().fleet as fleet:
+                done = run_pass(fleet, lab.session, lab.options, NoProgress())
+            another.join()
+            assert [one.reason for one in done.decisions].count("newer-report") == 1
+        assert lab.onchain(0).last_bgp_reported_at == reported[0]
         assert lab.writes() == {}
 
 

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from big_world import big_world
@@ -20,6 +20,7 @@ from dzbgp.fleet.load import load_inventory
 from dzbgp.lab.eos.fleet import EosFleet
 from dzbgp.lab.solana.faults import Fault, FaultKind
 from dzbgp.lab.solana.ledger import Ledger
+from dzbgp.lab.world.encode import encode_user
 from dzbgp.lab.world.inventory import write_inventory
 from dzbgp.lab.world.world import UserSpec, World
 from dzbgp.ledger.networks import Network
@@ -148,6 +149,12 @@ class WatchLab:
         data = self.ledger.account(key)
         assert data is not None
         return decode_user(key, data)
+
+    def report_elsewhere(self, number: int, status: BgpStatus) -> int:
+        """Lets somebody else report a user just now, and gives the slot."""
+        user = replace(self.onchain(number), bgp_status=status, last_bgp_reported_at=self.ledger.slot)
+        self.ledger.set_account(user.pubkey, encode_user(user))
+        return user.last_bgp_reported_at
 
     def says(self, number: int, status: BgpStatus) -> bool:
         return self.onchain(number).bgp_status is status
