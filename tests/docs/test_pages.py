@@ -1,6 +1,7 @@
 """The pages say what the program says."""
 
 import ast
+import dataclasses
 import re
 import tomllib
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pages import DOCS, PAGES, README, blocks, shown
 import dzbgp.errors
 import dzbgp.ledger.errors
 from dzbgp.errors import DzbgpError
+from dzbgp.models.session import Neighbor, Seen, Vrf
 
 PACKAGE = DOCS.parent / "dzbgp"
 ERRORS = {
@@ -197,3 +199,16 @@ def test_the_page_on_the_architecture_names_files_that_exist_and_the_layers_that
     ]
     (layers,) = [one["layers"] for one in contracts["contracts"] if one["type"] == "layers"]
     assert "```text\n" + "\n".join(layers) + "\n```" in text
+
+
+def test_the_page_on_the_architecture_says_what_a_reader_of_devices_returns() -> None:
+    text = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (?:`(\w+)` )?\| (`\w+`(?:, `\w+`)*) \| .* \|$", text, re.MULTILINE)
+    told: dict[str, list[str]] = {}
+    record = ""
+    for name, fields in rows:
+        record = name or record
+        told.setdefault(record, []).extend(re.findall(r"\w+", fields))
+    assert told == {
+        kind.__name__: [field.name for field in dataclasses.fields(kind)] for kind in (Seen, Vrf, Neighbor)
+    }
