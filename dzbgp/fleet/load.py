@@ -28,7 +28,7 @@ from dzbgp.fleet.from_ledger.source import (
 )
 from dzbgp.fleet.inventory.connection import check_connection, has_login, resolve_connection, with_login
 from dzbgp.fleet.inventory.filters import choose
-from dzbgp.fleet.inventory.schema import check_simple_inventory
+from dzbgp.fleet.inventory.schema import check_simple_inventory, parse_yaml
 from dzbgp.fleet.options import TIMEOUT, UNSUPPORTED, FleetRequest, Runner
 from dzbgp.fleet.runner import is_on_cluster, ready_cluster, runner_of
 from dzbgp.fleet.workers import tell_workers
@@ -178,7 +178,7 @@ def _ready_plugin(options: dict[str, Any], net: Network | None) -> None:
 def _config_file(path: Path) -> dict[str, Any]:
     """Read a Nornir configuration; a SimpleInventory's files are also looked for beside it."""
     try:
-        config = ruamel.yaml.YAML(typ="safe").load(path.read_text(encoding="utf-8")) or {}
+        config = parse_yaml(path.read_text(encoding="utf-8")) or {}
     except (OSError, ValueError, TypeError, RecursionError, ruamel.yaml.error.YAMLError) as error:
         raise InventoryError(f"{path}: no readable YAML ({type(error).__name__})") from None
     if not isinstance(config, dict):

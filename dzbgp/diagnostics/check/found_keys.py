@@ -84,7 +84,7 @@ def _place(environ: Mapping[str, str]) -> str:
 def _configuration(environ: Mapping[str, str]) -> dict[str, Any]:
     """Return DoubleZero's own configuration; empty without any."""
     try:
-        content = ruamel.yaml.YAML(typ="safe").load(_read(_place(environ)) or "")
+        content = ruamel.yaml.YAML(typ="safe", pure=True).load(_read(_place(environ)) or "")
     except (ValueError, RecursionError, ruamel.yaml.error.YAMLError):
         return {}
     return content if isinstance(content, dict) else {}

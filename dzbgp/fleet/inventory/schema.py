@@ -5,6 +5,7 @@ Nornir itself answers a slip in these files with an AttributeError or a KeyError
 
 import re
 from collections.abc import Mapping
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,8 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from dzbgp.errors import InventoryError
 
+_DEEPEST = 1_000
+_NESTED = re.compile(rf"(?:[-?]\s+){{{_DEEPEST}}}")
 _ELEMENT_KEYS = {
     "hostname": (str,),
     "port": (int,),
@@ -79,7 +82,7 @@ def load_yaml(file: Path) -> dict[Any, Any]:
     """Return the mapping that a file holds, an empty one for an empty file. Raises InventoryError."""
     try:
         text = file.read_text(encoding="utf-8")
-        content = ruamel.yaml.YAML(typ="safe").load(text)
+        content = parse_yaml(text)
     except OSError as error:
         raise InventoryError(f"{file}: {error.strerror or 'unreadable'}; expected a YAML file") from None
     except UnicodeDecodeError:
@@ -98,6 +101,17 @@ def load_yaml(file: Path) -> dict[Any, Any]:
     if not isinstance(content, dict):
         raise InventoryError(f"{file}: it holds {_kind(content)}; expected a mapping")
     return content
+
+
+def parse_yaml(text: str) -> Any:
+    """Return what a YAML text holds. Raises YAMLError and ValueError.
+
+    The parser in C crashes on what is nested some ten thousand levels deep.
+    """
+    depths = accumulate(1 if bracket in "[{" else -1 for bracket in re.findall(r"[\[\]{}]", text))
+    if max(depths, default=0) > _DEEPEST or _NESTED.search(text):
+        raise MarkedYAMLError(problem=f"nested more than {_DEEPEST:,} levels deep")
+    return ruamel.yaml.YAML(typ="safe").load(text)
 
 
 def _problem(error: MarkedYAMLError) -> str:

@@ -126,7 +126,7 @@ FAULTY_HOSTS = {
     ),
     "a value with a colon": (
         f"r1:\n  password: {SECRET}: x",
-        "hosts.yaml, line 2, column 20: malformed YAML: mapping values are not allowed here",
+        "hosts.yaml, line 2, column 20: malformed YAML: mapping values are not allowed in this context",
     ),
     "a quote not closed": (
         f'r1: {{password: "{SECRET}',
@@ -138,7 +138,7 @@ FAULTY_HOSTS = {
     ),
     "a password that begins with a star": (
         f"r1:\n  password: *{SECRET}\n",
-        "hosts.yaml, line 2, column 13: malformed YAML: found undefined alias (not shown)",
+        "hosts.yaml, line 2, column 13: malformed YAML: found undefined alias",
     ),
     "a password that begins with an exclamation mark": (
         f"r1:\n  password: !{SECRET}\n",
@@ -146,7 +146,7 @@ FAULTY_HOSTS = {
     ),
     "a password that begins with a percent sign": (
         f"r1:\n  password: %{SECRET}\n",
-        "malformed YAML: found character '%' that cannot start any token",
+        "malformed YAML: found character that cannot start any token",
     ),
     "a password like a date that is none": (
         "r1: {password: 2024-13-45}",
@@ -155,9 +155,20 @@ FAULTY_HOSTS = {
     "a number that is none": (f"r1: {{port: !!int {SECRET}}}", "hosts.yaml: malformed YAML: ValueError"),
     "a list as a key": ("? - - r1", "hosts.yaml: malformed YAML: a list or a mapping as a key"),
     "a control character": (f"r1: {SECRET}\0", "hosts.yaml: malformed YAML: ReaderError"),
-    "tabs": ("r1:\n\tport: 1", "malformed YAML: found character '\\t' that cannot start any token"),
+    "tabs": ("r1:\n\tport: 1", "malformed YAML: found character that cannot start any token"),
     "two documents": ("r1: {}\n---\nr2: {}", "malformed YAML: but found another document"),
-    "deep": ("r1: " + "[" * 500, "hosts.yaml: malformed YAML: RecursionError"),
+    "deep": (
+        "r1: " + "[" * 500,
+        "hosts.yaml, line 2, column 1: malformed YAML: did not find expected node content",
+    ),
+    "deep in brackets": (
+        "r1: " + "[{a: " * 100_000,
+        "hosts.yaml: malformed YAML: nested more than 1,000 levels deep",
+    ),
+    "deep in dashes": (
+        "r1:\n" + "- " * 100_000,
+        "hosts.yaml: malformed YAML: nested more than 1,000 levels deep",
+    ),
 }
 
 
