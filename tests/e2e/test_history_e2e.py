@@ -54,6 +54,17 @@ def test_a_second_run_with_nothing_changed_writes_nothing(lab: E2eLab, tmp_path:
     assert report["summary"]["to_submit"] == 0
 
 
+def test_an_rpc_that_is_behind_what_an_earlier_run_saw_is_not_believed(lab: E2eLab, tmp_path: Path) -> None:
+    lab.ledger.advance(4_000)
+    first_run(lab, tmp_path)
+    lab.heal()
+    lab.ledger.inject(Fault(kind=FaultKind.STALE_SLOT, slots=3_000, times=None))
+    again = dzbgp(tmp_path, "run", *lab.args, "--output", "json")
+    assert again.code == 3
+    assert "ledger-not-believed" in again.report["exit"]["reasons"]
+    assert "was seen before" in again.err
+
+
 def test_a_session_that_goes_down_within_the_grace_period_stays_up_from_run_to_run(
     lab: E2eLab, tmp_path: Path
 ) -> None:
