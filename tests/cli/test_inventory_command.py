@@ -271,6 +271,19 @@ def test_a_file_keeps_its_permissions_and_its_line_ends(ledger: Ledger, tmp_path
     assert load(hosts)["ams-dz-001"]["data"]["mgmt_vrf"] == ""
 
 
+def test_a_link_that_somebody_planted_beside_a_file_is_not_written_through(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    inventory, victim = tmp_path / "inventory", tmp_path / "victim"
+    inventory.mkdir()
+    victim.write_bytes(b"mine")
+    for name in ("hosts.yaml", "groups.yaml", "defaults.yaml"):
+        (inventory / f".{name}.{os.getpid()}").symlink_to(victim)
+    written(ledger, inventory)
+    assert victim.read_bytes() == b"mine"
+    assert (inventory / "hosts.yaml").is_file()
+
+
 @pytest.mark.parametrize(
     ("name", "content", "words"),
     [

@@ -36,6 +36,22 @@ def test_a_planted_temporary_file_is_refused(tmp_path: Path, monkeypatch: pytest
     assert not file.exists()
 
 
+def test_a_file_has_the_permissions_that_are_asked_for_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    replace = Path.replace
+
+    def watched(fresh: Path, file: Path) -> Path:
+        seen.append(fresh.stat().st_mode & 0o777)
+        return replace(fresh, file)
+
+    monkeypatch.setattr(Path, "replace", watched)
+    for mode in (0o600, 0o664):
+        replace_file(tmp_path / "hosts.yaml", b"one", mode)
+    assert seen == [0o600, 0o664]
+
+
 def test_a_failure_leaves_the_old_file_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

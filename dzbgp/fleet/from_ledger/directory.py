@@ -1,13 +1,13 @@
 """A directory with an inventory: planned first, written after."""
 
 import contextlib
-import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from ruamel.yaml.error import YAMLError
 
+from dzbgp.console.files import replace_file
 from dzbgp.eos import PLATFORM
 from dzbgp.errors import InventoryError, UsageError
 from dzbgp.fleet.from_ledger.content import Entry, content_of
@@ -151,17 +151,9 @@ def _entries(file: Path, *, whole: bool = False) -> dict[str, Entry]:
 def _write(file: Path, content: str) -> None:
     """Replace a file as a whole, with the permissions that it had: there may be a password in it."""
     target = file.resolve()
-    fresh = target.with_name(f".{target.name}.{os.getpid()}")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         mode = target.stat().st_mode & 0o777 if target.exists() else None
-        descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666 if mode is None else 0o600)
-        with os.fdopen(descriptor, "wb") as stream:
-            stream.write(content.encode())
-        if mode is not None:
-            fresh.chmod(mode)
-        fresh.replace(target)
+        replace_file(target, content.encode(), mode)
     except OSError as error:
-        with contextlib.suppress(OSError):
-            fresh.unlink(missing_ok=True)
         raise UsageError(f"{file}: {error.strerror}; expected a directory that can be written to") from None
