@@ -25,7 +25,17 @@ from dzbgp.ledger.submit.packing import TransactionBuilder
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.models.decision import Decision
 from dzbgp.models.in_flight import Fate, InFlight, Settled
-from dzbgp.models.ledger import BgpStatus, Device, DeviceStatus, Net, ProgramData, User, UserStatus, dotted
+from dzbgp.models.ledger import (
+    BgpStatus,
+    Device,
+    DeviceStatus,
+    Net,
+    ProgramData,
+    SkippedAccount,
+    User,
+    UserStatus,
+    dotted,
+)
 from dzbgp.models.report import Report
 from dzbgp.models.session import DeviceReading, DeviceResult, Look, Neighbor, Vrf
 from dzbgp.models.submission import Outcome, Submission
@@ -82,6 +92,7 @@ class SmallWorld:
         """By `read` and `recheck`: the hosts that do not answer in time."""
         self.per_look: int | None = None
         """How many hosts a second look has time for; None: for all."""
+        self.skipped: tuple[SkippedAccount, ...] = ()
         self.host_limits: dict[str, Limits] = {}
         self.host_identity_checks: dict[str, bool] = {}
         self.router_id: str | None = None
@@ -279,6 +290,7 @@ class SmallLedger:
             devices=dict(world.devices),
             tenants=world.tenants,
             seconds_per_slot=world.seconds_per_slot,
+            skipped=world.skipped,
         )
         return Fetched(data, 0.0, stale=False)
 

@@ -1,5 +1,6 @@
 """The guard against mass mistakes, through whole passes."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -160,11 +161,17 @@ def test_without_a_state_file_only_force_releases_and_the_report_says_so() -> No
     assert counts(passes) == (20, 0)
 
 
-def test_old_downs_do_not_become_recent_when_the_clock_is_set_back() -> None:
+@pytest.mark.parametrize("is_slot_known", [True, False])
+def test_old_downs_do_not_become_recent_when_the_clock_is_set_back(*, is_slot_known: bool) -> None:
     world = fleet()
     passes = guarded(world, guard_window_s=3600)
     falls(world, 9)
     counts(passes)
+    if not is_slot_known:
+        # As a run leaves it that is killed right after the confirmation.
+        passes.memory.users = {
+            user: replace(known, written_slot=None) for user, known in passes.memory.users.items()
+        }
     world.wait(4000)
     world.now -= 7200
     falls(world, 9)

@@ -71,9 +71,18 @@ def test_a_pass_has_its_reasons_and_its_code(passed: Report, reasons: list[str],
     [
         *(
             (reason, 3)
-            for reason in ("no-signer", "stale-ledger", "in-flight", "expired", "no-tenant", "no-vrf")
+            for reason in (
+                "no-signer",
+                "stale-ledger",
+                "in-flight",
+                "expired",
+                "no-tenant",
+                "no-vrf",
+                "wrong-vrf",
+                "odd-neighbor",
+            )
         ),
-        *((reason, 0) for reason in ("unchanged", "absent", "grace", "damped", "ambiguous", "bad-tunnel")),
+        *((reason, 0) for reason in ("unchanged", "absent", "grace", "damped", "ambiguous", "wrong-side")),
     ],
 )
 def test_a_user_that_is_due_and_not_written_counts_and_a_standing_oddity_does_not(

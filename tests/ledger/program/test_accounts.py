@@ -465,6 +465,16 @@ def test_one_garbage_account_becomes_a_sentence_and_the_rest_is_read() -> None:
     assert str(skipped[0]).startswith(f"user account {other} could not be read and was skipped: ")
 
 
+def test_of_a_user_that_cannot_be_read_the_device_is_known_where_the_account_reaches_so_far() -> None:
+    """Whoever has that device in the inventory must hear of it."""
+    odd = literal_user()[:168] + b"\xff" * 4
+    accounts = [Account(ADDRESS, odd, 5), Account(ADDRESS, odd[:114], 5)]
+    _, skipped = decode_all("user", accounts, lambda one: decode_user(one.pubkey, one.data, one.lamports))
+    assert [one.device for one in skipped] == [Pubkey(bytes([3]) * 32), None]
+    _, skipped = decode_all("tenant", accounts, lambda one: decode_tenant(one.pubkey, one.data))
+    assert [one.device for one in skipped] == [None, None]
+
+
 # The program's own configuration
 
 
