@@ -15,6 +15,7 @@ from dzbgp.cli.errors import reporting_errors
 from dzbgp.cli.options import Logging, declared_by, every_command, takes
 from dzbgp.console.option import REPORT, Declared, option
 from dzbgp.errors import one_line
+from dzbgp.fleet.options import rpc_urls_in
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,7 +115,7 @@ def _masked(key: str, value: Any) -> Any:
     if isinstance(value, list):
         return [_masked(key, item) for item in value]
     if key == "rpc-url":
-        return " ".join(map(_origin, value.split()))
+        return " ".join(map(_origin, rpc_urls_in(value)))
     if key == "eos-password-command":
         return f"{Path(value.split()[0]).name} ..." if value.split() else value
     return value

@@ -25,6 +25,7 @@ from dzbgp.console.option import (
     REPORT,
     Declared,
     Option,
+    apart,
     declared,
     made,
     option,
@@ -37,6 +38,10 @@ if TYPE_CHECKING:
 
 _CONFIG = "config"
 _DEFAULT_FORMAT = "table, or tsv if stdout is not a terminal"
+
+
+def _formats_in(formats: type[StrEnum]) -> Callable[[str], list[str]]:
+    return apart(rf"(?:{'|'.join(formats)})\s*(?:[=,\n]|$)")
 
 
 class LogLevel(StrEnum):
@@ -87,6 +92,7 @@ class ReportOutputs:
         "FORMAT[=FILE]",
         short="-o",
         completion=lambda _: Output,
+        split=_formats_in(Output),
     )
 
 
@@ -142,6 +148,7 @@ class AuditOutput:
         short="-o",
         key="findings-output",
         completion=lambda _: FindingsOutput,
+        split=_formats_in(FindingsOutput),
     )
     json: bool = option(False, DAILY, "Print JSON: --output json.")
 
@@ -257,7 +264,7 @@ def configured(ctx: typer.Context, command: str, given: Path | None) -> "ConfigF
 
 def _config_annotation(command: str) -> Any:
     def read(ctx: typer.Context, given: Path | None) -> Path | None:
-        _keep_blanks(ctx, command)
+        _split_variables(ctx, command)
         if not ctx.resilient_parsing:
             configured(ctx, command, given)
         return given
@@ -276,13 +283,12 @@ def _config_annotation(command: str) -> Any:
     ]
 
 
-def _keep_blanks(ctx: typer.Context, command: str) -> None:
-    """Read the variable of a list of names as one text, as the option is: Typer would split it at blanks."""
-    listed = {one.field for one in declared_by(command) if one.option.is_listed}
+def _split_variables(ctx: typer.Context, command: str) -> None:
+    """Have a repeatable option's variable split as the option is declared: Typer would split it at blanks."""
+    splits = {one.field: one.option.split for one in declared_by(command) if one.option.split}
     for parameter in ctx.command.params:
-        if parameter.name in listed:
-            # No variable holds this.
-            parameter.envvar_list_splitter = "\0"  # type: ignore[misc]
+        if parameter.name in splits:
+            parameter.split_envvar_value = splits[parameter.name]  # type: ignore[assignment,method-assign]
 
 
 def annotation(one: Declared) -> Any:

@@ -58,6 +58,8 @@ class Option:
     """The field is a tuple, of which each mention of the option is one item."""
     is_listed: bool = False
     """Each mention is a text that `parse` turns into several items."""
+    split: Callable[[str], list[str]] | None = None
+    """Gives the mentions that a variable stands for; None: Typer splits it, paths at colons."""
     is_counted: bool = False
     """The field is the number of mentions."""
     shown_default: str | None = None
@@ -127,13 +129,26 @@ def sol(default: float, panel: str, help: str) -> Any:  # noqa: A002
 
 def listed(panel: str, help: str, noun: str, **more: Any) -> Any:  # noqa: A002
     """Declare a field that is a tuple of names, with commas between them or an option each; empty by default."""
-    more = {"parse": names, "spell": ",".join} | more
+    more = {"parse": names, "spell": ",".join, "split": lambda text: [text]} | more
     return option((), panel, help, metavar=f"{noun},...", is_repeatable=True, is_listed=True, **more)
 
 
 def repeated(panel: str, help: str, name: str, metavar: str, **more: Any) -> Any:  # noqa: A002
     """Declare a field that is a tuple of what each mention of `--name` says; empty by default."""
     return option((), panel, help, name=name, metavar=metavar, is_repeatable=True, **more)
+
+
+def apart(start: str, separator: str = r"[,\n]\s*") -> Callable[[str], list[str]]:
+    """Return what splits a text at each separator that is followed by a value's start, a regular expression.
+
+    A value may hold blanks and commas: the file in `json,markdown=/tmp/my report, today.md`.
+    """
+
+    def split(text: str) -> list[str]:
+        found = re.split(f"{separator}(?={start})", text.strip(", \t\r\n"))
+        return [value.strip() for value in found if value]
+
+    return split
 
 
 def declared(carrier: type) -> Iterator[Declared]:

@@ -13,6 +13,7 @@ from dzbgp.console.option import (
     HOSTS,
     LEDGER,
     TUNING,
+    apart,
     duration,
     listed,
     number,
@@ -39,6 +40,10 @@ def environment(text: str) -> str:
     if name and name not in ENVIRONMENTS:
         raise ValueError(f"unknown network {text!r}: expected one of {', '.join(ENVIRONMENTS)}")
     return name
+
+
+rpc_urls_in = apart("[A-Za-z]+://", separator=r"[,\s]+")
+"""Splits a text of several URLs. No URL holds a blank, and a comma may be a part of one."""
 
 
 class Runner(StrEnum):
@@ -70,7 +75,12 @@ class NetworkRequest(ProgramRequest):
     """Which ledger a command reads."""
 
     rpc_urls: tuple[str, ...] = repeated(
-        LEDGER, "RPC to ask; the next one if it fails. Repeatable.", "rpc-url", "URL", alias="url"
+        LEDGER,
+        "RPC to ask; the next one if it fails. Repeatable.",
+        "rpc-url",
+        "URL",
+        alias="url",
+        split=rpc_urls_in,
     )
 
 
@@ -97,6 +107,7 @@ class FleetRequest(NetworkRequest):
         "filter",
         "KEY=VALUE",
         parse=pair,
+        split=apart("[^\\s,=]+="),
     )
     groups: tuple[str, ...] = listed(
         HOSTS, "Only hosts of these groups, or of groups in them.", "GROUP", name="group"

@@ -89,6 +89,14 @@ def test_show_says_where_each_value_comes_from_and_masks_secrets(tmp_path: Path)
         assert '# interval = "1m"' in done.stdout
 
 
+def test_show_masks_each_url_of_a_variable() -> None:
+    shown = values(DZBGP_RPC_URL=f"{RPC},http://127.0.0.1:1/TOKEN")
+    assert shown[None, "rpc-url"] == (
+        "https://rpc.example.net/... http://127.0.0.1:1/...",
+        "DZBGP_RPC_URL",
+    )
+
+
 def test_the_first_of_the_two_places_is_read_and_never_the_working_directory(
     tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from dzbgp.cli.options import LogFormat, Logging, ReportOptions, takes
+from dzbgp.cli.options import AuditOutput, LogFormat, Logging, ReportOptions, every_command, takes
 from dzbgp.console.option import HOSTS, TUNING, duration, number, option, repeated, share, spelled_duration
 from dzbgp.console.words import parse_duration
 from dzbgp.decision.rules import Rules
@@ -145,6 +145,34 @@ def test_a_list_of_names_is_split_at_commas_only_wherever_it_is_given(given: str
     assert arrived(DeviceQuery, "--location", given).location == expected
     assert arrived(DeviceQuery, env={"DZBGP_LOCATION": given}).location == expected
     assert arrived(DeviceQuery, configured={"location": [given]}).location == expected
+
+
+@pytest.mark.parametrize(
+    ("carrier", "variable", "given", "field", "expected"),
+    [
+        (ReportOptions, "OUTPUT", "json", "outputs", ("json",)),
+        (ReportOptions, "OUTPUT", "markdown=/tmp/my report.md", "outputs", ("markdown=/tmp/my report.md",)),
+        (ReportOptions, "OUTPUT", "json, html=a, b.html,tsv,", "outputs", ("json", "html=a, b.html", "tsv")),
+        (ReportOptions, "OUTPUT", "json=the json\nhtml=a\r\n", "outputs", ("json=the json", "html=a")),
+        (ReportOptions, "OUTPUT", " ", "outputs", ()),
+        (AuditOutput, "FINDINGS_OUTPUT", "junit=a b,table", "outputs", ("junit=a b", "table")),
+        (RunRequest, "FILTER", "site=New York", "filters", (("site", "New York"),)),
+        (RunRequest, "FILTER", "a__in=x,y,b!=z w", "filters", (("a__in", "x,y"), ("b!", "z w"))),
+        (RunRequest, "FILTER", "a=x, y\nb=z", "filters", (("a", "x, y"), ("b", "z"))),
+        (RunRequest, "RPC_URL", "https://a/?k=1,2", "rpc_urls", ("https://a/?k=1,2",)),
+        (RunRequest, "RPC_URL", "https://a/T,http://b", "rpc_urls", ("https://a/T", "http://b")),
+        (RunRequest, "RPC_URL", " https://a  http://b\n", "rpc_urls", ("https://a", "http://b")),
+    ],
+)
+def test_the_values_in_a_variable_are_separated_where_the_next_one_begins(
+    carrier: type, variable: str, given: str, field: str, expected: tuple[Any, ...]
+) -> None:
+    assert getattr(arrived(carrier, env={f"DZBGP_{variable}": given}), field) == expected
+
+
+def test_no_variable_of_texts_is_split_at_blanks_by_default() -> None:
+    repeatable = [one for every in every_command().values() for one in every if one.option.is_repeatable]
+    assert {one.name for one in repeatable if one.option.split is None} == {"keypair"}
 
 
 def test_a_default_is_shown_as_people_write_it() -> None:

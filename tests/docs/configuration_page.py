@@ -15,8 +15,13 @@ and its key in the configuration file.
 An option is taken from the first of these: command line, environment variable, configuration file, default.
 `dzbgp config show` prints the value of each option and where it comes from. `make docs` generates this page.
 
-Durations are written `90s`, `5m`, `6h`. In the variable of a repeatable option, paths are separated by colons, other
-values by spaces. A variable or a key means the same in every command. An unknown `DZBGP_` variable causes a warning.
+Durations are written `90s`, `5m`, `6h`. A variable or a key means the same in every command. An unknown `DZBGP_`
+variable causes a warning.
+
+The variable of a repeatable option holds several values. Paths are separated by colons, other values by commas or line
+breaks: `DZBGP_OUTPUT="json,markdown=/tmp/my report.md"`. A value may hold blanks, and commas too: one separates only
+where the next value begins, with a format (`DZBGP_OUTPUT`), with `KEY=` (`DZBGP_FILTER`), or with `https://` or
+`http://` (`DZBGP_RPC_URL`, whose URLs may also be separated by spaces).
 
 ## The configuration file
 

@@ -40,10 +40,10 @@ def test_files_leave_stdout_its_lines(lab: E2eLab, tmp_path: Path) -> None:
 
 def test_formats_can_come_from_the_environment(lab: E2eLab, tmp_path: Path) -> None:
     args = ["run", *lab.args, "--dry-run", "--limit", lab.healthy]
-    done = dzbgp(tmp_path, *args, DZBGP_OUTPUT="json html=r.html")
+    done = dzbgp(tmp_path, *args, DZBGP_OUTPUT="json,html=my report.html")
     assert done.code == 0, done.err
     assert done.report["dry_run"] is True
-    assert (tmp_path / "r.html").exists()
+    assert (tmp_path / "my report.html").exists()
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ from dzbgp.fleet.from_ledger.content import Content, content_of, merge_extra
 from dzbgp.fleet.from_ledger.facts import facts_of
 from dzbgp.fleet.from_ledger.selection import PUBLIC_IP, Selection
 from dzbgp.fleet.from_ledger.source import PLUGIN, texts
+from dzbgp.fleet.options import rpc_urls_in
 from dzbgp.ledger.networks import network
 from dzbgp.ledger.program.snapshot import take_snapshot
 
@@ -73,7 +74,7 @@ class DoubleZeroInventory:
         urls = texts(f"{prefix}rpc_url", rpc_url, split=False)
         self._network = network(
             env or os.environ.get("DZBGP_ENV") or "mainnet-beta",
-            urls or tuple(os.environ.get("DZBGP_RPC_URL", "").split()),
+            urls or tuple(rpc_urls_in(os.environ.get("DZBGP_RPC_URL", ""))),
             program_id or os.environ.get("DZBGP_PROGRAM_ID") or None,
         )
         filters = {

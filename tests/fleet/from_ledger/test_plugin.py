@@ -280,7 +280,7 @@ def test_settings_that_are_malformed_are_told_with_their_file(
 
 def test_what_is_left_out_comes_from_the_environment(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DZBGP_ENV", "localnet")
-    monkeypatch.setenv("DZBGP_RPC_URL", ledger.url)
+    monkeypatch.setenv("DZBGP_RPC_URL", f"{ledger.url},http://127.0.0.1:1")
     nornir = InitNornir(inventory={"plugin": "DoubleZeroInventory"}, logging={"enabled": False})
     assert names(nornir) == CODES
 
