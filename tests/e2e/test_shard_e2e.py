@@ -4,7 +4,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e_lab import E2eLab, dzbgp, started_lab
+from e2e_lab import REAL_SLOT_MS, E2eLab, began, dzbgp, ended, started_lab, until
+
+from dzbgp.lab.solana.faults import Fault, FaultKind
 
 
 @pytest.fixture(scope="module")
@@ -54,3 +56,24 @@ def test_check_and_audit_take_a_shard_too(lab: E2eLab, tmp_path: Path) -> None:
     wrong = dzbgp(tmp_path, "audit", "--inventory", str(lab.inventory), "--shard", "4/3")
     assert wrong.code == 2
     assert "invalid part" in wrong.error
+
+
+def test_a_shard_and_a_run_of_the_whole_fleet_have_one_memory_and_do_not_write_side_by_side(
+    tmp_path: Path,
+) -> None:
+    with started_lab(tmp_path, slot_ms=REAL_SLOT_MS) as lab:
+        lab.heal()
+        due = (*lab.args, "--force", "--submit-timeout")
+        lab.ledger.inject(Fault(kind=FaultKind.LOST_SEND, times=None))
+        shard = began(tmp_path, "run", *due, "12s", "--shard", "1/1", "--output", "json")
+        until(lambda: lab.sent() > 0)
+        refused = dzbgp(tmp_path, "run", *due, "1s")
+        assert refused.code == 1
+        assert f"pid {shard.pid}, since " in refused.error
+        pending = {user["user"] for user in ended(shard).report["users"] if user["result"] == "pending"}
+        assert pending
+        sent = lab.sent()
+        whole = dzbgp(tmp_path, "run", *due, "1s", "--output", "json")
+        assert {user["user"] for user in whole.report["users"] if user["reason"] == "in-flight"} == pending
+        assert whole.code == 3
+        assert lab.sent() == sent
