@@ -221,12 +221,13 @@ class _Reader:
     def _checked(self, one: Declared, kinds: set[Any], text: str) -> str:
         if one.option.parse is not None:
             one.option.parse(text)
-        elif int in kinds:
-            int(text)
+        elif int in kinds and not text.isdecimal():
+            raise ValueError(f"invalid number {text!r}: expected a whole number")
         for kind in kinds:
             if isinstance(kind, type) and issubclass(kind, StrEnum) and text not in set(kind):
                 raise ValueError(f"unknown value {text!r}: expected one of {', '.join(kind)}")
-        return self._place(text) if Path in kinds else text
+        one.check_filled(text)
+        return self._place(text) if one.is_path else text
 
     def _place(self, text: str) -> str:
         """Return a path, taken from the file's own directory; `none` and URLs are no paths."""

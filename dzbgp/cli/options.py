@@ -216,7 +216,9 @@ def takes(*carriers: type) -> Callable[[Callable[..., None]], Callable[..., None
         def wrapper(**given: Any) -> None:
             given.pop(_CONFIG)
             values = {one.field: given.pop(one.field) for one in every}
-            values |= {one.field: _paths(one, values[one.field]) for one in every if _is_path(one)}
+            for one in every:
+                _check_filled(one, values[one.field])
+            values |= {one.field: _paths(values[one.field]) for one in every if one.is_path}
             values |= {one.field: _items(one, values[one.field]) for one in every if one.default == ()}
             requests = [made(carrier, values) for carrier in carriers]
             command(
@@ -305,7 +307,7 @@ def annotation(one: Declared) -> Any:
         more["show_default"] = False
     if what.completion is not None:
         more["autocompletion"] = _completer(what)
-    if _is_path(one):
+    if one.is_path:
         # A Path no longer tells an empty text from the working directory.
         more["path_type"] = str
     if bool in (one.kind, *get_args(one.kind)) and one.default is not False:
@@ -344,16 +346,19 @@ def _items(one: Declared, given: Any) -> tuple[Any, ...]:
     return tuple(item for several in mentions for item in several) if one.option.is_listed else mentions
 
 
-def _is_path(one: Declared) -> bool:
-    return one.option.parse is None and Path in (one.kind, *get_args(one.kind))
+def _check_filled(one: Declared, given: Any) -> None:
+    """Raise UsageError if what was given is empty, or one of several values is."""
+    try:
+        for text in given if isinstance(given, list | tuple) else [given]:
+            one.check_filled(text)
+    except ValueError as error:
+        raise UsageError(f"--{one.name}: {error}") from None
 
 
-def _paths(one: Declared, given: Any) -> Any:
-    """Return the paths that an option's texts name. Raises UsageError for one that is empty."""
-    if given == "":
-        raise UsageError(f"--{one.name}: it is empty; expected a path")
+def _paths(given: Any) -> Any:
+    """Return the paths that an option's texts name."""
     if isinstance(given, list | tuple):
-        return tuple(_paths(one, item) for item in given)
+        return tuple(Path(text) for text in given)
     return given if given is None else Path(given)
 
 

@@ -10,7 +10,8 @@ import dataclasses
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_type_hints
+from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 from dzbgp.console.words import loose, parse_duration
 from dzbgp.errors import UsageError
@@ -94,6 +95,17 @@ class Declared:
     def variable(self) -> str:
         """The environment variable."""
         return "DZBGP_" + self.key.upper().replace("-", "_")
+
+    @property
+    def is_path(self) -> bool:
+        """Whether the value is a path, or several."""
+        return self.option.parse is None and Path in (self.kind, *get_args(self.kind))
+
+    def check_filled(self, text: object) -> None:
+        """Raise ValueError for an empty text. As a path it would be a directory, as anything else the default."""
+        if text == "" and self.option.parse is None:
+            noun = "path" if self.is_path else self.option.metavar or "value"
+            raise ValueError(f"it is empty; expected {'an' if noun[0] in 'AEIO' else 'a'} {noun}")
 
 
 def option(default: Any, panel: str, help: str, **more: Any) -> Any:  # noqa: A002 - as Typer calls it

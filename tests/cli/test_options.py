@@ -15,6 +15,7 @@ from dzbgp.console.option import HOSTS, TUNING, duration, number, option, repeat
 from dzbgp.console.words import parse_duration
 from dzbgp.decision.rules import Rules
 from dzbgp.diagnostics.audit.request import AuditRequest
+from dzbgp.errors import UsageError
 from dzbgp.fleet.options import NetworkRequest, Runner
 from dzbgp.fleet.shard import Shard
 from dzbgp.listing.query import DeviceQuery, UserQuery
@@ -168,6 +169,19 @@ def test_the_values_in_a_variable_are_separated_where_the_next_one_begins(
     carrier: type, variable: str, given: str, field: str, expected: tuple[Any, ...]
 ) -> None:
     assert getattr(arrived(carrier, env={f"DZBGP_{variable}": given}), field) == expected
+
+
+@pytest.mark.parametrize(
+    ("option", "told"),
+    [
+        ("--rpc-url", "it is empty; expected a URL"),
+        ("--scheduler", "it is empty; expected an ADDRESS"),
+        ("--state", "it is empty; expected a path"),
+    ],
+)
+def test_an_empty_text_is_not_as_if_the_option_was_not_given(option: str, told: str) -> None:
+    with pytest.raises(UsageError, match=f"^{option}: {told}$"):
+        arrived(RunRequest, option, "")
 
 
 def test_no_variable_of_texts_is_split_at_blanks_by_default() -> None:
