@@ -48,8 +48,6 @@ NETWORKS = {
 
 DEFAULT = "mainnet-beta"
 
-# Anything else in place of a host is a typing error, such as a backslash or a blank before the path.
-
 
 def network(
     name: str, rpc_urls: tuple[str, ...] = (), program_id: str | None = None, genesis_hash: str | None = None

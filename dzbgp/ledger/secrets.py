@@ -8,6 +8,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 MAX_WORDS = 200
 """Characters of an RPC's own words in a message."""
 _MIN_SECRET = 4
+# Anything else in place of a host is a typing error, such as a backslash or a blank before the path.
 _HOST = re.compile(r"[\w.-]+|[0-9a-f:.]+")
 
 
