@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from e2e_lab import E2eLab, began, dzbgp, ended, started_lab, until
 from solders.pubkey import Pubkey
 
 from dzbgp.lab.solana.faults import Fault, FaultKind
+from dzbgp.lab.world.encode import encode_user
 from dzbgp.lab.world.world import LAB_PASSWORD
+from dzbgp.ledger.program.accounts import decode_user
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.state.lock import is_locked
 from dzbgp.state.store import Store
@@ -63,6 +66,28 @@ def test_an_rpc_that_is_behind_what_an_earlier_run_saw_is_not_believed(lab: E2eL
     assert again.code == 3
     assert "ledger-not-believed" in again.report["exit"]["reasons"]
     assert "was seen before" in again.err
+
+
+def test_check_and_audit_name_the_devices_that_another_writer_reports_on(lab: E2eLab, tmp_path: Path) -> None:
+    first_run(lab, tmp_path)
+    where = ("--env", "localnet", "--rpc-url", lab.ledger.url)
+    asked = (*where, "--inventory", str(lab.inventory), "--keypair", str(lab.keypairs))
+
+    def named() -> tuple[list[str], list[str]]:
+        check = dzbgp(tmp_path, "check", *asked, "--output", "json").report
+        audit = dzbgp(tmp_path, "audit", *where, "--output", "json").report
+        return (
+            [item["subject"] for item in check["findings"] if item["check"] == "writer"],
+            [item["device"] for item in audit["findings"] if item["kind"] == "other-writer"],
+        )
+
+    assert named() == ([], [])
+    spec = lab.world.user("ams-dz-001", 500)
+    data = lab.ledger.account(spec.user.pubkey)
+    assert data is not None
+    user = replace(decode_user(spec.user.pubkey, data), last_bgp_reported_at=lab.ledger.slot)
+    lab.ledger.set_account(user.pubkey, encode_user(user))
+    assert named() == (["ams-dz-001"], ["ams-dz-001"])
 
 
 def test_a_session_that_goes_down_within_the_grace_period_stays_up_from_run_to_run(

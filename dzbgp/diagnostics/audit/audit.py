@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
 
 from dzbgp.console.progress import Progress
@@ -16,6 +17,8 @@ from dzbgp.ledger.submit.signers import load_signers
 from dzbgp.listing.devices import list_devices
 from dzbgp.listing.query import DeviceQuery
 from dzbgp.models.session import DeviceReading
+from dzbgp.state.other_writers import other_writers
+from dzbgp.state.place import state_path
 
 
 def run_audit(request: AuditRequest, progress: Progress) -> Audit:
@@ -26,7 +29,9 @@ def run_audit(request: AuditRequest, progress: Progress) -> Audit:
     rules = AuditRules(
         request.down_for_s, request.stale_after_s, documentation_is_martian=net.name != "localnet"
     )
-    evidence = AuditInput(snapshot, rules, held=held)
+    users = chain.from_iterable(users_by_device(snapshot.data).values())
+    others = other_writers(state_path(None, net.program_id), net.program_id, net.genesis_hash, users)
+    evidence = AuditInput(snapshot, rules, held=held, others=others)
     if request.device or request.contributor:
         query = DeviceQuery(device=request.device, contributor=request.contributor)
         chosen = list_devices(snapshot, query)

@@ -49,7 +49,10 @@ def _name(device: Device) -> str:
 
 
 def _audit_publishers(evidence: AuditInput, devices: Sequence[Device]) -> Iterator[Finding]:
-    """Find devices that nobody can report for; a missing key counts only for a device of the fleet."""
+    """Find devices that nobody can report for, or that somebody else reports on.
+
+    A missing key counts only for a device of the fleet.
+    """
     fleet = {device.pubkey for device in devices}
     if evidence.readings is not None:
         fleet = {reading.device.pubkey for reading in evidence.readings if reading.device}
@@ -57,6 +60,12 @@ def _audit_publishers(evidence: AuditInput, devices: Sequence[Device]) -> Iterat
     for user in active_users(evidence):
         waiting[user.device_pk] += 1
     for device in devices:
+        if count := evidence.others.get(device.pubkey):
+            detail = (
+                f"{amount(count, 'user')} reported by another writer since the last write or pass of dzbgp here, with "
+                f"the key of {device.metrics_publisher_pk}."
+            )
+            yield Finding(FindingKind.OTHER_WRITER, str(device.pubkey), _name(device), detail)
         if device.status not in _IN_SERVICE:
             continue
         key, users = str(device.pubkey), amount(waiting[device.pubkey], "activated user")

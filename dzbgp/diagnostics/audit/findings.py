@@ -3,8 +3,8 @@
 Pure: no I/O, no clock of its own. A finding is for a person to look at: no decision depends on it.
 """
 
-from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from solders.pubkey import Pubkey
@@ -30,6 +30,7 @@ class FindingKind(StrEnum):
     TUNNEL_OVERLAP = "tunnel-overlap"
     NO_PUBLISHER = "no-publisher"
     PUBLISHER_NOT_HELD = "publisher-not-held"
+    OTHER_WRITER = "other-writer"
     NEVER_UP = "never-up"
     DOWN_LONG = "down-long"
     STALE_REPORT = "stale-report"
@@ -66,6 +67,7 @@ _TITLES = {
     FindingKind.TUNNEL_OVERLAP: "Users whose tunnel nets overlap",
     FindingKind.NO_PUBLISHER: "Devices without a metrics publisher",
     FindingKind.PUBLISHER_NOT_HELD: "Devices whose publisher's key is not available",
+    FindingKind.OTHER_WRITER: "Devices that another writer reports on",
     FindingKind.NEVER_UP: "Activated users that were never Up",
     FindingKind.DOWN_LONG: "Users that have been Down for a long time",
     FindingKind.STALE_REPORT: "Users whose report is stale",
@@ -114,6 +116,8 @@ class AuditInput:
     """The devices to look at; None: all, and users of devices that do not exist."""
     held: Container[Pubkey] | None = None
     """The keys that can sign here; None: not known."""
+    others: Mapping[Pubkey, int] = field(default_factory=dict)
+    """By device: how many users another writer reported since dzbgp's last write or pass here."""
     readings: Sequence[DeviceReading] | None = None
     """What the devices answered, with its credibility assessed; None: they were not asked."""
 

@@ -3,16 +3,22 @@
 import contextlib
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import chain
 
 from solders.pubkey import Pubkey
 
 from dzbgp.console.progress import Progress
 from dzbgp.decision.resolver import users_by_device
-from dzbgp.diagnostics.check.devices import check_addresses, check_device, check_verification
+from dzbgp.diagnostics.check.devices import (
+    check_addresses,
+    check_device,
+    check_verification,
+    check_writers,
+)
 from dzbgp.diagnostics.check.found_keys import check_doublezero_configuration, check_found_keys
 from dzbgp.diagnostics.check.keys import check_duties, check_publishers, load_keys, publishers_of
 from dzbgp.diagnostics.check.ledger import LedgerState, check_ledger
@@ -27,9 +33,10 @@ from dzbgp.fleet.network import network_for
 from dzbgp.ledger.errors import LedgerError
 from dzbgp.ledger.networks import Network
 from dzbgp.ledger.submit.signers import Signers
-from dzbgp.models.ledger import LAMPORTS_PER_SOL, Device, ProgramData
+from dzbgp.models.ledger import LAMPORTS_PER_SOL, Device, ProgramData, User
 from dzbgp.run.request import NO_STATE, SetupRequest
 from dzbgp.run.setup import known_keys_of_file
+from dzbgp.state.other_writers import other_writers
 from dzbgp.state.place import state_path
 from dzbgp.tasks.probe import probe
 
@@ -69,6 +76,7 @@ def run_check(request: SetupRequest, progress: Progress) -> CheckReport:
             devices = list(check_verification(connections, is_kept=known.is_kept))
             devices += check_addresses(matched, connections)
             identity_checks = fleet.identity_checks()
+            devices += check_writers(matched, _others(request, net, users))
             for host, device in matched.items():
                 devices += check_device(
                     host,
@@ -170,6 +178,16 @@ def _publishers(
 
 def _state(request: SetupRequest, net: Network) -> list[CheckResult]:
     return list(check_state(state_path(request.state, net.program_id), net.program_id))
+
+
+def _others(
+    request: SetupRequest, net: Network, users: Mapping[Pubkey, Sequence[User]]
+) -> Mapping[Pubkey, int]:
+    """Return by device how many users another writer reported."""
+    if request.state == NO_STATE:
+        return {}
+    path = state_path(request.state, net.program_id)
+    return other_writers(path, net.program_id, net.genesis_hash, chain.from_iterable(users.values()))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from nornir.core.inventory import ConnectionOptions
 from solders.pubkey import Pubkey
 
+from dzbgp.console.words import amount
 from dzbgp.decision.resolver import assess_credibility, vrf_of
 from dzbgp.diagnostics.check.results import CheckResults, CheckSection
 from dzbgp.eos.probe import Probe, Step
@@ -49,9 +50,21 @@ HINTS = {
     "commands": READ_ONLY_USER,
     "bgp": "check `show ip bgp summary vrf all` on the device; if its BGP agent restarts, check again later",
     "identity": "check the host's hostname and port, and that dz_device names the right device",
+    "writer": "switch the agent's BGP status off on the device, then run once with --take-over",
     "vrf": "check `show vrf` on the device, and the tenant's vrf_id onchain",
     "slow": "raise timeout in the host's extras, or ask fewer devices at once with --workers",
 }
+
+
+def check_writers(matched: Mapping[str, Device | None], others: Mapping[Pubkey, int]) -> CheckResults:
+    """Name the hosts that somebody else reports on; `others`: of how many users, by device."""
+    found = CheckResults(CheckSection.DEVICES)
+    for host, device in matched.items():
+        count = 0 if device is None else others.get(device.pubkey, 0)
+        if count:
+            detail = f"{amount(count, 'user')} reported by another writer since our last write or pass"
+            found.warn(host, "writer", detail, HINTS["writer"])
+    return found
 
 
 def check_device(

@@ -204,6 +204,16 @@ def test_of_the_publishers_whose_keys_are_not_here_only_those_of_the_fleet_are_o
     assert [item.device for item in found.findings] == ["ams-dz-001"]
 
 
+def test_a_device_that_another_writer_reports_on_is_named() -> None:
+    found = only(look(healthy(1), others={make_device().pubkey: 1}))
+    assert (found.kind, found.subject) == (FindingKind.OTHER_WRITER, str(make_device().pubkey))
+    assert found.severity is Severity.WARNING
+    assert found.detail.startswith(
+        "1 user reported by another writer since the last write or pass of dzbgp here"
+    )
+    assert look(healthy(1), others={make_device().pubkey: 1}, scope=frozenset()).findings == ()
+
+
 @pytest.mark.parametrize("status", [DeviceStatus.PENDING, DeviceStatus.DELETING, DeviceStatus.REJECTED])
 def test_a_device_that_is_not_at_work_needs_no_publisher(status: DeviceStatus) -> None:
     assert look(devices=(make_device(status=status, metrics_publisher_pk=NO_KEY),)).findings == ()
