@@ -331,6 +331,12 @@ def test_a_drained_device_is_exempt_and_weighs_nothing() -> None:
     assert counts(guarded(world)) == (30, 0)
     falls(world, 9, device=1)
     assert counts(guarded(world)) == (9, 0)
+    # Its users that are Up make no mass of the others smaller: 13 of 40, not of 50.
+    world = fleet(5, 10)
+    world.drain(0)
+    for device, count in enumerate((4, 3, 3, 3), 1):
+        falls(world, count, device)
+    assert counts(guarded(world)) == (0, 13)
 
 
 def test_a_mass_in_parts_is_a_mass() -> None:

@@ -235,6 +235,20 @@ def test_what_another_reports_while_a_write_waits_for_the_rpc_is_not_overwritten
         assert lab.writes() == {}
 
 
+def test_a_down_is_written_although_somebody_else_reports_on_the_device(tmp_path: Path) -> None:
+    """It sees and corrects within its interval what would be wrong; one run holds such a Down."""
+    with watch_lab(tmp_path) as lab:
+        (watch := lab.made())._pass()
+        lab.report_elsewhere(1, UP)
+        lab.put(0, up=False)
+        lab.session.expire()
+        watch._pass()
+        assert any("Another writer reports" in note for note in lab.told.reports[-1].notes)
+        assert watch._worker.wait_idle(DEADLINE_S)
+        assert lab.says(0, DOWN)
+        watch._end()
+
+
 def test_the_newest_status_of_a_user_that_waits_is_the_one_written(tmp_path: Path) -> None:
     with watch_lab(tmp_path, changed=0.25) as lab:
         lab.inject(FaultKind.STALL, method="simulateTransaction", delay_s=1.0)
