@@ -98,7 +98,7 @@ class ReportOutputs:
 
 @dataclass(frozen=True, kw_only=True)
 class ReportOptions(ReportOutputs):
-    """What becomes of the report of a run."""
+    """Where the report of a run goes, and in which format."""
 
     report_file: Path | None = option(
         None, REPORT, "Also write the JSON report to this file.", metavar="PATH"

@@ -52,8 +52,8 @@ def register(app: typer.Typer) -> None:
     def watch(request: WatchRequest, choice: LabChoice, wanted: ReportOutputs, logging: Logging) -> None:
         """Runs a pass every --interval until stopped: SIGTERM or Ctrl-C ends it, SIGHUP reloads the inventory.
 
-        Writes go out beside the passes, so that a slow ledger delays none. One bad pass does not end it. The files of
-        --output are replaced after each pass; stdout carries reports only if a format is given for it.
+        Writes are sent in parallel with the passes, so a slow ledger delays none. One bad pass does not end it. The
+        files of --output are replaced after each pass; stdout carries reports only if a format is given for it.
         """
         with reporting_errors(logging):
             from dzbgp.console.destinations import check_files, destinations  # noqa: PLC0415

@@ -150,5 +150,5 @@ class FleetRequest(NetworkRequest):
         None, DEVICES, "CA of the devices (PEM); implies --tls-verify.", metavar="PATH"
     )
     tls_insecure: bool = option(False, DEVICES, "Send passwords whatever certificate is shown.")
-    proxy: bool = option(True, LEDGER, "Heed HTTPS_PROXY, ALL_PROXY and NO_PROXY.")
+    proxy: bool = option(True, LEDGER, "Use HTTPS_PROXY, ALL_PROXY and NO_PROXY.")
     max_ledger_lag_s: float = duration(60, TUNING, "How far an RPC's time may be from the clock's.")

@@ -72,7 +72,7 @@ class WriteResult:
     """Whether a KeyboardInterrupt made it stop early."""
 
     def add(self, other: "WriteResult") -> None:
-        """Take in what became of more writes."""
+        """Add the results of more writes."""
         self.submissions.update(other.submissions)
         self.refused.update(other.refused)
         self.transactions += other.transactions
@@ -217,7 +217,7 @@ class LedgerSession:
         return TransactionBuilder(self.network.program_id, self._options.priority_fee)
 
     def fates(self, sent: Sequence[InFlight]) -> list[Settled]:
-        """Return what became of transactions that an earlier pass left in flight. Raises a LedgerError.
+        """Return the fates of transactions that an earlier pass left in flight. Raises a LedgerError.
 
         What was read of the program before is not used again if it is older than what was found.
         """

@@ -26,7 +26,7 @@ class InFlight:
 
 
 class Fate(StrEnum):
-    """What became of a transaction. The words are those of the state file and the log."""
+    """The fate of a transaction. The words are those of the state file and the log."""
 
     PENDING = "pending"
     """It may still land."""

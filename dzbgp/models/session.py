@@ -67,7 +67,7 @@ class Look:
 
 
 class DeviceResult(StrEnum):
-    """What became of reading a host."""
+    """The result of reading a host."""
 
     OK = "ok"
     FAILED = "failed"

@@ -28,12 +28,12 @@ class Alarms:
         self._fleet = ""
         self._known: dict[str, Alarm] = {}
 
-    def heed(self, report: Report) -> list[str]:
+    def lines_after(self, report: Report) -> list[str]:
         """Return what is to be said after a pass that came to a report."""
         self._turn_to(report)
         return self._said(list(problems(report)), set(self._known))
 
-    def heed_failure(self, line: str) -> list[str]:
+    def lines_after_failure(self, line: str) -> list[str]:
         """Return what is to be said after a pass that failed as a whole; of anything else nothing is known."""
         return self._said([Problem(_WHOLE, line)], set())
 

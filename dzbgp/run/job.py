@@ -80,7 +80,7 @@ def run_pass(
     memory.end(report, summary(report))
     if memory.history is None or options.dry_run:
         return report
-    return replace(report, alarms=tuple(Alarms(memory.history).heed(report)))
+    return replace(report, alarms=tuple(Alarms(memory.history).lines_after(report)))
 
 
 def plan_pass(
@@ -129,7 +129,7 @@ def plan_pass(
         except (KeyboardInterrupt, DzbgpError) as error:
             if not is_begun:
                 raise
-            # Something is written: what became of it must be reported.
+            # Something is written: its result must be reported.
             stopped = str(error) or "it was interrupted"
         # In the order of the devices, whichever was asked again first.
         final = {user: final.get(user) or left_alone(one, stopped) for user, one in decisions.items()}

@@ -161,7 +161,7 @@ def write_of(decision: Decision) -> Write:
 
 
 def _unsigned_notes(decisions: Iterable[Decision]) -> list[str]:
-    """Return whose key is missing: users that are due, and stay as they are for want of it."""
+    """Return which keys are missing, each with the number of users that are due and cannot be written."""
     missing = Counter(decision.publisher for decision in decisions if decision.reason == "no-signer")
     return [
         f"{count} users are due, and nobody here can sign for them: no keypair of publisher {publisher} (--keypair)."

@@ -104,7 +104,7 @@ def watch_fleet(request: WatchRequest, places: Sequence[Destination] = ()) -> No
             return fresh
 
         watch = Watch(ledger, memory, load, WatchOptions(interval_s=request.interval_s), measure, notifier)
-        _heed_signals(watch)
+        _handle_signals(watch)
         if asked.is_set():
             watch.reload()
         watch.run()
@@ -138,7 +138,7 @@ def _opened_store(
         raise _Ended from None
 
 
-def _heed_signals(watch: Watch) -> None:
+def _handle_signals(watch: Watch) -> None:
     def end(*_: object) -> None:
         # The end is bounded; whoever asks again cannot make it shorter, only untidy.
         for number in (signal.SIGTERM, signal.SIGINT):

@@ -276,7 +276,7 @@ class Watch:
             if note not in self._noted:
                 log.warning("%s", note)
         self._noted = frozenset(report.notes)
-        _say(self._alarms.heed(report))
+        _say(self._alarms.lines_after(report))
         self._notifier.status(f"last pass {result.name.lower()}: {line}")
         self._interruptible = True
         try:
@@ -289,7 +289,7 @@ class Watch:
         self._memory.fail(error, time.time() - seconds, seconds)
         log.debug("the pass ended here", exc_info=error)
         told = str(error) if isinstance(error, DzbgpError) else f"internal error ({type(error).__name__})"
-        _say(self._alarms.heed_failure(f"pass failed: {told}"))
+        _say(self._alarms.lines_after_failure(f"pass failed: {told}"))
         self._notifier.status(f"last pass failed: {told}")
         try:
             self._observer.failed(error, seconds)

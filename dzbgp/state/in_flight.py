@@ -32,7 +32,7 @@ class InFlightLog:
             self._sent[in_flight.signature] = in_flight
 
     def ended(self, signature: str, fate: Fate) -> None:
-        """Note what became of a transaction, and forget it once nothing can change that."""
+        """Note the fate of a transaction, and forget it once nothing can change that."""
         with self._lock:
             self._end(signature, fate)
         self._journal.ended(signature, fate)

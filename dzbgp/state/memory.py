@@ -76,7 +76,7 @@ class Memory:
         return is_stale
 
     def settle_in_flight(self, ledger: LedgerSession, now: float) -> None:
-        """Ask the ledger what became of writes that were left in flight. Raises a LedgerError.
+        """Ask the ledger for the fates of writes that were left in flight. Raises a LedgerError.
 
         To be called before the program data is fetched: what has landed by now must be in it.
         """

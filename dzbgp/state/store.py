@@ -244,7 +244,7 @@ class Store:
             )
 
     def ended(self, signature: str, fate: Fate) -> None:
-        """Note what became of a transaction.
+        """Note the fate of a transaction.
 
         If it landed, it also becomes the last write of its users, in a slot that is not known until `keep_users` tells
         it: after a run that was killed in between, the write must not look like another writer's.

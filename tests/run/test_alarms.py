@@ -44,7 +44,7 @@ class Passes:
             decisions=(),
             submissions={one.user: one for one in lost},
         )
-        return self.alarms.heed(report)
+        return self.alarms.lines_after(report)
 
 
 def test_a_problem_is_said_when_it_begins_and_when_it_ends() -> None:
@@ -98,8 +98,10 @@ def test_runs_over_other_hosts_do_not_end_each_others_problems(tmp_path: Path) -
 def test_a_failed_pass_says_nothing_of_other_problems_and_ends_with_the_next_good_one() -> None:
     passes = Passes()
     passes.said("a")
-    assert passes.alarms.heed_failure("pass failed: RPC x: no answer") == ["pass failed: RPC x: no answer"]
-    assert passes.alarms.heed_failure("pass failed: RPC x: no answer") == []
+    assert passes.alarms.lines_after_failure("pass failed: RPC x: no answer") == [
+        "pass failed: RPC x: no answer"
+    ]
+    assert passes.alarms.lines_after_failure("pass failed: RPC x: no answer") == []
     assert passes.said("a") == ["over after 60 s: pass failed: RPC x: no answer"]
 
 

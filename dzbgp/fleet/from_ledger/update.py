@@ -19,7 +19,7 @@ _NOT_CHOSEN = "not chosen by these filters"
 
 
 class Kind(StrEnum):
-    """What became of a host or group."""
+    """What an update did with a host or group."""
 
     ADDED = "added"
     CHANGED = "changed"
@@ -30,7 +30,7 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """What became of one of them, and as part of a sentence how."""
+    """What an update did with one of them, and as part of a sentence how."""
 
     kind: Kind
     noun: str

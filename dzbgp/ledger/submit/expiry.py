@@ -16,7 +16,7 @@ from dzbgp.models.ledger import User
 
 
 def settle(sent: InFlight, users: Mapping[Pubkey, User | None]) -> Settled:
-    """Return what became of an expired transaction, by its accounts as of a slot at which it could not land any more.
+    """Return the fate of an expired transaction, by its accounts as of a slot at which it could not land any more.
 
     FINALIZED with only some of the users: the others were reported again since, and their state is unknown. An
     account that is gone proves nothing.

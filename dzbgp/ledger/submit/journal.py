@@ -12,7 +12,7 @@ class Journal(Protocol):
         """Note a transaction that is about to be sent: from here on it may land."""
 
     def ended(self, signature: str, fate: Fate) -> None:
-        """Note what became of it. Must not raise."""
+        """Note its fate. Must not raise."""
 
 
 class NoJournal:

@@ -1,4 +1,4 @@
-"""The first send of a transaction. The node's answer seldom says what becomes of it."""
+"""The first send of a transaction. The node's answer seldom says whether it lands."""
 
 import logging
 

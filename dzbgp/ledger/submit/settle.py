@@ -1,4 +1,4 @@
-"""What became of transactions that an earlier pass left in flight."""
+"""The fates of transactions that an earlier pass left in flight."""
 
 import logging
 import time
