@@ -185,6 +185,21 @@ def test_no_page_is_wider_than_it_reads_well() -> None:
             assert in_block or line.startswith("|") or len(line) <= 140, f"{file.name}: {line}"
 
 
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page.name != "README.md"], ids=lambda page: page.name
+)
+def test_a_page_says_first_for_whom_it_is_and_what_they_have_at_its_end(page: Path) -> None:
+    first = " ".join(page.read_text(encoding="utf-8").split("\n\n")[1].split())
+    assert re.match(r"For [^.]+\. At the end of (this page|its row) ", first), first
+
+
+def test_the_page_on_performance_says_what_each_benchmark_measures() -> None:
+    told = re.findall(
+        r"^\| `(\w+)` \| [^|]+ \|$", (DOCS / "performance.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert told == sorted(file.stem[6:] for file in (DOCS.parent / "tests/bench").glob("bench_*.py"))
+
+
 def test_the_readme_leads_to_the_pages() -> None:
     assert "(docs/README.md)" in (Path(DOCS.parent) / "README.md").read_text(encoding="utf-8")
 
