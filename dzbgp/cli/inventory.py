@@ -44,7 +44,7 @@ class _Wanted:
     )
     dry_run: bool = option(False, DAILY, "Show what would change; write nothing.")
     exit_code: bool = option(False, SET_UP, "Exit with 5 if a dry run finds a change.")
-    contributor: tuple[str, ...] = listed(DAILY, "Only these contributors.", "CODE")
+    contributor: tuple[str, ...] = listed(DAILY, "Only these contributors (code or key).", "CODE")
     metro: tuple[str, ...] = listed(ROWS, "Only these metros (the exchange's code or name).", "CODE")
     location: tuple[str, ...] = listed(ROWS, "Only these locations (code or name).", "CODE")
     status: tuple[str, ...] = listed(

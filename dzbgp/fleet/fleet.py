@@ -6,7 +6,7 @@ How devices are asked within a bound of time is in rounds.py, which device a hos
 import logging
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
 from nornir.core import Nornir
@@ -14,11 +14,12 @@ from nornir.core.inventory import Host
 from nornir.core.task import Result
 from solders.pubkey import Pubkey
 
+from dzbgp.console.filters import Filter, contributor_filter
 from dzbgp.decision.rules import Limits
 from dzbgp.eos.connection import CONNECTION
 from dzbgp.eos.tls import unverified
 from dzbgp.eos.trust import KnownKeys
-from dzbgp.errors import ClusterError, InventoryError
+from dzbgp.errors import ClusterError, InventoryError, UsageError
 from dzbgp.fleet.dask.runner import DaskRunner
 from dzbgp.fleet.dask.secrets import is_encrypted
 from dzbgp.fleet.matching import Match, Matcher
@@ -26,7 +27,7 @@ from dzbgp.fleet.options import TIMEOUT, UNSUPPORTED, FleetRequest
 from dzbgp.fleet.rounds import Progress, Rounds
 from dzbgp.fleet.shard import Shard
 from dzbgp.fleet.workers import tell_known
-from dzbgp.models.ledger import Device
+from dzbgp.models.ledger import Contributor, Device
 from dzbgp.models.session import DeviceReading, DeviceResult
 from dzbgp.tasks.bgp_neighbors import bgp_neighbors
 
@@ -42,7 +43,12 @@ class Fleet:
 
     def __init__(self, nornir: Nornir, shard: Shard | None = None) -> None:
         self._nornir = nornir
+        self._inventory = nornir.inventory.hosts
         self._shard = shard
+        self._contributors: dict[Pubkey, Contributor] = {}
+        """The contributors whose devices are asked; empty: all."""
+        self.hosts: Mapping[str, Host] = self._inventory
+        """The hosts that were chosen. `match` leaves out those of other contributors."""
         timeout_s = nornir.config.user_defined.get(TIMEOUT, FleetRequest.device_timeout_s)
         self._rounds = Rounds(nornir, timeout_s)
         self._known = KnownKeys()
@@ -55,6 +61,14 @@ class Fleet:
         self._known = known
         tell_known(self._nornir, known)
 
+    def choose_contributors(self, wanted: Sequence[str], known: Collection[Contributor]) -> None:
+        """Choose the hosts whose devices belong to these contributors (codes or keys; empty: all hosts).
+
+        `known`: all contributors of the ledger. Raises UsageError for a name that none has.
+        """
+        found: Filter[Contributor] = contributor_filter("--contributor", wanted, lambda one: one, known)
+        self._contributors = {one.pubkey: one for one in found.choose(known)} if wanted else {}
+
     def __enter__(self) -> Self:
         return self
 
@@ -64,7 +78,7 @@ class Fleet:
     def close(self) -> None:
         """Close the connections."""
         self._nornir.data.reset_failed_hosts()
-        self.forget(self.hosts)
+        self.forget(self._inventory)
         if isinstance(self._nornir.runner, DaskRunner):
             self._nornir.runner.close()
 
@@ -72,26 +86,31 @@ class Fleet:
         """Close the connections to these hosts: the next question opens new ones."""
         for name in names:
             try:
-                self.hosts[name].close_connections()
+                self._inventory[name].close_connections()
             except Exception:
                 log.debug("host %s: closing", name, exc_info=True)
-
-    @property
-    def hosts(self) -> Mapping[str, Host]:
-        """The hosts that were chosen."""
-        return self._nornir.inventory.hosts
 
     def match(self, devices: Mapping[Pubkey, Device]) -> dict[str, Device | None]:
         """Return the device of each host, None where there is none (matching.py has the rule).
 
-        Hosts of other shards are left out. Raises InventoryError when two hosts are one device, or when no host at all
-        is a device.
+        Hosts of other contributors and of other shards are left out. Raises InventoryError when two hosts are one
+        device, or when no host at all is a device, and UsageError when no host is left.
         """
         matcher = Matcher(devices.values())
         found = {
             name: matcher.find(name, host.get("dz_device"), host.hostname)
-            for name, host in self.hosts.items()
+            for name, host in self._inventory.items()
         }
+        if not any(match.candidates for match in found.values()):
+            raise InventoryError(
+                f"no host of {len(found)} is one of the program's {len(devices)} devices; expected "
+                "a host's dz_device, name or hostname to be a device's pubkey or code, code, or public_ip"
+            )
+        found = {name: match for name, match in found.items() if self._owns(match)}
+        if not found:
+            names = ",".join(one.code or str(one.pubkey) for one in self._contributors.values())
+            raise UsageError(f"--contributor {names}: no host is left")
+        self.hosts = {name: self._inventory[name] for name in found}
         host_of: dict[Pubkey, str] = {}
         for name, match in found.items():
             if match.device is None:
@@ -102,12 +121,13 @@ class Fleet:
                     f"hosts {other!r} and {name!r} are both device {match.device.code}; expected one host a device"
                 )
         self._unmatched = {name: match.error for name, match in found.items() if match.device is None}
-        if not host_of and set(self._unmatched.values()) <= {Match().error}:
-            raise InventoryError(
-                f"no host of {len(found)} is one of the program's {len(devices)} devices; expected "
-                "a host's dz_device, name or hostname to be a device's pubkey or code, code, or public_ip"
-            )
         return {name: match.device for name, match in found.items() if self._takes(name, match.device)}
+
+    def _owns(self, match: Match) -> bool:
+        """Return whether the host may be a device of the chosen contributors."""
+        return not self._contributors or any(
+            one.contributor_pk in self._contributors for one in match.candidates
+        )
 
     def _takes(self, name: str, device: Device | None) -> bool:
         return self._shard is None or self._shard.takes(bytes(device.pubkey) if device else name.encode())
@@ -191,7 +211,7 @@ class Fleet:
         return [
             DeviceReading(name, DeviceResult.UNSUPPORTED, error=why)
             for name, why in unsupported.items()
-            if self._takes(name, None)
+            if self._owns(Match()) and self._takes(name, None)
         ]
 
     def recheck(

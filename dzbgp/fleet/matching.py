@@ -16,7 +16,14 @@ class Match:
     """The device that a host is; else why there is none."""
 
     device: Device | None = None
+    rivals: tuple[Device, ...] = ()
+    """The devices of which it may be any."""
     error: str = "no device of the program is called so (dz_device, host name or hostname)"
+
+    @property
+    def candidates(self) -> tuple[Device, ...]:
+        """The devices that the host may be."""
+        return (self.device,) if self.device else self.rivals
 
 
 class Matcher:
@@ -50,12 +57,13 @@ class Matcher:
 
 
 def _only(devices: Iterable[Device]) -> Match | None:
-    found = list(devices)
+    found = tuple(devices)
     if len(found) > 1:
         keys = " and ".join(sorted(str(device.pubkey) for device in found))
         return Match(
+            rivals=found,
             error=f"it may be any of the devices {keys}, which share a code or address; expected dz_device to be "
-            "the key of one"
+            "the key of one",
         )
     return Match(found[0]) if found else None
 

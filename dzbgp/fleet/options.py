@@ -112,6 +112,7 @@ class FleetRequest(NetworkRequest):
     groups: tuple[str, ...] = listed(
         HOSTS, "Only hosts of these groups, or of groups in them.", "GROUP", name="group"
     )
+    contributor: tuple[str, ...] = listed(HOSTS, "Only devices of these contributors (code or key).", "CODE")
     shard: Shard | None = option(
         None, HOSTS, "Only part I of N of the fleet, for N jobs.", metavar="I/N", parse=Shard.parse
     )

@@ -4,7 +4,7 @@ import asyncio
 import logging
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import dataclass, field, replace
@@ -20,6 +20,7 @@ from dzbgp.ledger.networks import Network
 from dzbgp.ledger.program.cache import TTL_S, Fetched, ProgramDataFetcher
 from dzbgp.ledger.program.fetch import Scope
 from dzbgp.ledger.program.instruction import Write
+from dzbgp.ledger.program.snapshot import read_contributors
 from dzbgp.ledger.rpc.client import RpcClient
 from dzbgp.ledger.rpc.credible import Credibility
 from dzbgp.ledger.rpc.retry import RetryBudget
@@ -32,7 +33,7 @@ from dzbgp.ledger.submit.signers import Signers
 from dzbgp.ledger.submit.submitter import SubmitOptions, Submitted, Submitter
 from dzbgp.ledger.submit.verify import verify
 from dzbgp.models.in_flight import Fate, InFlight, Settled
-from dzbgp.models.ledger import Device, Sighting
+from dzbgp.models.ledger import Contributor, Device, Sighting
 from dzbgp.models.session import Look
 from dzbgp.models.submission import Outcome, Refusal, Submission
 
@@ -202,6 +203,10 @@ class LedgerSession:
         at = time.time()
         bank = self._portal.call(self._client.bank)
         return Look(bank.slot, at, bank.ledger_at)
+
+    def contributors(self) -> Collection[Contributor]:
+        """Return all contributors. Raises a LedgerError."""
+        return self._portal.call(read_contributors, self._client)
 
     def balances(self, publishers: Sequence[Pubkey]) -> dict[Pubkey, int]:
         """Return the publishers' lamports, 0 where there is no account. Raises a LedgerError."""

@@ -6,7 +6,7 @@ from ipaddress import IPv4Address
 
 from solders.pubkey import Pubkey
 
-from dzbgp.console.filters import Filter, word_filter
+from dzbgp.console.filters import Filter, contributor_filter, word_filter
 from dzbgp.console.layout import BAD, DIM, GOOD
 from dzbgp.console.words import name_or_key
 from dzbgp.ledger.program.snapshot import Snapshot
@@ -21,7 +21,7 @@ from dzbgp.listing.model import (
     source_of,
 )
 from dzbgp.listing.query import DeviceQuery
-from dzbgp.models.ledger import Device, DeviceStatus, DeviceType, Location, User
+from dzbgp.models.ledger import Contributor, Device, DeviceStatus, DeviceType, Location, User
 
 _NO_KEY = Pubkey.default()
 
@@ -103,15 +103,8 @@ def device_filters(query: DeviceQuery, rows: Sequence[DeviceRow]) -> list[Filter
     def by_location(row: DeviceRow) -> tuple[str, ...]:
         return row.location_code, row.location.name if row.location else ""
 
-    def known(option: str, wanted: Sequence[str], name: str) -> Filter[DeviceRow]:
-        names = [str(getattr(row, name)) for row in rows]
-        return Filter(
-            option,
-            wanted,
-            lambda row: (str(getattr(row, name)),),
-            names,
-            f"the code of one of a device's {name}s",
-        )
+    def contributor(row: DeviceRow) -> Contributor:
+        return Contributor(row.device.contributor_pk, row.contributor)
 
     return [
         Filter(
@@ -128,8 +121,14 @@ def device_filters(query: DeviceQuery, rows: Sequence[DeviceRow]) -> list[Filter
             [name for row in rows for name in by_location(row)],
             "the code or the name of a device's location",
         ),
-        known("--exchange", query.exchange, "exchange"),
-        known("--contributor", query.contributor, "contributor"),
+        Filter(
+            "--exchange",
+            query.exchange,
+            lambda row: (row.exchange,),
+            [row.exchange for row in rows],
+            "the code of one of a device's exchanges",
+        ),
+        contributor_filter("--contributor", query.contributor, contributor, map(contributor, rows)),
         word_filter("--status", query.status, lambda row: row.device.status, DeviceStatus, rows),
         word_filter("--type", query.device_type, lambda row: row.device.device_type, DeviceType, rows),
     ]

@@ -134,7 +134,7 @@ class DeviceQuery(_Query):
     sort: tuple[str, ...] = _columns(SORT, DEVICE_COLUMNS, "device-sort", sign="-")
     columns: tuple[str, ...] = _columns(COLUMNS, DEVICE_COLUMNS, "device-columns")
     exchange: tuple[str, ...] = listed(ROWS, "Only these exchanges.", "CODE")
-    contributor: tuple[str, ...] = listed(ROWS, "Only these contributors.", "CODE")
+    contributor: tuple[str, ...] = listed(ROWS, "Only these contributors (code or key).", "CODE")
     device_type: tuple[str, ...] = _words(
         ROWS, "Only these types, such as hybrid.", "TYPE", DEVICE_TYPES, name="type", key="device-type"
     )

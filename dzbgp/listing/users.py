@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from solders.pubkey import Pubkey
 
-from dzbgp.console.filters import Filter, word_filter
+from dzbgp.console.filters import Filter, contributor_filter, word_filter
 from dzbgp.ledger.program.snapshot import Snapshot
 from dzbgp.listing.model import (
     Ages,
@@ -17,7 +17,7 @@ from dzbgp.listing.model import (
 )
 from dzbgp.listing.query import UserQuery
 from dzbgp.listing.user_rows import USER_FIELDS, UserRow
-from dzbgp.models.ledger import BgpStatus, User, UserStatus, UserType
+from dzbgp.models.ledger import BgpStatus, Contributor, User, UserStatus, UserType
 
 _NO_KEY = Pubkey.default()
 
@@ -75,6 +75,10 @@ def _role(user: User, group: Pubkey) -> str:
 def _filters(snapshot: Snapshot, query: UserQuery, rows: Sequence[UserRow]) -> list[Filter[UserRow]]:
     data, locations = snapshot.data, snapshot.names.locations.values()
     keys = [str(row.user.pubkey) for row in rows]
+    owners = {
+        key: Contributor(device.contributor_pk, snapshot.names.contributor(device.contributor_pk))
+        for key, device in data.devices.items()
+    }
     return [
         Filter(
             "--device",
@@ -103,12 +107,11 @@ def _filters(snapshot: Snapshot, query: UserQuery, rows: Sequence[UserRow]) -> l
             "the key of a user, or how one begins that no other does",
             fold=str,
         ),
-        Filter(
+        contributor_filter(
             "--contributor",
             query.contributor,
-            lambda row: (row.contributor or "",),
-            [snapshot.names.contributor(item.contributor_pk) for item in data.devices.values()],
-            "the code of a contributor",
+            lambda row: owners.get(row.user.device_pk),
+            owners.values(),
         ),
         Filter(
             "--client-ip", query.client_ip, lambda row: (row.user.client_ip,), query.client_ip, "an address"

@@ -16,7 +16,14 @@ from dzbgp.models.report import Report
 from dzbgp.run.interrupts import Interrupts
 from dzbgp.run.job import run_pass
 from dzbgp.run.request import RunRequest
-from dzbgp.run.setup import known_keys, load_setup, network_of_run, open_ledger, open_store
+from dzbgp.run.setup import (
+    choose_contributors,
+    known_keys,
+    load_setup,
+    network_of_run,
+    open_ledger,
+    open_store,
+)
 from dzbgp.state.memory import Memory
 
 log = logging.getLogger(__name__)
@@ -47,6 +54,7 @@ def run_once(
         setup.fleet.trust(known_keys(store))
         memory = Memory(store, dry_run=request.dry_run)
         stack.push(partial(_note_failure, memory, time.time(), time.monotonic()))
+        choose_contributors(setup.fleet, request, ledger)
         report = run_pass(
             setup.fleet, ledger, setup.options, progress or NoProgress(), memory, interrupts=interrupts
         )

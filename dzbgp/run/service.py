@@ -5,7 +5,8 @@ import logging
 import signal
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from dzbgp.console.destinations import Destination
 from dzbgp.errors import ExitCode, UsageError
@@ -19,13 +20,22 @@ from dzbgp.report.delivery import save
 from dzbgp.run.observer import Observer
 from dzbgp.run.once import measure_balances, measure_requests
 from dzbgp.run.request import WatchRequest
-from dzbgp.run.setup import Setup, known_keys, load_setup, network_of_run, open_ledger, open_store
+from dzbgp.run.setup import (
+    Setup,
+    choose_contributors,
+    known_keys,
+    load_setup,
+    network_of_run,
+    open_ledger,
+    open_store,
+)
 from dzbgp.run.systemd import Notifier
 from dzbgp.run.watch import Watch, WatchOptions
 from dzbgp.state.memory import Memory
-from dzbgp.state.store import Store
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 class _Measure(Observer):
@@ -92,13 +102,18 @@ def watch_fleet(request: WatchRequest, places: Sequence[Destination] = ()) -> No
         balances_good_s = request.ledger_interval_s - request.interval_s
         measure = _Measure(metrics, ledger, balances_good_s, health, places)
         notifier = Notifier()
-        store = _opened_store(request, ledger, stack, measure, notifier)
+        store = _answered(lambda: open_store(request, ledger, stack), request, measure, notifier)
+        _answered(lambda: choose_contributors(setup.fleet, request, ledger), request, measure, notifier)
         memory = Memory(store, dry_run=request.dry_run)
         known = known_keys(store)
         first = [setup]
 
         def load() -> Setup:
-            fresh = first.pop() if first else load_setup(request, net)
+            if first:
+                fresh = first.pop()
+            else:
+                fresh = load_setup(request, net)
+                choose_contributors(fresh.fleet, request, ledger)
             fresh.fleet.trust(known)
             measure.signers, measure.balances_due = fresh.options.signers, 0.0
             return fresh
@@ -111,19 +126,13 @@ def watch_fleet(request: WatchRequest, places: Sequence[Destination] = ()) -> No
         raise _Ended
 
 
-def _opened_store(
-    request: WatchRequest,
-    ledger: LedgerSession,
-    stack: contextlib.ExitStack,
-    measure: _Measure,
-    notifier: Notifier,
-) -> Store | None:
-    """Open the state file as soon as the ledger says which one it is. Raises _Ended when stopped meanwhile."""
+def _answered(ask: Callable[[], T], request: WatchRequest, measure: _Measure, notifier: Notifier) -> T:
+    """Return what `ask` learns of the ledger, as soon as that answers. Raises _Ended when stopped meanwhile."""
     try:
         while True:
             started = time.monotonic()
             try:
-                return open_store(request, ledger, stack)
+                return ask()
             except LedgerError as error:
                 log.error("pass failed: %s", error)  # noqa: TRY400 - one line
                 measure.failed(error, time.monotonic() - started)

@@ -62,6 +62,15 @@ def load_setup(request: RunRequest, net: Network) -> Setup:
     return Setup(fleet, PassOptions.of(request, signers_of(request)))
 
 
+def choose_contributors(fleet: Fleet, request: RunRequest, ledger: LedgerSession) -> None:
+    """Ask the ledger for the contributors that the request names, if any, and choose their hosts.
+
+    Raises UsageError for a name that none has, and a LedgerError.
+    """
+    if request.contributor:
+        fleet.choose_contributors(request.contributor, ledger.contributors())
+
+
 def open_ledger(
     request: RunRequest, net: Network, fleet: Callable[[], Fleet], on_fetch: OnFetch, *, is_fixed: bool
 ) -> LedgerSession:

@@ -62,9 +62,9 @@ def test_what_is_not_given_has_the_default_of_the_declaration(carrier: type) -> 
 
 def test_what_is_given_arrives_in_the_field_that_declares_it() -> None:
     text = (
-        "--inventory inv --limit a,b --filter metro=ams --filter x=y=z --group g --shard 2/4 --workers 3 --runner dask "
-        "--scheduler tls://h:1 --device-timeout 1m --no-identity-check --no-tls-verify --env testnet "
-        "--rpc-url http://a --rpc-url http://b --program-id p --max-ledger-lag 5s "
+        "--inventory inv --limit a,b --filter metro=ams --filter x=y=z --group g --contributor c,d --shard 2/4 "
+        "--workers 3 --runner dask --scheduler tls://h:1 --device-timeout 1m --no-identity-check "
+        "--no-tls-verify --env testnet --rpc-url http://a --rpc-url http://b --program-id p --max-ledger-lag 5s "
         "--genesis-hash h --keypair k1 --keypair k2 "
         "--low-balance 1.5 --state s --commitment finalized --priority-fee 7 --no-verify --submit-timeout 2m --dry-run "
         "--confirm-down 0s --refresh-interval 1h --refresh-spread 10% --down-grace-period 30s --max-age 90s "
@@ -76,6 +76,7 @@ def test_what_is_given_arrives_in_the_field_that_declares_it() -> None:
         limit=("a", "b"),
         filters=(("metro", "ams"), ("x", "y=z")),
         groups=("g",),
+        contributor=("c", "d"),
         shard=Shard(2, 4),
         workers=3,
         runner=Runner.DASK,

@@ -21,14 +21,14 @@ from dzbgp.decision.resolver import assess_credibility, resolve
 from dzbgp.decision.rules import Limits
 from dzbgp.eos.connection import CONNECTION
 from dzbgp.eos.trust import EXPECTED
-from dzbgp.errors import ExitCode, InventoryError
+from dzbgp.errors import ExitCode, InventoryError, UsageError
 from dzbgp.fleet.fleet import Fleet
 from dzbgp.fleet.load import load_inventory
 from dzbgp.fleet.options import FleetRequest
 from dzbgp.lab.eos.fleet import ADMIN_DOWN, DeviceFault, EosDevice, EosFault, EosFleet, EosPeer
 from dzbgp.ledger.errors import RpcTransportError
 from dzbgp.models.exit import exit_reasons
-from dzbgp.models.ledger import Device
+from dzbgp.models.ledger import Contributor, Device
 from dzbgp.models.session import DeviceReading, DeviceResult, Observed
 from dzbgp.models.summary import totals
 
@@ -156,6 +156,79 @@ def test_a_host_that_two_accounts_fit_is_unmatched_alone_and_the_message_names_b
     assert reading.error is not None
     assert str(AMS.pubkey) in reading.error
     assert str(twin.pubkey) in reading.error
+
+
+# Whose devices are asked?
+
+OURS, THEIRS = Contributor(key(50), "ours"), Contributor(key(51), "")
+OUR_AMS, THEIR_FRA = replace(AMS, contributor_pk=OURS.pubkey), replace(FRA, contributor_pk=THEIRS.pubkey)
+OWNED = {AMS.pubkey: OUR_AMS, FRA.pubkey: THEIR_FRA}
+
+
+@pytest.mark.parametrize(
+    ("wanted", "hosts"),
+    [
+        ((), {"ams-dz-001", "fra-dz-001", "stranger"}),
+        (("OURS",), {"ams-dz-001"}),
+        ((str(THEIRS.pubkey),), {"fra-dz-001"}),
+        (("ours", str(THEIRS.pubkey)), {"ams-dz-001", "fra-dz-001"}),
+    ],
+)
+def test_a_contributor_chooses_the_hosts_whose_devices_are_its_own(
+    tmp_path: Path, wanted: tuple[str, ...], hosts: set[str]
+) -> None:
+    fleet = fleet_of(tmp_path, ams_dz_001={}, fra_dz_001={}, stranger={})
+    fleet.choose_contributors(wanted, [OURS, THEIRS])
+    assert fleet.match(OWNED).keys() == fleet.hosts.keys() == hosts
+
+
+def test_a_device_that_changes_hands_is_followed_with_each_reading(tmp_path: Path) -> None:
+    fleet = fleet_of(tmp_path, ams_dz_001={}, fra_dz_001={})
+    fleet.choose_contributors(["ours"], [OURS, THEIRS])
+    swapped = {
+        AMS.pubkey: replace(AMS, contributor_pk=THEIRS.pubkey),
+        FRA.pubkey: replace(FRA, contributor_pk=OURS.pubkey),
+    }
+    assert fleet.match(OWNED).keys() == {"ams-dz-001"}
+    assert fleet.match(swapped).keys() == {"fra-dz-001"}
+    assert fleet.match(OWNED).keys() == fleet.hosts.keys() == {"ams-dz-001"}
+
+
+def test_nothing_of_another_contributors_hosts_can_stop_a_run(tmp_path: Path) -> None:
+    twins = {"dz_device": "fra-dz-001", "dz_max_down": "much", "dz_identity_check": "no"}
+    other = {"platform": "junos", "hostname": "192.0.2.9"}
+    fleet = fleet_of(tmp_path, ams_dz_001={}, r1={"data": twins}, r2={"data": twins}, r3=other)
+    fleet.choose_contributors(["ours"], [OURS, THEIRS])
+    assert fleet.match(OWNED) == {"ams-dz-001": OUR_AMS}
+    assert (fleet.limits(Limits(0.3, 10)), fleet.identity_checks()) == ({}, {})
+    assert fleet.read({}) == []
+
+
+def test_a_host_that_may_be_a_contributors_is_unmatched_and_not_left_out(tmp_path: Path) -> None:
+    twin = make_device(3, code="ams-dz-001", public_ip="203.0.113.3", contributor_pk=THEIRS.pubkey)
+    fleet = fleet_of(tmp_path, ams_dz_001={}, fra_dz_001={})
+    fleet.choose_contributors(["ours"], [OURS, THEIRS])
+    assert fleet.match({**OWNED, twin.pubkey: twin}) == {"ams-dz-001": None}
+
+
+def test_a_contributor_without_a_host_is_a_usage_error_and_a_wrong_inventory_is_told_first(
+    tmp_path: Path,
+) -> None:
+    fleet = fleet_of(tmp_path, ams_dz_001={}, stranger={})
+    fleet.choose_contributors([str(THEIRS.pubkey)], [OURS, THEIRS])
+    with pytest.raises(UsageError, match=f"^--contributor {THEIRS.pubkey}: no host is left$"):
+        fleet.match(OWNED)
+    with pytest.raises(InventoryError, match="no host of 2 is one of the program's 0 devices"):
+        fleet.match({})
+
+
+def test_of_many_contributors_an_unknown_name_is_told_the_nearest(tmp_path: Path) -> None:
+    many = [Contributor(key(100 + number), f"contributor-{number}") for number in range(30)]
+    with pytest.raises(UsageError) as caught:
+        fleet_of(tmp_path, ams_dz_001={}).choose_contributors(["our"], [*many, OURS])
+    told = "--contributor: unknown name 'our': expected the code or the key of a contributor (nearest: ours, "
+    assert str(caught.value).startswith(told)
+    assert str(caught.value).count("contributor-") == 11
 
 
 def test_hosts_may_have_rules_of_their_own(tmp_path: Path) -> None:

@@ -11,7 +11,9 @@ import pytest
 from stage import SECRET, Stage, fast, outcomes, stage
 
 from dzbgp.lab.solana.faults import FaultKind as Kind
-from dzbgp.ledger.errors import WriteInterruptedError
+from dzbgp.ledger.errors import EmptyProgramError, WriteInterruptedError
+from dzbgp.ledger.program.accounts import CONTRIBUTOR
+from dzbgp.models.ledger import Contributor
 from dzbgp.models.submission import Outcome
 from dzbgp.run.authorize import authorizer
 
@@ -95,6 +97,21 @@ def test_one_line_a_transaction_tells_signature_users_slot_and_time(
         f"transaction signature={submission.signature} publisher={one.writes[0].publisher} users=5 "
         f"result={submission.outcome} slot={submission.slot} seconds=0."
     )
+
+
+def test_a_contributor_whose_account_is_malformed_has_no_code_and_none_at_all_are_not_believed(
+    one: Stage,
+) -> None:
+    codes = {spec.device.contributor_pk: spec.contributor for spec in one.world.devices}
+    known = [Contributor(key, code) for key, code in codes.items()]
+    with one.session() as session:
+        assert set(session.contributors()) == set(known)
+        one.ledger.set_account(known[0].pubkey, bytes([CONTRIBUTOR, 0]))
+        assert set(session.contributors()) == {Contributor(known[0].pubkey, ""), *known[1:]}
+        for contributor in known:
+            one.ledger.set_account(contributor.pubkey, bytes([0]))
+        with pytest.raises(EmptyProgramError, match="has no contributor accounts"):
+            session.contributors()
 
 
 def test_a_second_write_in_a_session_needs_no_new_one(one: Stage) -> None:

@@ -9,6 +9,7 @@ import pytest
 from standing_ledger import invoke
 
 from dzbgp.lab.solana.ledger import Ledger
+from dzbgp.lab.world.world import World
 from dzbgp.listing.devices import DEVICE_FIELDS
 from dzbgp.listing.query import (
     BGP_STATUSES,
@@ -125,7 +126,7 @@ def test_columns_have_the_names_that_are_shown(ledger: Ledger) -> None:
     assert shown.splitlines()[0] == "client_ip,last_reported_age_s,rtt_ns"
 
 
-def test_users_are_chosen_by_key_and_by_contributor(ledger: Ledger) -> None:
+def test_users_are_chosen_by_key_and_by_contributor(ledger: Ledger, world: World) -> None:
     users = json.loads(invoke(ledger, "users", "--json").stdout)
     key = users[0]["account"]
     for start in (key, key[:12]):
@@ -135,9 +136,13 @@ def test_users_are_chosen_by_key_and_by_contributor(ledger: Ledger) -> None:
     devices = json.loads(invoke(ledger, "devices", "--json").stdout)
     contributor = devices[0]["contributor"]
     codes = {device["code"] for device in devices if device["contributor"] == contributor}
-    chosen = json.loads(invoke(ledger, "users", "--json", "--contributor", contributor).stdout)
-    assert chosen == [user for user in users if user["device"] in codes]
-    assert 0 < len(chosen) < len(users)
+    owner = str(next(spec.device.contributor_pk for spec in world.devices if spec.code in codes))
+    for name in (contributor, owner):
+        chosen = json.loads(invoke(ledger, "users", "--json", "--contributor", name).stdout)
+        assert chosen == [user for user in users if user["device"] in codes]
+        assert 0 < len(chosen) < len(users)
+        shown = json.loads(invoke(ledger, "devices", "--json", "--contributor", name).stdout)
+        assert {device["code"] for device in shown} == codes
 
 
 def test_the_level_of_the_log_is_an_option(tmp_path: Path) -> None:

@@ -218,7 +218,10 @@ def test_filters_narrow_each_other(ledger: Ledger, world: World) -> None:
         (("--location", "x"), "--location: unknown name 'x': expected the code or the name of a location"),
         (("--tenant", "x"), "--tenant: unknown name 'x': expected the code or the key of a tenant, or none"),
         (("--user", "x"), "--user: unknown name 'x': expected the key of a user, or how one begins that no"),
-        (("--contributor", "x"), "--contributor: unknown name 'x': expected the code of a contributor"),
+        (
+            ("--contributor", "x"),
+            "--contributor: unknown name 'x': expected the code or the key of a contributor (kestrel, northlight, ",
+        ),
     ],
 )
 def test_a_slip_is_a_usage_error(ledger: Ledger, args: tuple[str, ...], message: str) -> None:

@@ -17,8 +17,9 @@ from dzbgp.metrics.registry import Metrics
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.run import service
 from dzbgp.run.request import RunRequest, WatchRequest
-from dzbgp.run.setup import data_good_s
-from dzbgp.run.watch import Watch
+from dzbgp.run.setup import choose_contributors, data_good_s
+from dzbgp.run.watch import Watch, WatchOptions
+from dzbgp.state.memory import Memory
 
 FOREVER_S = 1e6
 
@@ -70,6 +71,20 @@ def test_a_steady_pass_asks_the_ledger_nothing(lab: WatchLab) -> None:
         spec.user.pubkey for spec in lab.world.users
     }
     watch._end()
+
+
+def test_a_steady_pass_for_a_contributor_asks_the_ledger_nothing_either(tmp_path: Path) -> None:
+    with watch_lab(tmp_path, devices=2, data_good_s=FOREVER_S) as lab:
+        ours = lab.world.devices[0]
+        setup = lab.load()
+        choose_contributors(setup.fleet, RunRequest(contributor=(ours.contributor,)), lab.session)
+        watch = Watch(lab.session, Memory(None, dry_run=False), lambda: setup, WatchOptions(), lab.told)
+        passed(watch)
+        before = asked(lab)
+        passed(watch, 5)
+        assert asked(lab) == before
+        assert [one.host for one in lab.told.reports[-1].devices] == [ours.host]
+        watch._end()
 
 
 def test_a_neighbor_that_no_user_explains_makes_it_read_the_users_at_once(

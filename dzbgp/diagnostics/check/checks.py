@@ -33,7 +33,7 @@ from dzbgp.fleet.network import network_for
 from dzbgp.ledger.errors import LedgerError
 from dzbgp.ledger.networks import Network
 from dzbgp.ledger.submit.signers import Signers
-from dzbgp.models.ledger import LAMPORTS_PER_SOL, Device, ProgramData, User
+from dzbgp.models.ledger import LAMPORTS_PER_SOL, Device, User
 from dzbgp.run.request import NO_STATE, SetupRequest
 from dzbgp.run.setup import known_keys_of_file
 from dzbgp.state.other_writers import other_writers
@@ -41,6 +41,7 @@ from dzbgp.state.place import state_path
 from dzbgp.tasks.probe import probe
 
 _INVENTORY_HINT = "correct it; `dzbgp inventory --output DIR` makes one from the ledger"
+_CONTRIBUTOR_HINT = "`dzbgp devices` lists the devices with their contributors"
 _Matched = Mapping[str, Device | None]
 
 
@@ -58,8 +59,12 @@ def run_check(request: SetupRequest, progress: Progress) -> CheckReport:
         signers, keys = load_keys(request.keypairs)
         progress.stage("asking the ledger", 1)
         with _quiet_ledger():
-            ledger = check_ledger(net, lambda data: _payers(fleet, data, signers))
-        matched = _match(fleet, ledger.data, inventory)
+            ledger = check_ledger(
+                net,
+                lambda state: _payers(request, fleet, state, signers),
+                with_contributors=bool(request.contributor),
+            )
+        matched = _match(request, fleet, ledger, inventory)
         keys_of_fleet = _publishers(request, matched, signers, ledger)
         state = [] if request.state == NO_STATE else _state(request, net)
         devices = []
@@ -129,19 +134,26 @@ def _fleet(request: SetupRequest, net: Network, found: CheckResults) -> Fleet | 
     return None
 
 
-def _match(fleet: Fleet | None, data: ProgramData | None, found: CheckResults) -> _Matched:
-    """Return the hosts to ask and the device of each: the matched hosts, or all hosts if the ledger cannot be read."""
+def _match(request: SetupRequest, fleet: Fleet | None, ledger: LedgerState, found: CheckResults) -> _Matched:
+    """Return the hosts to ask and the device of each: the matched hosts.
+
+    If the ledger cannot be read these are all hosts, or none where a contributor's are wanted.
+    """
     if fleet is None:
         return {}
     hint = "name the host as the device's code, or set its data dz_device to the device's code or pubkey"
-    if data is None:
-        detail = "unknown, because the ledger could not be read; all hosts are asked"
+    if ledger.data is None:
+        asked = "no host is asked, because of --contributor" if request.contributor else "all hosts are asked"
+        detail = f"unknown, because the ledger could not be read; {asked}"
         found.warn("hosts", "devices", detail, "see the ledger section below")
-        return dict.fromkeys(fleet.hosts)
+        return {} if request.contributor else dict.fromkeys(fleet.hosts)
     try:
-        matched = fleet.match(data.devices)
+        matched = _matched(request, fleet, ledger)
     except InventoryError as error:
         found.fail("hosts", "devices", str(error), hint, ExitCode.USAGE)
+        return {}
+    except UsageError as error:
+        found.fail("hosts", "contributor", str(error), _CONTRIBUTOR_HINT, ExitCode.USAGE)
         return {}
     for host, device in matched.items():
         if device is None:
@@ -152,13 +164,19 @@ def _match(fleet: Fleet | None, data: ProgramData | None, found: CheckResults) -
     return known
 
 
-def _payers(fleet: Fleet | None, data: ProgramData, signers: Signers | None) -> list[Pubkey]:
+def _matched(request: SetupRequest, fleet: Fleet, ledger: LedgerState) -> _Matched:
+    fleet.choose_contributors(request.contributor, ledger.contributors)
+    return fleet.match(ledger.data.devices if ledger.data else {})
+
+
+def _payers(
+    request: SetupRequest, fleet: Fleet | None, ledger: LedgerState, signers: Signers | None
+) -> list[Pubkey]:
     if fleet is None or signers is None:
         return []
-    with contextlib.suppress(InventoryError):
-        return [
-            key for key in publishers_of(filter(None, fleet.match(data.devices).values())) if key in signers
-        ]
+    with contextlib.suppress(UsageError):
+        matched = _matched(request, fleet, ledger)
+        return [key for key in publishers_of(filter(None, matched.values())) if key in signers]
     return []
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 
 from solders.pubkey import Pubkey
@@ -12,11 +12,12 @@ from dzbgp.errors import ExitCode
 from dzbgp.ledger.errors import EmptyProgramError, LedgerError, RpcError, RpcStatusError
 from dzbgp.ledger.networks import Network, unencrypted
 from dzbgp.ledger.program.fetch import fetch
+from dzbgp.ledger.program.snapshot import read_contributors
 from dzbgp.ledger.rpc.client import RpcClient
 from dzbgp.ledger.rpc.pool import malformed
 from dzbgp.ledger.rpc.retry import RetryBudget
 from dzbgp.ledger.secrets import redact
-from dzbgp.models.ledger import ProgramData
+from dzbgp.models.ledger import Contributor, ProgramData
 
 _BUDGET = RetryBudget(attempts=2, deadline_s=20.0)
 _FETCH_S = 30.0
@@ -32,28 +33,33 @@ class LedgerState:
 
     found: CheckResults
     data: ProgramData | None = None
+    contributors: Collection[Contributor] = ()
     balances: dict[Pubkey, int] = field(default_factory=dict)
     minimum: int = 0
     """Lamports that an account must keep (rent exemption)."""
 
 
-def check_ledger(net: Network, publishers: Callable[[ProgramData], Sequence[Pubkey]]) -> LedgerState:
-    """Ask the network's RPCs; `publishers` returns whose balances to read, given the program's data."""
-    return asyncio.run(_check(net, publishers))
+def check_ledger(
+    net: Network, publishers: Callable[[LedgerState], Sequence[Pubkey]], *, with_contributors: bool
+) -> LedgerState:
+    """Ask the network's RPCs; `publishers` returns whose balances to read, given what was read before."""
+    return asyncio.run(_check(net, publishers, with_contributors=with_contributors))
 
 
-async def _check(net: Network, publishers: Callable[[ProgramData], Sequence[Pubkey]]) -> LedgerState:
+async def _check(
+    net: Network, publishers: Callable[[LedgerState], Sequence[Pubkey]], *, with_contributors: bool
+) -> LedgerState:
     found = CheckResults(CheckSection.LEDGER)
     answering = await _check_rpcs(net, found)
     if not answering:
         return LedgerState(found)
     async with RpcClient(replace(net, rpc_urls=answering), budget=_BUDGET) as client:
-        data = await _check_program(client, found)
-        if data is None:
-            return LedgerState(found)
-        _check_clock(client.pool.where, data, found)
-        balances, minimum = await _balances(client, publishers(data), found)
-    return LedgerState(found, data, balances, minimum)
+        state = await _check_program(client, found, with_contributors=with_contributors)
+        if state.data is None:
+            return state
+        _check_clock(client.pool.where, state.data, found)
+        balances, minimum = await _balances(client, publishers(state), found)
+    return replace(state, balances=balances, minimum=minimum)
 
 
 async def _check_rpcs(net: Network, found: CheckResults) -> tuple[str, ...]:
@@ -103,23 +109,24 @@ def _check_cluster(net: Network, hashes: dict[str, str], found: CheckResults) ->
         found.ok(net.name, "cluster", f"{agreed}genesis hash {expected}, {pinned}")
 
 
-async def _check_program(client: RpcClient, found: CheckResults) -> ProgramData | None:
+async def _check_program(client: RpcClient, found: CheckResults, *, with_contributors: bool) -> LedgerState:
     program = str(client.network.program_id)
     try:
         async with asyncio.timeout(_FETCH_S):
             data = await fetch(client)
+            contributors = await read_contributors(client) if with_contributors else ()
     except TimeoutError:
         detail = f"RPC {client.pool.where}: no program data in {_FETCH_S:g} s"
         found.fail(program, "program", detail, "use an RPC that is nearer or faster", ExitCode.COULD_NOT_RUN)
-        return None
+        return LedgerState(found)
     except EmptyProgramError as error:
         hint = "check --env, --program-id and --rpc-url: they must name the same network"
         found.fail(program, "program", str(error), hint, ExitCode.COULD_NOT_RUN)
-        return None
+        return LedgerState(found)
     except LedgerError as error:
         hint = f"{_rpc_hint(error)}; some RPCs do not serve getProgramAccounts: use one that does"
         found.fail(program, "program", str(error), hint, ExitCode.COULD_NOT_RUN)
-        return None
+        return LedgerState(found)
     found.ok(
         program, "program", f"{len(data.devices):,} devices, {len(data.users):,} users at slot {data.slot}"
     )
@@ -127,7 +134,7 @@ async def _check_program(client: RpcClient, found: CheckResults) -> ProgramData 
         found.warn(program, "account", str(account), "update dzbgp, or inspect the account onchain")
     for remark in data.remarks:
         found.warn(program, "reading", remark, "no action needed: a run goes on")
-    return data
+    return LedgerState(found, data, contributors)
 
 
 def _check_clock(where: str, data: ProgramData, found: CheckResults) -> None:

@@ -28,7 +28,9 @@ def ask_device(
 ) -> Explanation:
     """Return the explanation with the dry run of the user's device, as any run would do it. Raises a DzbgpError."""
     everything = load_inventory(inventory, request, net)
-    matched = Fleet(everything).match(found.snapshot.data.devices)
+    hosts = Fleet(everything)
+    hosts.choose_contributors(request.contributor, found.snapshot.names.contributors.values())
+    matched = hosts.match(found.snapshot.data.devices)
     host = next((name for name, one in matched.items() if one and one.pubkey == found.user.device_pk), None)
     if host is None:
         return replace(found, asked="no host of the inventory is the user's device")

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from string import Formatter
 
-from dzbgp.console.filters import Filter, word_filter
+from dzbgp.console.filters import Filter, contributor_filter, word_filter
 from dzbgp.errors import InventoryError
 from dzbgp.fleet.from_ledger.facts import FACTS, Facts
-from dzbgp.models.ledger import DeviceStatus
+from dzbgp.models.ledger import Contributor, DeviceStatus
 
 PUBLIC_IP = "{public_ip}"
 
@@ -73,8 +73,13 @@ class Selection:
             known = [text for row in rows for text in names(row)]
             return Filter(self.prefix + name, wanted, names, known, f"one of {', '.join(codes) or 'none'}")
 
+        def contributor(row: Facts) -> Contributor:
+            return Contributor(row.device.contributor_pk, row.data["contributor"])
+
         return [
-            coded("contributor", self.contributor),
+            contributor_filter(
+                self.prefix + "contributor", self.contributor, contributor, map(contributor, rows)
+            ),
             coded("metro", self.metro, "metro_name"),
             coded("location", self.location, "location_name"),
             word_filter(

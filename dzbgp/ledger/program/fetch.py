@@ -125,7 +125,7 @@ async def _devices(
     slot, accounts = await read(DEVICE)
     devices, skipped = decode_all("device", accounts, lambda item: decode_device(item.pubkey, item.data))
     if not devices:
-        raise _empty(client, "device", "wrong --env, --program-id or --rpc-url?")
+        raise no_accounts(client, "device", "wrong --env, --program-id or --rpc-url?")
     shared = MappingProxyType(devices)
     on_devices(slot, shared)
     return slot, shared, skipped
@@ -153,7 +153,7 @@ async def _fetch(
     if wanted is not None:
         answers, known = await _users_of(read, wanted, is_whole_possible=scope is not None)
     if not any(accounts for _, accounts in answers) and wanted != frozenset():
-        raise _empty(client, "user", "treated as a fault, not as an empty fleet")
+        raise no_accounts(client, "user", "treated as a fault, not as an empty fleet")
     user_accounts = [account for _, accounts in answers for account in accounts]
     tenants, skipped_tenants = decode_all(
         "tenant", tenant_accounts, lambda item: decode_tenant(item.pubkey, item.data)
@@ -255,7 +255,8 @@ async def _slot_rate(client: RpcClient) -> tuple[float, str]:
     return rate or NOMINAL_SECONDS_PER_SLOT, ""
 
 
-def _empty(client: RpcClient, kind: str, remark: str) -> EmptyProgramError:
+def no_accounts(client: RpcClient, kind: str, remark: str) -> EmptyProgramError:
+    """Return the error of an answer without any account of a kind."""
     return EmptyProgramError(
         f"RPC {client.pool.where}: program {client.network.program_id} has no {kind} accounts; "
         f"expected at least one ({remark})"

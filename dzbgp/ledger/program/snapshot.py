@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -22,7 +22,7 @@ from dzbgp.ledger.program.accounts import (
     decode_location,
     decode_multicast_group,
 )
-from dzbgp.ledger.program.fetch import fetch
+from dzbgp.ledger.program.fetch import fetch, no_accounts
 from dzbgp.ledger.rpc.client import RpcClient
 from dzbgp.models.ledger import Contributor, Exchange, Location, MulticastGroup, ProgramData
 
@@ -95,15 +95,28 @@ async def _take(network: Network, with_users: bool) -> Snapshot:
 
 
 async def _read_names(client: RpcClient) -> Names:
-    kinds = (LOCATION, EXCHANGE, CONTRIBUTOR, MULTICAST_GROUP)
-    read = [(await client.program_accounts(kind))[1] for kind in kinds]
-    locations, exchanges, contributors, groups = read
+    kinds = (LOCATION, EXCHANGE, MULTICAST_GROUP)
+    locations, exchanges, groups = [(await client.program_accounts(kind))[1] for kind in kinds]
     return Names(
         decode_all("location", locations, lambda item: decode_location(item.pubkey, item.data))[0],
         decode_all("exchange", exchanges, lambda item: decode_exchange(item.pubkey, item.data))[0],
-        decode_all("contributor", contributors, lambda item: decode_contributor(item.pubkey, item.data))[0],
+        await _read_contributors(client),
         decode_all("group", groups, lambda item: decode_multicast_group(item.pubkey, item.data))[0],
     )
+
+
+async def read_contributors(client: RpcClient) -> Collection[Contributor]:
+    """Return all contributors; one whose account cannot be decoded has no code. Raises a LedgerError."""
+    found = await _read_contributors(client)
+    if not found:
+        raise no_accounts(client, "contributor", "wrong --env, --program-id or --rpc-url?")
+    return found.values()
+
+
+async def _read_contributors(client: RpcClient) -> Mapping[Pubkey, Contributor]:
+    _, accounts = await client.program_accounts(CONTRIBUTOR)
+    decoded, _ = decode_all("contributor", accounts, lambda item: decode_contributor(item.pubkey, item.data))
+    return {item.pubkey: Contributor(item.pubkey, code="") for item in accounts} | decoded
 
 
 # At level INFO these loggers write whole URLs, and the path of an RPC URL is a secret.
