@@ -286,11 +286,17 @@ class SmallLedger:
         data = ProgramData(
             slot=world.slot - world.seen_slots_ago,
             fetched_at=datetime.now(UTC),
-            users=dict(world.users),
+            users={
+                one: user
+                for one, user in world.users.items()
+                if world.hosts is None or user.device_pk in world.hosts
+            },
             devices=dict(world.devices),
             tenants=world.tenants,
             seconds_per_slot=world.seconds_per_slot,
             skipped=world.skipped,
+            # As for a few hosts: only their users are asked for.
+            scope=None if world.hosts is None else frozenset(world.hosts),
         )
         return Fetched(data, 0.0, stale=False)
 

@@ -20,6 +20,7 @@ from dzbgp.lab.solana.faults import FaultKind as LedgerFault
 
 PASSWORD = "canary-password-4711"
 TOKENS = ("canary-login", "canary-secret", "canary-path-7f3a", "canary-query-91bc")
+FORMATS = ("json", "markdown", "html", "junit", "table")
 FAULTS = (
     DeviceFault.BAD_PASSWORD,
     DeviceFault.HTTP_500,
@@ -103,6 +104,26 @@ def test_writes_that_fail_show_no_secret(lab: E2eLab, tmp_path: Path) -> None:
     done = dzbgp(tmp_path, *args)
     assert done.code == 3, done.err
     clean(lab, done.out, done.err)
+
+
+@pytest.mark.parametrize("method", ["sendTransaction", "simulateTransaction", "getProgramAccounts"])
+def test_an_rpc_that_repeats_its_url_puts_nothing_of_it_into_any_format(
+    lab: E2eLab, tmp_path: Path, method: str
+) -> None:
+    """And neither a line of its own nor an escape sequence."""
+    said = f"no route to {urlsplit(with_canaries(lab.ledger.url)).path}?{TOKENS[3]}\x1b[31m\nforged=line"
+    lab.ledger.inject(Fault(kind=LedgerFault.RPC_ERROR, method=method, times=None, code=-32010, message=said))
+    files = [tmp_path / f"report.{kind}" for kind in ("json", "md", "html", "xml", "txt")]
+    outputs = [f"{kind}={file}" for kind, file in zip(FORMATS, files, strict=True)]
+    args = [*pointed(lab), "--submit-timeout", "3s", "--verbose", "--limit", "ams-dz-001"]
+    done = dzbgp(tmp_path, *args, *(word for output in outputs for word in ("--output", output)))
+    texts = [done.out, done.err, *(file.read_text(encoding="utf-8") for file in files if file.exists())]
+    assert done.code in {1, 3}, done.err
+    assert any("no route to" in text for text in texts)
+    clean(lab, *texts)
+    for text in texts:
+        assert "\x1b" not in text
+        assert not [line for line in text.splitlines() if line.startswith("forged=line")]
 
 
 class _Broken(http.server.BaseHTTPRequestHandler):

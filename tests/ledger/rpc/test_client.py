@@ -96,6 +96,22 @@ def test_a_height_is_that_of_the_newest_final_block_unless_told_otherwise(shared
     assert confirmed[0] - final[0] == confirmed[1] - final[1] == 30
 
 
+def test_the_height_of_an_rpc_that_was_left_behind_is_not_believed() -> None:
+    """By it no write would ever expire."""
+    with stage(users=1, slot_ms=0) as made:
+        made.ledger.advance(1_000)
+        made.inject(Kind.STALE_SLOT, method="getEpochInfo", slots=600, times=None)
+        healthy, slot = made.ledger.add_rpc(), made.ledger.slot
+
+        async def height(client: RpcClient) -> int:
+            client.read_floor = slot
+            return (await client.height())[0]
+
+        assert made.ask(height, made.url, healthy) > slot - 100
+        with pytest.raises(RpcError, match="getEpochInfo: answered as of slot"):
+            made.ask(height)
+
+
 def test_statuses_are_asked_for_256_at_a_time() -> None:
     with stage(users=1) as made:
         made.submit()

@@ -3,15 +3,18 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from solders.message import Message
 from solders.pubkey import Pubkey
 from stage import Stage, fast, outcomes, reasons, stage, until
 
 from dzbgp.errors import JournalError
 from dzbgp.lab.solana.faults import FaultKind as Kind
 from dzbgp.ledger.submit.journal import NoJournal
+from dzbgp.ledger.submit.packing import Batch, TransactionBuilder
 from dzbgp.ledger.submit.submitter import Submitter
 from dzbgp.models.in_flight import InFlight
 from dzbgp.models.ledger import BgpStatus, UserStatus
@@ -120,6 +123,22 @@ def test_batches_share_the_reads_before_their_signatures() -> None:
         stats = made.ledger.stats()
         assert stats.transactions_executed == 10
         assert stats.requests["getMultipleAccounts"] <= 6
+
+
+def test_a_message_for_somebody_who_is_not_of_this_pass_is_an_internal_error_and_is_not_signed(
+    one: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    right, other = TransactionBuilder.message, one.writes[0]
+
+    def wrong(builder: TransactionBuilder, batch: Batch, *how: Any, **more: Any) -> Message:
+        return right(builder, replace(batch, writes=(*batch.writes, other)), *how, **more)
+
+    monkeypatch.setattr(TransactionBuilder, "message", wrong)
+    done = one.submit(one.writes[1:])
+    assert one.sent() == 0
+    assert {submission.error for submission in done.submissions.values()} == {
+        "not sent: internal error (UnexpectedTransactionError)"
+    }
 
 
 def test_what_cannot_be_noted_is_not_sent(one: Stage) -> None:
