@@ -178,7 +178,7 @@ class _Reader:
             by_option = next((one.key for one in known.values() if one.name == key), None)
             hint = f"; did you mean {by_option}?" if by_option else nearest(key, [*known, *LOGIN])
             if isinstance(given, dict):
-                raise self._wrong(path, f"no command is called so{nearest(key, self._commands)}")
+                raise self._wrong(path, f"unknown command{nearest(key, self._commands)}")
             where = f" for dzbgp {path[0]}" if len(path) > 1 else ""
             raise self._wrong(path, f"unknown key{where}{hint}")
         try:

@@ -75,7 +75,7 @@ class Verifier:
         if not is_own_address and not transport.startswith("https") and transport != "ssh":
             raise InventoryError(
                 f"{where} has an address that comes from the ledger and transport {transport!r}, which proves nothing; "
-                "expected https or ssh (--tls-insecure sends the password all the same)"
+                "expected https or ssh (--tls-insecure sends the password anyway)"
             )
         if transport.startswith("https") or transport == "ssh":
             is_verified = is_verified_by(options)

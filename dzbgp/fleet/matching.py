@@ -18,7 +18,7 @@ class Match:
     device: Device | None = None
     rivals: tuple[Device, ...] = ()
     """The devices of which it may be any."""
-    error: str = "no device of the program is called so (dz_device, host name or hostname)"
+    error: str = "no device of the ledger matches this host (dz_device, host name or hostname)"
 
     @property
     def candidates(self) -> tuple[Device, ...]:

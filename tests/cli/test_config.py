@@ -127,7 +127,7 @@ def test_the_first_of_the_two_places_is_read_and_never_the_working_directory(
             "2: users.output: unknown key for dzbgp users; did you mean listing-output?",
         ),
         ('[users]\ninterval = "1s"', "2: users.interval: unknown key for dzbgp users"),
-        ("[wtach]", "1: wtach: no command is called so; did you mean watch?"),
+        ("[wtach]", "1: wtach: unknown command; did you mean watch?"),
         ("interval = 60", "1: interval: invalid duration '60': expected for example 90s, 5m or 6h"),
         ("env = 1", "1: env: expected a text, found 1"),
         ("workers = 0", "1: workers: invalid number '0': expected a whole number, 1 or more"),

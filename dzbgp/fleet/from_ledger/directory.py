@@ -123,7 +123,7 @@ def _editing(file: Path) -> Iterator[None]:
         yield
     except (UneditableError, YAMLError):
         raise InventoryError(
-            f"{file}: it can't be changed without harm to what stands there; expected one mapping without "
+            f"{file}: it cannot be changed without damage to its content; expected one mapping without "
             "anchors or tags where the ledger's settings are. Nothing was written"
         ) from None
 

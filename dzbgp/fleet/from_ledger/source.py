@@ -51,7 +51,7 @@ def parse_ledger_url(path: Path) -> dict[str, Any]:
             # Its value is not told: it may be an RPC's URL.
             raise InventoryError(f"{where}{env}: unknown option {key!r}; expected {', '.join(_CHOICE)}, all")
         if key == "hostname" and key in options:
-            raise InventoryError(f"{where}{env}: hostname stands there twice")
+            raise InventoryError(f"{where}{env}: hostname is given twice")
         options[key] = value if key == "hostname" else [*options.get(key, ()), value]
     if not is_all and not any(texts(where, options.get(key)) for key in ("contributor", "code")):
         raise InventoryError(
