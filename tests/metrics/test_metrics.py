@@ -409,6 +409,14 @@ def test_a_textfile_is_replaced_as_a_whole(tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == ["dzbgp.prom"]
 
 
+def test_a_link_in_the_place_of_a_textfile_is_replaced_and_what_it_leads_to_is_not(tmp_path: Path) -> None:
+    victim, file = tmp_path / "victim", tmp_path / "dzbgp.prom"
+    victim.write_bytes(b"mine")
+    file.symlink_to(victim)
+    (metrics := Metrics()).write_textfile(file)
+    assert (victim.read_bytes(), file.read_bytes()) == (b"mine", metrics.render())
+
+
 def test_the_fetcher_tells_of_success_of_failure_without_a_cache_and_of_what_is_stale(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -89,6 +89,15 @@ def test_every_format_reaches_its_file_whole(tmp_path: Path, capsys: pytest.Capt
     assert capsys.readouterr().out == rendered(report, Output.MARKDOWN, show_all=True) + "\n"
 
 
+def test_a_link_in_the_place_of_a_report_is_replaced_and_what_it_leads_to_is_not(tmp_path: Path) -> None:
+    victim, file = tmp_path / "victim", tmp_path / "r.json"
+    victim.write_bytes(b"mine")
+    file.symlink_to(victim)
+    assert deliver(mixed(dry_run=True), destinations([f"json={file}"], Output), show_all=False)
+    assert victim.read_bytes() == b"mine"
+    assert json.loads(file.read_text(encoding="ascii"))["dry_run"] is True
+
+
 def test_one_file_that_fails_keeps_no_other_from_its_own(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
 ) -> None:

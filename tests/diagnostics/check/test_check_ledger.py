@@ -60,6 +60,16 @@ def test_an_rpc_that_is_down_beside_one_that_answers_is_a_warning(checked: Check
     assert "another RPC answers" in item["hint"]
 
 
+def test_an_rpc_without_tls_on_another_host_is_a_warning(checked: Check) -> None:
+    done = checked("--rpc-url", "http://rpc.invalid/secret-token", "--limit", "ams-dz-001")
+    (item,) = done.found(section="ledger", check="tls")
+    assert (item["subject"], item["verdict"], item["hint"]) == (
+        "http://rpc.invalid",
+        "warning",
+        "use https://",
+    )
+
+
 def test_when_no_rpc_answers_all_hosts_are_asked_and_the_token_is_not_shown(
     lab: E2eLab, checked: Check
 ) -> None:

@@ -1,7 +1,9 @@
 """Every RPC method as solana-py reads it, and the raw shapes where solana-py hides them."""
 
+import base64
 import gzip
 import json
+import struct
 from collections.abc import Iterator
 from functools import partial
 from typing import Any, cast
@@ -34,6 +36,7 @@ from solders.message import MessageV0
 from solders.pubkey import Pubkey
 from solders.signature import Signature
 from solders.system_program import TransferParams, transfer
+from solders.sysvar import CLOCK
 from solders.transaction import VersionedTransaction
 from solders.transaction_status import InstructionErrorCustom, TransactionConfirmationStatus
 
@@ -62,6 +65,19 @@ def test_solana_py_reads_slots_heights_and_times(ledger: Ledger) -> None:
     assert early is not None
     assert late is not None
     assert late - early == pytest.approx(400, abs=1)
+
+
+def test_the_clock_sysvar_says_slot_and_time_of_the_bank_that_answers(ledger: Ledger) -> None:
+    slots = []
+    for _ in range(2):
+        answer = result(ledger, "getMultipleAccounts", [str(CLOCK)], {"encoding": "base64"})
+        (account,) = answer["value"]
+        slot, *_, unix_time = struct.unpack("<QqQQq", base64.b64decode(account["data"][0]))
+        assert slot == answer["context"]["slot"]
+        assert unix_time == call(ledger, "getBlockTime", slot)["result"]
+        slots.append(slot)
+        ledger.advance(100)
+    assert slots[1] == slots[0] + 100
 
 
 def test_a_slot_that_is_yet_to_come_has_no_block_time(ledger: Ledger) -> None:
