@@ -162,6 +162,7 @@ def test_without_a_state_file_nothing_is_sent_unless_none_is_wanted(
     assert lab.ledger.stats().instructions_executed == 0
     done = dzbgp(tmp_path, "run", *lab.args, "--state", "none")
     assert done.code == 0, done.err
+    assert list(tmp_path.rglob("none*")) == []
     assert lab.ledger.stats().instructions_executed > 0
 
 
