@@ -40,6 +40,7 @@ from dzbgp.models.report import Report
 from dzbgp.models.session import DeviceReading, DeviceResult, Look, Neighbor, Vrf
 from dzbgp.models.submission import Outcome, Submission
 from dzbgp.run import decider, job, plan, recheck
+from dzbgp.run.interrupts import Interrupts
 from dzbgp.run.job import run_pass
 from dzbgp.run.request import PassOptions
 from dzbgp.state.memory import Memory
@@ -379,6 +380,7 @@ class Passes:
             signers=SIGNERS,
         )
         self.slept: list[float] = []
+        self.interrupts = Interrupts()
 
     def restart(self) -> None:
         """Goes on as a new process would, with what is in the history."""
@@ -406,6 +408,7 @@ class Passes:
                     NoProgress(),
                     self.memory,
                     self._sleep,
+                    self.interrupts,
                 )
             finally:
                 for name, value in before.items():

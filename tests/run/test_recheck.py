@@ -1,5 +1,6 @@
 """The second look before a Down, over real simulated devices that NAPALM reads."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -17,9 +18,11 @@ from dzbgp.lab.world.inventory import write_inventory
 from dzbgp.lab.world.scenario import ScenarioDevice, ScenarioUser
 from dzbgp.lab.world.world import UserSpec, World
 from dzbgp.models.decision import Decision
+from dzbgp.models.exit import ExitReason, exit_reasons
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.report import Report
 from dzbgp.models.session import Observed
+from dzbgp.run.interrupts import Interrupts
 from dzbgp.run.job import run_pass
 from dzbgp.run.request import PassOptions
 from dzbgp.state.memory import Memory
@@ -335,6 +338,21 @@ def test_a_fleet_that_takes_longer_than_a_look_is_written_in_groups() -> None:
         one.observation.host for one in report.decisions
     )
     assert all(user.bgp_status is UP for user in world.users.values())
+
+
+def test_after_a_signal_while_a_group_is_written_no_other_is_begun_and_the_report_says_so() -> None:
+    class Signalled(Interrupts):
+        def release(self) -> bool:
+            return False
+
+    world = SmallWorld(7, 2, DOWN)
+    world.goes_up()
+    passes = Passes(world)
+    passes.interrupts = Signalled()
+    report = passes.run(per_look=3)
+    assert world.transactions == 1
+    assert Counter(one.reason for one in report.decisions) == {"changed": 6, "expired": 8}
+    assert exit_reasons(report) == [ExitReason.NOT_WRITTEN, ExitReason.INTERRUPTED]
 
 
 def test_the_guard_weighs_the_whole_fleet_whatever_the_groups() -> None:
