@@ -16,6 +16,7 @@ from dzbgp.ledger.submit.signers import Signers
 from dzbgp.models.decision import Decision
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.submission import Outcome, Refusal, Submission
+from dzbgp.run.plan import write_of
 from dzbgp.state.in_flight import InFlightLog
 
 log = logging.getLogger(__name__)
@@ -27,19 +28,10 @@ _SUPERSEDED = Refusal("superseded", "a later pass did not decide the same again"
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
-    """One user's write, the decision behind it, and whether the guard would have held it."""
-
-    write: Write
-    decision: Decision
-    acknowledged: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Finished:
     """A round of writes and its result."""
 
-    jobs: tuple[Job, ...]
+    decisions: tuple[Decision, ...]
     result: WriteResult
 
 
@@ -54,7 +46,7 @@ class QueueState:
 
 
 class SubmitWorker:
-    """A bounded queue with the newest write of each user, and the thread that makes the writes.
+    """A bounded queue with the newest decision about each user, and the thread that makes the writes.
 
     What is queued, or not signed yet, is only valid as long as each later pass decides the same: see `keep_only`.
     """
@@ -72,8 +64,8 @@ class SubmitWorker:
         self._may_sign = authorize
         self.in_flight = InFlightLog(journal)
         self._capacity = capacity
-        self._waiting: dict[Pubkey, Job] = {}
-        self._busy: dict[Pubkey, BgpStatus] = {}
+        self._waiting: dict[Pubkey, Decision] = {}
+        self._busy: dict[Pubkey, BgpStatus | None] = {}
         self._superseded: set[Pubkey] = set()
         """Busy users that must not be signed (again)."""
         self._begun: set[Pubkey] = set()
@@ -100,28 +92,28 @@ class SubmitWorker:
         A queued write leaves the queue. One that is being made is not signed (again); if it was sent, it may land.
         """
         with self._changed:
-            for user, job in list(self._waiting.items()):
-                if wanted.get(user) is not job.write.status:
+            for user, decision in list(self._waiting.items()):
+                if wanted.get(user) is not decision.status:
                     del self._waiting[user]
             self._superseded |= {
                 user for user, status in self._busy.items() if wanted.get(user) is not status
             }
 
-    def offer(self, jobs: Iterable[Job]) -> int:
-        """Queue writes. The newest write of a user replaces one that waits. Return how many did not fit.
+    def offer(self, decisions: Iterable[Decision]) -> int:
+        """Queue what was decided; of a user the newest decision. Return how many did not fit.
 
         A user whose write was begun since the pass began is refused: that write's fate comes first.
         """
         dropped = 0
         with self._changed:
-            for job in jobs:
-                user = job.write.user
+            for decision in decisions:
+                user = decision.user
                 if self._stopping or user in self._busy or user in self._begun:
                     log.debug("user %s: its write has begun", user)
                 elif user not in self._waiting and len(self._waiting) >= self._capacity:
                     dropped += 1
                 else:
-                    self._waiting[user] = job
+                    self._waiting[user] = decision
             self._changed.notify_all()
         return dropped
 
@@ -165,18 +157,18 @@ class SubmitWorker:
                 self._changed.wait_for(lambda: self._waiting or self._stopping)
                 if self._stopping:
                     return
-                jobs = tuple(self._waiting.values())
-                self._busy = {job.write.user: job.write.status for job in jobs}
+                decisions = tuple(self._waiting.values())
+                self._busy = {decision.user: decision.status for decision in decisions}
                 self._begun |= self._busy.keys()
                 self._waiting.clear()
-            result = self._write(jobs)
+            result = self._write(decisions)
             with self._changed:
-                self._finished.append(Finished(jobs, result))
+                self._finished.append(Finished(decisions, result))
                 self._busy = {}
                 self._superseded.clear()
                 self._changed.notify_all()
 
-    def _write(self, jobs: tuple[Job, ...]) -> WriteResult:
+    def _write(self, decisions: tuple[Decision, ...]) -> WriteResult:
         may_sign = self._may_sign()
 
         def authorize(writes: Sequence[Write], reread: Reread) -> Mapping[Pubkey, Refusal]:
@@ -187,7 +179,10 @@ class SubmitWorker:
 
         try:
             return self._ledger.write(
-                [job.write for job in jobs], self._signers(), journal=self.in_flight, authorize=authorize
+                [write_of(decision) for decision in decisions],
+                self._signers(),
+                journal=self.in_flight,
+                authorize=authorize,
             )
         except DzbgpError as error:
             log.error("submission: %s", error)  # noqa: TRY400 - one line
@@ -200,7 +195,7 @@ class SubmitWorker:
             why = f"internal error ({type(error).__name__}); it may have been sent"
         return WriteResult(
             {
-                job.write.user: Submission(job.write.user, Outcome.FAILED, error=why, status=job.write.status)
-                for job in jobs
+                one.user: Submission(one.user, Outcome.FAILED, error=why, status=one.status)
+                for one in decisions
             }
         )

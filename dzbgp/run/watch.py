@@ -30,10 +30,10 @@ from dzbgp.run.authorize import authorizer
 from dzbgp.run.job import plan_pass
 from dzbgp.run.observer import Observer
 from dzbgp.run.overrun import Overrun
-from dzbgp.run.plan import Plan, write_of
+from dzbgp.run.plan import Plan
 from dzbgp.run.request import PassOptions
 from dzbgp.run.setup import Setup
-from dzbgp.run.submit_queue import Job, SubmitWorker
+from dzbgp.run.submit_queue import SubmitWorker
 from dzbgp.run.systemd import Heartbeat, Notifier
 from dzbgp.state.memory import Memory
 
@@ -241,7 +241,7 @@ class Watch:
         # The queue's lock is not safe for a KeyboardInterrupt.
         self._interruptible = False
         self._seconds_per_slot = seconds_per_slot
-        dropped = self._worker.offer([Job(write_of(one), one, one.is_acknowledged) for one in decisions])
+        dropped = self._worker.offer(decisions)
         self._interruptible = True
         if dropped:
             log.warning("%d writes did not fit the queue; they are due again in the next pass", dropped)
@@ -302,11 +302,9 @@ class Watch:
         standing = self._worker.begin_pass()
         self._memory.submitting = standing.busy
         for finished in standing.finished:
-            self._memory.keep_written(
-                [job.decision for job in finished.jobs], finished.result.submissions, time.time()
-            )
+            self._memory.keep_written(finished.decisions, finished.result.submissions, time.time())
             self._finished.add(finished.result)
-            self._changed += [job.decision for job in finished.jobs]
+            self._changed += finished.decisions
 
     def _load_anew(self) -> None:
         self._notifier.reloading()

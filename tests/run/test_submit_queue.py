@@ -19,7 +19,7 @@ from dzbgp.models.in_flight import Fate, InFlight, Settled
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.session import Observation, Observed
 from dzbgp.models.submission import Outcome, Submission
-from dzbgp.run.submit_queue import CAPACITY, Job, SubmitWorker
+from dzbgp.run.submit_queue import CAPACITY, SubmitWorker
 from dzbgp.state.in_flight import InFlightLog
 
 DEADLINE_S = 10
@@ -94,11 +94,9 @@ def working(**more: Any) -> Iterator[tuple[SubmitWorker, FakeLedger]]:
         assert worker.stop(DEADLINE_S)
 
 
-def job(number: int, status: BgpStatus = UP) -> Job:
-    user = make_user(number)
-    observation = Observation(user, make_device(), "host", Observed.ESTABLISHED)
-    decision = Decision(observation, Action.SUBMIT, status, "changed", "")
-    return Job(Write(user.pubkey, key(1), key(2), status, 0, 0, 0), decision, acknowledged=False)
+def decided(number: int, status: BgpStatus = UP) -> Decision:
+    observation = Observation(make_user(number), make_device(), "host", Observed.ESTABLISHED)
+    return Decision(observation, Action.SUBMIT, status, "changed", "")
 
 
 def user_of(number: int) -> Pubkey:
@@ -116,21 +114,21 @@ def test_what_is_offered_is_written_and_its_result_is_told_once() -> None:
     with working() as (worker, ledger):
         ledger.go.release()
         worker.begin_pass()
-        assert worker.offer([job(1), job(2, DOWN)]) == 0
+        assert worker.offer([decided(1), decided(2, DOWN)]) == 0
         assert worker.wait_idle(DEADLINE_S)
         assert ledger.rounds == [{user_of(1): UP, user_of(2): DOWN}]
         (finished,) = worker.begin_pass().finished
-        assert {one.write.user for one in finished.jobs} == finished.result.submissions.keys()
+        assert {one.user for one in finished.decisions} == finished.result.submissions.keys()
         assert worker.begin_pass().finished == ()
 
 
 def test_the_oldest_status_of_a_user_that_waits_is_replaced_by_its_newest() -> None:
     with working() as (worker, ledger):
-        worker.offer([job(1)])
+        worker.offer([decided(1)])
         ledger.wait_begun()
         worker.begin_pass()
-        worker.offer([job(2, UP), job(3, UP)])
-        worker.offer([job(2, DOWN)])
+        worker.offer([decided(2, UP), decided(3, UP)])
+        worker.offer([decided(2, DOWN)])
         assert worker.waiting() == {user_of(2), user_of(3)}
         ledger.go.release()
         ledger.wait_begun()
@@ -140,47 +138,47 @@ def test_the_oldest_status_of_a_user_that_waits_is_replaced_by_its_newest() -> N
 def test_the_queue_holds_256_users_and_says_how_many_more_there_were() -> None:
     assert CAPACITY == 256
     with working() as (worker, ledger):
-        worker.offer([job(1)])
+        worker.offer([decided(1)])
         ledger.wait_begun()
-        assert worker.offer([job(number) for number in range(2, 302)]) == 300 - 256
-        assert worker.offer([job(2, DOWN), job(400)]) == 1
+        assert worker.offer([decided(number) for number in range(2, 302)]) == 300 - 256
+        assert worker.offer([decided(2, DOWN), decided(400)]) == 1
         assert len(worker.waiting()) == 256
 
 
 def test_a_user_whose_write_is_under_way_is_refused_and_does_not_count_as_dropped() -> None:
     with working() as (worker, ledger):
-        worker.offer([job(1)])
+        worker.offer([decided(1)])
         ledger.wait_begun()
         assert worker.begin_pass().busy == worker.busy() == {user_of(1)}
-        assert worker.offer([job(1, DOWN)]) == 0
+        assert worker.offer([decided(1, DOWN)]) == 0
         assert worker.waiting() == frozenset()
 
 
 def test_a_user_whose_write_has_ended_since_the_pass_began_is_refused_until_the_next_pass() -> None:
     with working() as (worker, ledger):
-        worker.offer([job(1)])
+        worker.offer([decided(1)])
         ledger.wait_begun()
         worker.begin_pass()
         ledger.go.release()
         assert worker.wait_idle(DEADLINE_S)
-        worker.offer([job(1)])
+        worker.offer([decided(1)])
         assert worker.waiting() == frozenset()
         worker.begin_pass()
-        worker.offer([job(1)])
+        worker.offer([decided(1)])
         ledger.wait_begun()
         assert len(ledger.rounds) == 2
 
 
 def test_a_user_that_waited_when_the_pass_began_and_was_written_since_is_refused() -> None:
     with working() as (worker, ledger):
-        worker.offer([job(1)])
+        worker.offer([decided(1)])
         ledger.wait_begun()
-        worker.offer([job(2)])
+        worker.offer([decided(2)])
         assert worker.begin_pass().busy == {user_of(1)}
         ledger.go.release()
         ledger.go.release()
         assert worker.wait_idle(DEADLINE_S)
-        worker.offer([job(2), job(3)])
+        worker.offer([decided(2), decided(3)])
         ledger.wait_begun()
         ledger.wait_begun()
         assert [set(one) for one in ledger.rounds] == [{user_of(1)}, {user_of(2)}, {user_of(3)}]
@@ -188,9 +186,9 @@ def test_a_user_that_waited_when_the_pass_began_and_was_written_since_is_refused
 
 def test_what_is_retracted_is_not_written() -> None:
     with working() as (worker, ledger):
-        worker.offer([job(1)])
+        worker.offer([decided(1)])
         ledger.wait_begun()
-        worker.offer([job(2), job(3)])
+        worker.offer([decided(2), decided(3)])
         worker.keep_only({user_of(1): UP, user_of(3): UP})
         ledger.go.release()
         ledger.wait_begun()
@@ -199,7 +197,7 @@ def test_what_is_retracted_is_not_written() -> None:
 
 def test_what_a_later_pass_does_not_decide_again_is_not_signed() -> None:
     with working() as (worker, ledger):
-        worker.offer([job(1, DOWN), job(2, DOWN), job(3, UP)])
+        worker.offer([decided(1, DOWN), decided(2, DOWN), decided(3, UP)])
         ledger.wait_begun()
         worker.keep_only({user_of(1): DOWN, user_of(2): UP})
         assert ledger.may_sign(user_of(1), user_of(2), user_of(3)) == {
@@ -209,16 +207,16 @@ def test_what_a_later_pass_does_not_decide_again_is_not_signed() -> None:
         ledger.go.release()
         assert worker.wait_idle(DEADLINE_S)
         worker.begin_pass()
-        worker.offer([job(2, UP)])
+        worker.offer([decided(2, UP)])
         ledger.wait_begun()
         assert ledger.may_sign(user_of(2)) == {}
 
 
 def test_after_a_pass_that_failed_nothing_that_was_queued_is_signed() -> None:
     with working() as (worker, ledger):
-        worker.offer([job(1, DOWN)])
+        worker.offer([decided(1, DOWN)])
         ledger.wait_begun()
-        worker.offer([job(2, DOWN)])
+        worker.offer([decided(2, DOWN)])
         worker.keep_only({})
         assert worker.waiting() == frozenset()
         assert ledger.may_sign(user_of(1)) == {user_of(1): "superseded"}
@@ -235,13 +233,13 @@ def test_an_exception_fails_its_round_and_the_next_one_is_written(error: Excepti
     with working() as (worker, ledger):
         ledger.error = error
         ledger.go.release()
-        worker.offer([job(1)])
+        worker.offer([decided(1)])
         assert worker.wait_idle(DEADLINE_S)
         ((failed,),) = (one.result.submissions.values() for one in worker.begin_pass().finished)
         assert (failed.outcome, failed.error, failed.status) == (Outcome.FAILED, told, UP)
         ledger.error = None
         ledger.go.release()
-        worker.offer([job(1)])
+        worker.offer([decided(1)])
         assert worker.wait_idle(DEADLINE_S)
         ((landed,),) = (one.result.submissions.values() for one in worker.begin_pass().finished)
         assert landed.outcome is Outcome.CONFIRMED
@@ -251,22 +249,22 @@ def test_the_end_begins_nothing_more_and_waits_for_what_is_under_way(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     with working() as (worker, ledger):
-        worker.offer([job(1)])
+        worker.offer([decided(1)])
         ledger.wait_begun()
-        worker.offer([job(2)])
+        worker.offer([decided(2)])
         assert worker.stop(DEADLINE_S)
         assert ledger.stopped == "stopping"
         assert "1 writes had not begun" in caplog.text
         assert len(ledger.rounds) == 1
         assert len(worker.begin_pass().finished) == 1
-        worker.offer([job(3)])
+        worker.offer([decided(3)])
         assert worker.waiting() == frozenset()
 
 
 def test_the_end_of_a_worker_that_is_stuck_is_bounded() -> None:
     with working() as (worker, ledger):
         ledger.heeds_stop = False
-        worker.offer([job(1)])
+        worker.offer([decided(1)])
         ledger.wait_begun()
         began = time.monotonic()
         assert not worker.stop(0.05)
