@@ -12,8 +12,8 @@ from pathlib import Path
 from rich.console import Console
 
 from dzbgp.console.files import replace_file
-from dzbgp.console.stdout import CandidConsole, forget
-from dzbgp.errors import UsageError
+from dzbgp.console.stdout import CandidConsole, print_result
+from dzbgp.errors import ExitCode, UsageError
 
 log = logging.getLogger(__name__)
 
@@ -117,25 +117,13 @@ def _is_delivered(place: Destination, show: Show, render: Render) -> bool:
 
 
 def _is_printed(output: str, show: Show, render: Render) -> bool:
-    if sys.stdout is None:
-        # It was closed before the start: nobody wants the result.
-        return True
-    try:
-        if output == TABLE:
-            show(CandidConsole(file=sys.stdout))
-        elif text := render(output):
+    def show_rendered(_: Console) -> None:
+        if text := render(output):
             # Markdown, HTML and XML have such references; JSON is plain ASCII.
             encoding = sys.stdout.encoding or "utf-8"
             print(text.encode(encoding, "xmlcharrefreplace").decode(encoding))  # noqa: T201 - the result
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader, such as `head`, has seen enough.
-        forget(sys.stdout)
-    except OSError as error:
-        log.error("stdout: the result could not be printed: %s", error.strerror)  # noqa: TRY400 - one line
-        forget(sys.stdout)
-        return False
-    return True
+
+    return print_result(show if output == TABLE else show_rendered) is ExitCode.OK
 
 
 def _is_saved(text: str, place: Destination, file: Path) -> bool:

@@ -36,6 +36,9 @@ def print_result(show: Callable[[Console], None]) -> ExitCode:
 
     A reader that stops early, such as `head`, is not a failure.
     """
+    if sys.stdout is None:
+        # It was closed before the start: nobody wants the result.
+        return ExitCode.OK
     try:
         show(CandidConsole(file=sys.stdout))
         sys.stdout.flush()

@@ -9,6 +9,8 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+_GRACE_S = 0.05
+
 
 class DeadlineError(TimeoutError):
     """The deadline of a look at a device has passed."""
@@ -35,15 +37,7 @@ def run_within(deadline: Deadline, work: Callable[[], T], abandon: Callable[[], 
     `work` runs in a thread of its own, because some of what it calls (name resolution, SSH) knows no absolute deadline.
     A thread that is late is left alone after `abandon`, which has to make it end: it closes the socket.
     """
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="device", daemon=True).start()
+    future = begin(work, "device")
     try:
         # A little later than the deadline itself, so that who can tell what was late does.
         return future.result(deadline.left() + _GRACE_S)
@@ -54,4 +48,15 @@ def run_within(deadline: Deadline, work: Callable[[], T], abandon: Callable[[], 
         raise DeadlineError(f"no complete answer in {deadline.seconds:g} s") from None
 
 
-_GRACE_S = 0.05
+def begin(work: Callable[[], T], name: str) -> "Future[T]":
+    """Run `work` in a thread of this name, which does not keep the process from ending."""
+    future: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
+            future.set_exception(error)
+
+    threading.Thread(target=run, name=name, daemon=True).start()
+    return future

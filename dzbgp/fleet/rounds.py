@@ -9,16 +9,17 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, wait
-from typing import Any, TypeVar
+from typing import Any
 
 from nornir.core import Nornir
 from nornir.core.inventory import Host
 from nornir.core.task import AggregatedResult, MultiResult, Result, Task
 
+from dzbgp.eos.deadline import begin
+
 _WAIT_S = 0.5
 """How long a signal may go unnoticed while devices are asked."""
 
-T = TypeVar("T")
 Progress = Callable[[str], None]
 """Called with a host's name when it was asked."""
 
@@ -100,7 +101,10 @@ class Rounds:
         chosen = self._nornir.filter(filter_func=lambda host: host.name in wanted)
         asked = _Round(progress)
         observed = chosen.with_processors([asked])
-        self._running = _begun(lambda: observed.run(task=task, name=task.__name__, timeout_s=self._timeout_s))
+        # Nornir's own waiting would end with the last device only.
+        self._running = begin(
+            lambda: observed.run(task=task, name=task.__name__, timeout_s=self._timeout_s), "fleet"
+        )
         try:
             is_done = _awaited(self._running, check, ends_at)
         except BaseException:
@@ -118,20 +122,6 @@ class Rounds:
                 found = dict.fromkeys(names)
         found |= dict.fromkeys(busy & set(names))
         return {name: found[name] for name in names if name in found}
-
-
-def _begun(work: Callable[[], T]) -> "Future[T]":
-    """Run `work` in a thread. Nornir's own waiting would end with the last device only."""
-    future: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except BaseException as error:  # noqa: BLE001 - raised where it is waited for
-            future.set_exception(error)
-
-    threading.Thread(target=run, name="fleet", daemon=True).start()
-    return future
 
 
 def _awaited(future: "Future[Any]", check: Callable[[], None], ends_at: float) -> bool:
