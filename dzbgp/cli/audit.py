@@ -14,7 +14,7 @@ from dzbgp.errors import ExitCode
 
 @dataclass(frozen=True, kw_only=True)
 class _Wanted(AuditOutput):
-    exit_code: bool = option(False, REPORT, "Exit with 5 if anything odd was found.")
+    exit_code: bool = option(False, REPORT, "Exit with 5 if there are findings.")
 
 
 def register(app: typer.Typer) -> None:
@@ -23,10 +23,10 @@ def register(app: typer.Typer) -> None:
     @app.command()
     @takes(AuditRequest, _Wanted, Logging)
     def audit(request: AuditRequest, wanted: _Wanted, logging: Logging) -> None:
-        """Reports what is odd on the ledger and, with --inventory, between the ledger and the devices.
+        """Reports inconsistencies on the ledger and, with --inventory, between the ledger and the devices.
 
-        Nothing is written, anywhere. Exit codes: 0 done, whatever was found; 1 the ledger could not be read;
-        2 usage or configuration; 3 the result could not be printed; 5 something odd was found (with --exit-code).
+        Nothing is written. Exit codes: 0 done, with or without findings; 1 the ledger could not be read;
+        2 usage or configuration; 3 the result could not be printed; 5 there are findings (with --exit-code).
         """
         with reporting_errors(logging) as stderr:
             from dzbgp.console.destinations import check_files, deliver, destinations  # noqa: PLC0415 - slow

@@ -15,7 +15,7 @@ from dzbgp.run.request import SetupRequest
 
 @dataclass(frozen=True, kw_only=True)
 class _Wanted(AuditOutput):
-    show_all: bool = option(False, REPORT, "Also show what is ok.", name="all")
+    show_all: bool = option(False, REPORT, "Also show the checks that are ok.", name="all")
 
 
 def register(app: typer.Typer) -> None:
@@ -24,11 +24,11 @@ def register(app: typer.Typer) -> None:
     @app.command()
     @takes(SetupRequest, LabChoice, _Wanted, Logging)
     def check(request: SetupRequest, choice: LabChoice, wanted: _Wanted, logging: Logging) -> None:
-        """Tests everything a run needs and reports ok, warning or failure for each. Nothing is written, anywhere.
+        """Tests everything a run needs and reports ok, warning or failure for each. Nothing is written.
 
-        Exit codes: 0 a run can go on, perhaps with warnings; 1 the ledger cannot be read, so nothing can run;
-        2 usage or configuration; 3 some devices cannot be read, or not be written for. Where several apply, the first
-        of 1, 2, 3 is given.
+        Exit codes: 0 a run can go on, perhaps with warnings; 1 the ledger cannot be read, so no run can start;
+        2 usage or configuration; 3 some devices cannot be read, or their users cannot be written. If several apply,
+        the lowest of 1, 2, 3 is used.
         """
         with reporting_errors(logging) as stderr:
             from dzbgp.console.destinations import check_files, deliver, destinations  # noqa: PLC0415 - slow

@@ -22,19 +22,19 @@ class Entry:
 
 
 ENTRIES = {
-    "init": Entry(SET_UP, "init", "Make inventory, configuration and schedule. Writes files."),
-    "check": Entry(SET_UP, "check", "Test everything that a run needs. Writes nothing."),
+    "init": Entry(SET_UP, "init", "Set up inventory, configuration, schedule. Writes files."),
+    "check": Entry(SET_UP, "check", "Test everything a run needs. Writes nothing."),
     "inventory": Entry(SET_UP, "inventory", "Make an inventory of the ledger's devices. Writes files."),
     "config": Entry(SET_UP, "config", "Show each option's value and its source. Writes nothing."),
     "run": Entry(RUN, "run", "Run one pass. Writes onchain; with --dry-run nothing."),
     "watch": Entry(RUN, "run", "Run a pass every --interval until stopped. Writes onchain."),
-    "release": Entry(RUN, "history", "Release what the guard holds. Writes to the state file."),
+    "release": Entry(RUN, "history", "Release held Downs. Writes to the state file."),
     "status": Entry(LOOK, "history", "The last pass in five lines, and its exit code."),
-    "users": Entry(LOOK, "listing", "The ledger's users, and how fresh their reports are."),
+    "users": Entry(LOOK, "listing", "The ledger's users, and how old their reports are."),
     "devices": Entry(LOOK, "listing", "The ledger's devices, with counts of their users."),
-    "explain": Entry(LOOK, "explain", "One user: what is so, why, and what to do next."),
+    "explain": Entry(LOOK, "explain", "One user: status, reasons, and what to do next."),
     "history": Entry(LOOK, "history", "Earlier passes, transitions and writes."),
-    "audit": Entry(LOOK, "audit", "What is odd on the ledger, and between it and the devices."),
+    "audit": Entry(LOOK, "audit", "Inconsistencies on the ledger and with the devices."),
     "lab": Entry(TRY, "lab", "Simulated devices and a local ledger. Writes to --dir."),
 }
 

@@ -20,7 +20,7 @@ from dzbgp.fleet.options import rpc_urls_in
 
 @dataclass(frozen=True, kw_only=True)
 class _Wanted:
-    json: bool = option(False, REPORT, "Print JSON.")
+    json: bool = option(False, REPORT, "Print JSON instead of text.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +47,7 @@ def register(app: typer.Typer) -> None:
     def show(wanted: _Wanted, logging: Logging, ctx: typer.Context) -> None:
         """Shows the value of each option and where it comes from. Secrets are masked; nothing is written.
 
-        The order is command line, environment, file, default. Exit codes: 0 done; 2 something is wrong in the file.
+        Precedence: command line, environment, file, default. Exit codes: 0 done; 2 an error in the file.
         """
         with reporting_errors(logging):
             found = config_file.read(config_file.find(ctx.params["config"]), every_command())

@@ -35,15 +35,15 @@ def register(app: typer.Typer) -> None:
         user: Annotated[
             str,
             typer.Argument(
-                help="A key or how it begins, a client IP, or an address of a tunnel.",
+                help="A user's key or its first characters, a client IP, or a tunnel address.",
                 autocompletion=_users,
             ),
         ],
     ) -> None:
-        """Explains one user: ledger, device, past, what a run would do now and why, and what to do next.
+        """Explains one user: ledger, device, history, what a run would do now and why, and what to do next.
 
         Nothing is written. Without --inventory only the ledger and the state file are read.
-        Exit codes: 0 done, whatever was found; 1 the ledger could not be read; 2 usage, or no such user;
+        Exit codes: 0 done, whatever the result; 1 the ledger could not be read; 2 usage, or no such user;
         3 the result could not be printed.
         """
         with reporting_errors(logging) as stderr:

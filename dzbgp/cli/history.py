@@ -35,13 +35,14 @@ def register(app: typer.Typer) -> None:
         record: Annotated[
             Record | None,
             typer.Argument(
-                help="What to list: passes, unless an option is about transitions.", show_default=False
+                help="What to list. Default: passes, or transitions if an option is about them.",
+                show_default=False,
             ),
         ] = None,
     ) -> None:
-        """Shows earlier passes, transitions of sessions, or writes, from the state file. Nothing is asked or written.
+        """Shows earlier passes, session transitions or writes from the state file. Only that file is read.
 
-        Exit codes: 0 done; 2 usage, or there is no state file; 3 the result could not be printed.
+        Exit codes: 0 done; 2 usage, or no state file; 3 the result could not be printed.
         """
         with reporting_errors(logging):
             from dzbgp.listing.history import list_history  # noqa: PLC0415 - slow
@@ -56,7 +57,7 @@ def register(app: typer.Typer) -> None:
     @app.command()
     @takes(ProgramRequest, StateChoice, _StatusFormat, Logging)
     def status(request: ProgramRequest, choice: StateChoice, wanted: _StatusFormat, logging: Logging) -> None:
-        """Shows the last pass in five lines, from the state file, and ends with its exit code. Nothing is written.
+        """Shows the last pass of the state file in five lines and exits with its exit code. Nothing is written.
 
         Exit codes: those of `dzbgp run`; also 2 without a state file or a pass in it, 3 if nothing could be printed.
         """
@@ -78,14 +79,14 @@ def register(app: typer.Typer) -> None:
         host: Annotated[
             str | None,
             typer.Argument(
-                help="Only what is held on this device (host, code or key).", show_default="every device"
+                help="Only Downs held on this device (host, code or key).", show_default="every device"
             ),
         ] = None,
     ) -> None:
-        """Lets the Downs that the guard holds now through at the next pass of a watch, a timer or a cron job.
+        """Releases the Downs that the guard holds now. The next pass of a watch, timer or cron job writes them.
 
-        Writes a row into the state file, and nothing onchain. Downs that are held later are not released.
-        Exit codes: 0 done, or nothing is held; 2 usage, or the state file cannot be written.
+        Writes to the state file only. Downs that the guard holds later are not released.
+        Exit codes: 0 done, or nothing was held; 2 usage, or the state file cannot be written.
         """
         with reporting_errors(logging):
             from dzbgp.console.stdout import print_text  # noqa: PLC0415 - slow

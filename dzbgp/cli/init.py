@@ -27,30 +27,26 @@ class _Wanted:
         metavar="DIR",
         key="init-dir",
     )
-    contributor: tuple[str, ...] = listed(DAILY, "The contributors whose devices are yours.", "CODE")
+    contributor: tuple[str, ...] = listed(DAILY, "Contributor codes of your devices.", "CODE")
     keypairs: tuple[Path, ...] = repeated(
         DAILY,
-        "Publishers' keypair file, or directory. Repeatable.",
+        "Publisher keypair: file or directory. Repeatable.",
         "keypair",
         "PATH",
     )
-    eos_username: str | None = option(None, DEVICES, "The devices' user.", metavar="NAME")
-    eos_password_file: Path | None = option(
-        None, DEVICES, "File that holds the devices' password.", metavar="PATH"
-    )
+    eos_username: str | None = option(None, DEVICES, "Username on the devices.", metavar="NAME")
+    eos_password_file: Path | None = option(None, DEVICES, "File with the devices' password.", metavar="PATH")
     eos_password_command: str | None = option(
         None, DEVICES, "Command that prints the devices' password.", metavar="COMMAND"
     )
-    tls_ca_file: Path | None = option(
-        None, DEVICES, "CA certificate (PEM) that the devices are verified with.", metavar="PATH"
-    )
+    tls_ca_file: Path | None = option(None, DEVICES, "CA certificate of the devices (PEM).", metavar="PATH")
     schedule: Schedule | None = option(
         None,
         SET_UP,
         "watch and timer: systemd units; cron: a file for /etc/cron.d.",
         shown_default="watch",
     )
-    yes: bool = option(False, SET_UP, "Ask nothing: take what was given, and the defaults.")
+    yes: bool = option(False, SET_UP, "Ask no questions: use the given options and the defaults.")
 
 
 def register(app: typer.Typer) -> None:
@@ -59,9 +55,9 @@ def register(app: typer.Typer) -> None:
     @app.command()
     @takes(NetworkRequest, _Wanted, Logging)
     def init(request: NetworkRequest, wanted: _Wanted, logging: Logging) -> None:
-        """Writes inventory, configuration and schedule of a job into a directory, and checks them.
+        """Writes an inventory, a configuration file and a schedule into a directory, and checks them.
 
-        Asks what was not given. Nothing is written onchain. Exit codes: those of `dzbgp check`.
+        Asks for options that are missing. Nothing is written onchain. Exit codes: those of `dzbgp check`.
         """
         with reporting_errors(logging):
             from dzbgp.fleet.from_ledger.selection import Selection  # noqa: PLC0415 - slow

@@ -25,7 +25,7 @@ class _Wanted:
     directory: Path | None = option(
         None,
         DAILY,
-        "Directory to write or to bring up to date.",
+        "Directory to write or update.",
         name="output",
         short="-o",
         key="inventory-dir",
@@ -34,16 +34,16 @@ class _Wanted:
     hostname: str = option(
         "{public_ip}",
         SET_UP,
-        "Address of a device, such as {code}.mgmt.example.net.",
+        "Template for hostnames, such as {code}.mgmt.example.net.",
         metavar="TEMPLATE",
     )
     prune: bool = option(
         False,
         DAILY,
-        "Remove hosts that are not chosen or left the ledger.",
+        "Remove hosts that are not chosen or not on the ledger.",
     )
-    dry_run: bool = option(False, DAILY, "Show what would change; write nothing.")
-    exit_code: bool = option(False, SET_UP, "Exit with 5 if a dry run finds a change.")
+    dry_run: bool = option(False, DAILY, "Show changes; write nothing.")
+    exit_code: bool = option(False, SET_UP, "Exit with 5 if a dry run has changes.")
     contributor: tuple[str, ...] = listed(DAILY, "Only these contributors (code or key).", "CODE")
     metro: tuple[str, ...] = listed(ROWS, "Only these metros (the exchange's code or name).", "CODE")
     location: tuple[str, ...] = listed(ROWS, "Only these locations (code or name).", "CODE")
@@ -59,8 +59,8 @@ class _Wanted:
 
 @dataclass(frozen=True, kw_only=True)
 class _Trust(NetworkRequest):
-    inventory: Path | None = option(None, SET_UP, "The inventory of the host, as for run.", metavar="PATH")
-    state: Path | None = option(None, SET_UP, "The state file, as for run.", metavar="PATH")
+    inventory: Path | None = option(None, SET_UP, "Inventory of the host, as for run.", metavar="PATH")
+    state: Path | None = option(None, SET_UP, "State file, as for run.", metavar="PATH")
 
 
 _COUNTED = {"gone": "to prune"}
@@ -75,12 +75,12 @@ def register(app: typer.Typer) -> None:
     @group.callback(invoke_without_command=True)
     @takes(NetworkRequest, _Wanted, Logging)
     def inventory(request: NetworkRequest, wanted: _Wanted, logging: Logging, *, ctx: typer.Context) -> None:
-        """Writes the ledger's devices as a Nornir inventory, or brings one up to date. No device is touched.
+        """Writes the ledger's devices as a Nornir inventory, or updates one. No device is contacted.
 
-        Run again, it changes what the ledger knows and keeps everything else, comments too. Hosts that the filters do
-        not choose are listed; --prune removes them.
+        An update changes only data from the ledger and keeps everything else, including comments. Hosts that the
+        filters do not choose are listed; --prune removes them.
 
-        Exit codes: 0 done; 1 the ledger could not be read; 2 usage, or a file that is malformed; 3 the changes
+        Exit codes: 0 done; 1 the ledger could not be read; 2 usage, or a malformed file; 3 the changes
         could not be printed; 5 a dry run with changes (with --exit-code).
         """
         if ctx.invoked_subcommand is not None:
@@ -113,11 +113,11 @@ def _register_trust(group: typer.Typer) -> None:
         request: _Trust,
         logging: Logging,
         *,
-        host: Annotated[str, typer.Argument(metavar="HOST", help="Its name in the inventory.")],
+        host: Annotated[str, typer.Argument(metavar="HOST", help="Name of the host in the inventory.")],
     ) -> None:
-        """Shows the certificate or SSH host key that a host shows now, and trusts it from now on.
+        """Shows the certificate or SSH host key that a host presents now, and trusts it from now on.
 
-        Nothing is sent to the device. Compare what is printed with the device's own
+        No password is sent to the device. Compare the printed fingerprint with the device's own
         (`show management api http-commands`, `show management ssh hostkey`). Exit codes: 0 done; 1 the host does
         not answer; 2 usage.
         """

@@ -28,16 +28,20 @@ def _port(text: str) -> int:
 @dataclass(frozen=True, kw_only=True)
 class _Wanted:
     directory: Path = option(
-        Path(".lab"), DAILY, "Where keypairs and inventory go while the lab runs.", name="dir", metavar="PATH"
+        Path(".lab"),
+        DAILY,
+        "Directory for keypairs and inventory while the lab runs.",
+        name="dir",
+        metavar="PATH",
     )
     port: int = option(
         8899,
         DAILY,
-        "The ledger's port on 127.0.0.1, 0 for a free one.",
+        "Port of the ledger on 127.0.0.1; 0: a free port.",
         metavar="NUMBER",
         parse=_port,
     )
-    seed: int = number(1, DAILY, "The same seed gives the same world.", least=0)
+    seed: int = number(1, DAILY, "Seed of the simulated fleet; the same seed, the same fleet.", least=0)
 
 
 def register(app: typer.Typer) -> None:
@@ -52,7 +56,7 @@ def register(app: typer.Typer) -> None:
             list[str] | None,
             typer.Argument(
                 metavar="[ACTION]",
-                help="Change the running lab of --dir instead of starting one: flap HOST [PEER], mass-down HOST, "
+                help="Change the running lab in --dir: flap HOST [PEER], mass-down HOST, "
                 "recover HOST, rpc freeze, rpc thaw.",
             ),
         ] = None,

@@ -19,7 +19,7 @@ def register(app: typer.Typer) -> None:
     @app.command()
     @takes(NetworkRequest, UserQuery, ListingFormat, Logging)
     def users(request: NetworkRequest, query: UserQuery, wanted: ListingFormat, logging: Logging) -> None:
-        """Shows the users of the ledger, and how fresh the report of each session is. No device is touched.
+        """Shows the ledger's users, and how old each user's report is. No device is contacted.
 
         Exit codes: 0 done; 1 the ledger could not be read; 2 usage; 3 the result could not be printed.
         """
@@ -37,7 +37,7 @@ def register(app: typer.Typer) -> None:
     def devices(
         request: NetworkRequest, keys: HeldKeys, query: DeviceQuery, wanted: ListingFormat, logging: Logging
     ) -> None:
-        """Shows the devices of the ledger, with their publishers and the counts of their users. No device is touched.
+        """Shows the ledger's devices, with their publishers and the counts of their users. No device is contacted.
 
         Exit codes: 0 done; 1 the ledger could not be read; 2 usage; 3 the result could not be printed.
         """

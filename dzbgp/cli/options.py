@@ -67,16 +67,20 @@ class Logging:
     verbose: int = option(
         0,
         DAILY,
-        "Log everything. -vv: what libraries say too.",
+        "Log everything; -vv: also messages of libraries.",
         short="-v",
         metavar="",
         is_counted=True,
     )
     quiet: bool = option(False, REPORT, "Log errors only; no progress bar.", short="-q")
     log_level: LogLevel | None = option(
-        None, REPORT, "error, warning, info or debug.", metavar="LEVEL", shown_default="info"
+        None,
+        REPORT,
+        "Log level: error, warning, info or debug.",
+        metavar="LEVEL",
+        shown_default="info",
     )
-    log_format: LogFormat = option(LogFormat.TEXT, REPORT, "Format of the lines on stderr.")
+    log_format: LogFormat = option(LogFormat.TEXT, REPORT, "Log format on stderr.")
     command: str = field(default="", compare=False)
     """The command that is run, which the line under a usage error names."""
 
@@ -106,10 +110,10 @@ class ReportOptions(ReportOutputs):
     metrics_textfile: Path | None = option(
         None,
         REPORT,
-        "Also write metrics, for node_exporter.",
+        "Also write metrics for node_exporter to this file.",
         metavar="PATH",
     )
-    show_all: bool = option(False, REPORT, "Also show users that nothing is done about.", name="all")
+    show_all: bool = option(False, REPORT, "Also show users without an action.", name="all")
     exit_code: bool = option(False, REPORT, "Exit with 5 if a dry run has changes.")
 
 
@@ -120,7 +124,7 @@ class ListingFormat:
     output: ListingOutput | None = option(
         None,
         DAILY,
-        "Format on stdout.",
+        "Output format.",
         short="-o",
         shown_default=_DEFAULT_FORMAT,
         key="listing-output",
@@ -150,7 +154,7 @@ class AuditOutput:
         completion=lambda _: FindingsOutput,
         split=_formats_in(FindingsOutput),
     )
-    json: bool = option(False, DAILY, "Print JSON: --output json.")
+    json: bool = option(False, DAILY, "Same as --output json.")
 
     @property
     def places(self) -> tuple[str, ...]:
@@ -175,7 +179,7 @@ class _ConfigChoice:
     config: Path | None = option(
         None,
         DAILY,
-        "TOML file with options; /dev/null: none.",
+        "Configuration file (TOML); /dev/null: none.",
         metavar="PATH",
         shown_default=" or ".join(PLACES),
     )

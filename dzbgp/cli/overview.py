@@ -12,7 +12,7 @@ from dzbgp.errors import one_line
 _OWN = (
     ("-V, --version", "Print the version and exit."),
     ("--install-completion", "Install completion for this shell."),
-    ("--show-completion", "Print it, to install it by hand."),
+    ("--show-completion", "Print the completion, to install it by hand."),
 )
 
 

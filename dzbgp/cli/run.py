@@ -17,7 +17,7 @@ def register(app: typer.Typer) -> None:
     @app.command()
     @takes(RunRequest, LabChoice, ReportOptions, Logging)
     def run(request: RunRequest, choice: LabChoice, wanted: ReportOptions, logging: Logging) -> None:
-        """Runs one pass: reads the fleet, decides, and writes onchain what must be written.
+        """Runs one pass: reads the devices, decides, and writes the changes onchain.
 
         Exit codes: 0 done; 1 could not run, nothing was written; 2 usage or configuration; 3 done in part;
         4 the guard held something; 5 a dry run with changes pending (with --exit-code).
@@ -52,8 +52,8 @@ def register(app: typer.Typer) -> None:
     def watch(request: WatchRequest, choice: LabChoice, wanted: ReportOutputs, logging: Logging) -> None:
         """Runs a pass every --interval until stopped: SIGTERM or Ctrl-C ends it, SIGHUP reloads the inventory.
 
-        Writes are sent in parallel with the passes, so a slow ledger delays none. One bad pass does not end it. The
-        files of --output are replaced after each pass; stdout carries reports only if a format is given for it.
+        Writes are sent in parallel with the passes, so a slow ledger does not delay them. A failed pass does not end
+        the watch. Files of --output are replaced after each pass; stdout gets reports only with an --output for it.
         """
         with reporting_errors(logging):
             from dzbgp.console.destinations import check_files, destinations  # noqa: PLC0415

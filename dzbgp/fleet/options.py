@@ -61,13 +61,13 @@ class ProgramRequest:
     env: str = option(
         "",
         DAILY,
-        "mainnet-beta, testnet, devnet, local; m, t, d, l.",
+        "Network: mainnet-beta, testnet, devnet, local (m, t, d, l).",
         metavar="NAME",
         parse=environment,
         completion=lambda _: (*ENVIRONMENTS, "local"),
         shown_default="the inventory's, else mainnet-beta",
     )
-    program_id: str | None = option(None, LEDGER, "Program instead of the network's own.", metavar="KEY")
+    program_id: str | None = option(None, LEDGER, "Program ID, if not the network's own.", metavar="KEY")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ class NetworkRequest(ProgramRequest):
 
     rpc_urls: tuple[str, ...] = repeated(
         LEDGER,
-        "RPC to ask; the next one if it fails. Repeatable.",
+        "RPC URL. Repeatable; the others are fallbacks.",
         "rpc-url",
         "URL",
         alias="url",
@@ -89,7 +89,7 @@ class HeldKeys:
     """Keypairs that nothing is signed with: what they are good for is reported."""
 
     keypairs: tuple[Path, ...] = repeated(
-        LEDGER, "Tell which publishers' keys are here. Repeatable.", "keypair", "PATH"
+        LEDGER, "Keypair file or directory, to show which keys you hold. Repeatable.", "keypair", "PATH"
     )
 
 
@@ -100,7 +100,9 @@ class FleetRequest(NetworkRequest):
     inventory: Path | None = option(
         None, DAILY, "Directory, Nornir configuration, or dz://NETWORK.", metavar="PATH"
     )
-    limit: tuple[str, ...] = listed(DAILY, "Only these hosts.", "HOST", completion=host_names)
+    limit: tuple[str, ...] = listed(
+        DAILY, "Only these hosts (names, or patterns: 'ams-*').", "HOST", completion=host_names
+    )
     filters: tuple[tuple[str, str], ...] = repeated(
         HOSTS,
         "Only hosts with this data or attribute (a__b: nested, a__startswith); != excludes. Repeatable.",
@@ -110,7 +112,7 @@ class FleetRequest(NetworkRequest):
         split=apart("[^\\s,=]+="),
     )
     groups: tuple[str, ...] = listed(
-        HOSTS, "Only hosts of these groups, or of groups in them.", "GROUP", name="group"
+        HOSTS, "Only hosts of these groups and their subgroups.", "GROUP", name="group"
     )
     contributor: tuple[str, ...] = listed(HOSTS, "Only devices of these contributors (code or key).", "CODE")
     shard: Shard | None = option(
@@ -119,14 +121,14 @@ class FleetRequest(NetworkRequest):
     workers: int | None = number(
         None,
         TUNING,
-        "Devices asked at once, by each worker.",
+        "Devices that each worker reads at the same time.",
         least=1,
         shown_default="the inventory's, else 20",
     )
     runner: Runner | None = option(
         None,
         TUNING,
-        "Ask from threads, one by one, or from a Dask cluster.",
+        "Read devices in threads, one by one, or on a Dask cluster.",
         shown_default="the inventory's, else threaded",
     )
     scheduler: str | None = option(
@@ -137,10 +139,10 @@ class FleetRequest(NetworkRequest):
         shown_default="Dask's configuration, else --processes",
     )
     processes: int | None = number(
-        None, TUNING, "Processes that --runner dask starts here.", least=1, shown_default="one for each core"
+        None, TUNING, "Processes of --runner dask.", least=1, shown_default="one for each core"
     )
-    device_timeout_s: float = duration(25, DEVICES, "A device without an answer by then failed.")
-    identity_check: bool = option(True, DEVICES, "The router-id must be the public_ip onchain.")
+    device_timeout_s: float = duration(25, DEVICES, "Time limit for reading one device.")
+    identity_check: bool = option(True, DEVICES, "Require the public_ip onchain as router-id.")
     tls_verify: bool | None = option(
         None,
         DEVICES,
@@ -148,8 +150,8 @@ class FleetRequest(NetworkRequest):
         shown_default="as the inventory says",
     )
     tls_ca_file: Path | None = option(
-        None, DEVICES, "CA of the devices (PEM); implies --tls-verify.", metavar="PATH"
+        None, DEVICES, "CA certificate (PEM); implies --tls-verify.", metavar="PATH"
     )
-    tls_insecure: bool = option(False, DEVICES, "Send passwords whatever certificate is shown.")
+    tls_insecure: bool = option(False, DEVICES, "Send passwords without checking the certificate.")
     proxy: bool = option(True, LEDGER, "Use HTTPS_PROXY, ALL_PROXY and NO_PROXY.")
-    max_ledger_lag_s: float = duration(60, TUNING, "How far an RPC's time may be from the clock's.")
+    max_ledger_lag_s: float = duration(60, TUNING, "Maximum gap between RPC time and local clock.")

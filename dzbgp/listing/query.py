@@ -108,20 +108,20 @@ class UserQuery(_Query):
     """Which users to list."""
 
     user: tuple[str, ...] = listed(
-        ROWS, "Only these users (key, or its start).", "KEY", completion=known_users
+        ROWS, "Only these users (key or its first characters).", "KEY", completion=known_users
     )
     status: tuple[str, ...] = _words(
         DAILY, "Only these statuses, such as activated.", "STATUS", USER_STATUSES, key="user-status"
     )
     sort: tuple[str, ...] = _columns(SORT, USER_COLUMNS, "user-sort", sign="-")
     columns: tuple[str, ...] = _columns(COLUMNS, USER_COLUMNS, "user-columns")
-    client_ip: tuple[str, ...] = listed(ROWS, "Only users with these addresses.", "ADDRESS", parse=addresses)
+    client_ip: tuple[str, ...] = listed(ROWS, "Only users with these client IPs.", "ADDRESS", parse=addresses)
     bgp_status: tuple[str, ...] = _words(
         DAILY, "Only users that are up, down or unknown.", "STATUS", BGP_STATUSES
     )
     user_type: tuple[str, ...] = _words(ROWS, "Only these types, such as ibrl.", "TYPE", USER_TYPES)
     contributor: tuple[str, ...] = listed(ROWS, "Only users of these contributors' devices.", "CODE")
-    tenant: tuple[str, ...] = listed(ROWS, "Only users of these tenants (code or key), or none.", "CODE")
+    tenant: tuple[str, ...] = listed(ROWS, "Only users of these tenants (code, key, or none).", "CODE")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,11 +152,11 @@ class Record(StrEnum):
 class HistoryQuery:
     """Which of the records of a state file to list."""
 
-    since_s: float = duration(24 * 3600, ROWS, "Only what happened less than this ago.")
+    since_s: float = duration(24 * 3600, ROWS, "Only what happened within this time.")
     user: str | None = option(
         None,
         ROWS,
-        "Only this user's transitions or writes (key, or its start).",
+        "Only transitions or writes of this user (key or its first characters).",
         metavar="KEY",
         key="history-user",
         completion=known_users,
@@ -168,4 +168,4 @@ class HistoryQuery:
         metavar="CODE",
         key="history-device",
     )
-    flapping: bool = option(False, ROWS, "Only users with several transitions, the worst first.")
+    flapping: bool = option(False, ROWS, "Only users with several transitions, most first.")

@@ -29,25 +29,25 @@ class SetupRequest(StateChoice, FleetRequest):
     """What a run rests on, and `dzbgp check` tests: the fleet, the ledger, the keys and the state file."""
 
     genesis_hash: str | None = option(
-        None, LEDGER, "Write only to the cluster with this hash.", metavar="HASH"
+        None, LEDGER, "Write only to the cluster with this genesis hash.", metavar="HASH"
     )
     keypairs: tuple[Path, ...] = repeated(
-        DAILY, "Publishers' keypair file or directory; no other key is used. Repeatable.", "keypair", "PATH"
+        DAILY, "Publisher keypair: file or directory. Only these keys sign. Repeatable.", "keypair", "PATH"
     )
-    low_balance_sol: float = sol(0.5, TUNING, "Warn about publishers with less.")
+    low_balance_sol: float = sol(0.5, TUNING, "Warn about publishers with less than this.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunRequest(SetupRequest):
     """The options of one run. Durations in seconds. Raises UsageError for options that contradict each other."""
 
-    commitment: Commitment = option(Commitment.CONFIRMED, WRITE, "When a write counts as done.")
-    priority_fee: int = number(0, TUNING, "Micro-lamports per compute unit.", least=0)
-    verify: bool = option(True, WRITE, "Read back what was written and compare it.")
-    submit_timeout_s: float = duration(180, TUNING, "Send nothing after this.")
+    commitment: Commitment = option(Commitment.CONFIRMED, WRITE, "Commitment that a write must reach.")
+    priority_fee: int = number(0, TUNING, "Priority fee in micro-lamports per compute unit.", least=0)
+    verify: bool = option(True, WRITE, "Read each write back and compare it.")
+    submit_timeout_s: float = duration(180, TUNING, "Stop sending after this time.")
     dry_run: bool = option(False, DAILY, "Show what would be written; send nothing.")
-    confirm_down_s: float = duration(5, TUNING, "Wait before the second look at a Down.")
-    max_age_s: float = duration(60, TUNING, "Sign nothing older; the device is asked again.")
+    confirm_down_s: float = duration(5, TUNING, "Delay before the second check of a Down.")
+    max_age_s: float = duration(60, TUNING, "Read a device again if its data is older.")
     rules: Rules = field(default_factory=Rules)
 
 
@@ -55,10 +55,10 @@ class RunRequest(SetupRequest):
 class WatchRequest(RunRequest):
     """The options of `dzbgp watch`."""
 
-    interval_s: float = duration(60, DAILY, "Start a pass every so often.")
-    ledger_interval_s: float = duration(60, TUNING, "Read all users again after this. 0s: always.")
+    interval_s: float = duration(60, DAILY, "Time between the starts of two passes.")
+    ledger_interval_s: float = duration(60, TUNING, "Interval of reading all users; 0s: each pass.")
     metrics_addr: str | None = option(
-        None, REPORT, "Serve Prometheus /metrics, and /healthz, over HTTP.", metavar="HOST:PORT"
+        None, REPORT, "Serve Prometheus /metrics and /healthz over HTTP.", metavar="HOST:PORT"
     )
 
 

@@ -13,7 +13,7 @@ class StateChoice:
     state: Path | None = option(
         None,
         REPORT,
-        "File that remembers passes; none: no memory.",
+        "State file; none: keep no state.",
         metavar="PATH",
         shown_default="in $STATE_DIRECTORY, /var/lib/dzbgp or ~/.local/state/dzbgp",
     )

@@ -11,5 +11,5 @@ class AuditRequest(HeldKeys, FleetRequest):
     """The options of an audit. Durations in seconds."""
 
     device: tuple[str, ...] = listed(ROWS, "Only these devices (code or key).", "CODE")
-    down_for_s: float = duration(24 * 3600, ROWS, "Report users that are Down for longer than this.")
+    down_for_s: float = duration(24 * 3600, ROWS, "Report users that are Down for longer than this time.")
     stale_after_s: float = duration(12 * 3600, ROWS, "Reports older than this are stale.")
