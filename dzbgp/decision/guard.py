@@ -35,6 +35,8 @@ class Past:
     """Whether a state file counts passes: without one only --force releases what is held."""
     released: Mapping[Pubkey, float] = field(default_factory=dict)
     """When `dzbgp release` let users through, in Unix seconds: it is about what was held then."""
+    is_dry_run: bool = False
+    """Whether this pass is not noted: nothing that it holds can be released."""
 
 
 @dataclass(slots=True)
@@ -125,18 +127,21 @@ def _guarded(decision: Decision, why: str, past: Past, clock: Clock, rules: Rule
         return replace(decision, is_acknowledged=True, memory=counted)
     passes = counted.held_passes if counted else 1
     release = f"pass {passes} of {rules.guard_passes}; " if past.is_kept else ""
-    way = (
-        "--force or `dzbgp release` writes it"
-        if past.is_kept
-        else "--force writes now, and without a state file nothing else does"
-    )
     return replace(
         decision,
         action=Action.HOLD,
         reason="guard",
-        detail=f"{decision.detail} Held: {why} ({release}{way}).",
+        detail=f"{decision.detail} Held: {why} ({release}{_way_through(past)}).",
         memory=counted,
     )
+
+
+def _way_through(past: Past) -> str:
+    if not past.is_kept:
+        return "--force writes now, and without a state file nothing else does"
+    if past.is_dry_run:
+        return "--force writes it, and `dzbgp release` after a run that writes has held it"
+    return "--force or `dzbgp release` writes it"
 
 
 def _forgetful(decision: Decision) -> Decision:

@@ -44,5 +44,7 @@ class PassResult:
     unchanged may not be so."""
     alarms: tuple[str, ...] | None = None
     """Of its problems those that are to be said now, because they began, ended or last for long; None: all of them."""
+    has_state: bool = True
+    """Whether a state file was used: without one nothing can be released."""
     notes: tuple[str, ...] = ()
     """Sentences for a person: hosts ignored, low balances and the like."""

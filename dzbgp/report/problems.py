@@ -23,7 +23,7 @@ _PASSING = frozenset({"in-flight", "expired", "unconfirmed"})
 def problems(report: Report) -> Iterator[Problem]:
     """Yield each device without a credible answer, what is held, writes that failed or are pending, and the like."""
     yield from _devices(report)
-    yield from _held(Digest(report), dry_run=report.dry_run)
+    yield from _held(report)
     yield from _writes(report)
     if report.ledger_doubt:
         yield Problem("ledger", f"stale ledger: {report.ledger_doubt}")
@@ -50,10 +50,10 @@ def _devices(report: Report) -> Iterator[Problem]:
             yield Problem(f"device {reading.host}", f"{host_name(reading)}: {reading.result.value}: {cause}")
 
 
-def _held(digest: Digest, *, dry_run: bool) -> Iterator[Problem]:
+def _held(report: Report) -> Iterator[Problem]:
     """Yield a line for each device with held users, and how to let them through."""
-    nothing = f"nothing {'would be' if dry_run else 'was'} written for them"
-    groups = _grouped(digest.held, lambda one: f"{one.reason} {one.observation.host}")
+    nothing = f"nothing {'would be' if report.dry_run else 'was'} written for them"
+    groups = _grouped(Digest(report).held, lambda one: f"{one.reason} {one.observation.host}")
     for key, decisions in groups.items():
         host, where = decisions[0].observation.host, device_name(decisions[0])
         users = f"HELD: {amount(len(decisions), 'user')} on {where}"
@@ -61,10 +61,19 @@ def _held(digest: Digest, *, dry_run: bool) -> Iterator[Problem]:
             line = f"{users}: another writer reports on the device, so {nothing}. --take-over writes it."
         else:
             line = (
-                f"{users}: too many would turn Down at once, so {nothing}. If it is correct, `dzbgp release {host}` "
-                "lets it through at the next pass, --force at once."
+                f"{users}: too many would turn Down at once, so {nothing}. If it is correct, "
+                f"{_way_through(report, host)}."
             )
         yield Problem(f"held {key}", line)
+
+
+def _way_through(report: Report, host: str) -> str:
+    """Return what writes held Downs: only what a run that writes has noted as held can be released."""
+    if not report.has_state:
+        return "--force writes it at once"
+    if report.dry_run:
+        return f"--force writes it at once, and `dzbgp release {host}` after a run that writes has held it"
+    return f"`dzbgp release {host}` lets it through at the next pass, --force at once"
 
 
 def _writes(report: Report) -> Iterator[Problem]:

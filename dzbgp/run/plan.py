@@ -57,6 +57,7 @@ class Plan:
     is_interrupted: bool = False
     """Whether it ended before all was decided."""
     ledger_doubt: str = ""
+    has_state: bool = True
 
     @property
     def writes(self) -> list[Decision]:
@@ -88,6 +89,7 @@ class Plan:
             memories=self.memories,
             skipped_accounts=self.skipped_accounts,
             ledger_doubt=self.ledger_doubt,
+            has_state=self.has_state,
             notes=(*self.notes, *written.notes, *_refused_notes(written.refused)),
         )
 
@@ -136,6 +138,7 @@ def plan_of(
         ),
         is_interrupted=bool(stopped),
         ledger_doubt=decider.fetched.doubt,
+        has_state=memory.is_kept,
     )
 
 

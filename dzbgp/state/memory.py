@@ -142,7 +142,7 @@ class Memory:
             if sent.users[key] is BgpStatus.DOWN and (memory := self.users.get(key)) is not None
         }
         released = self.history.releases() if self.history else {}
-        return Past(self.users | landing if landing else self.users, self.is_kept, released)
+        return Past(self.users | landing if landing else self.users, self.is_kept, released, self.dry_run)
 
     def forget_departed(self, data: ProgramData) -> None:
         """Forget users who left the ledger or are no longer activated.

@@ -96,6 +96,15 @@ def test_a_held_down_says_the_numbers_and_what_lets_it_through() -> None:
     assert detail.endswith(wanted)
 
 
+def test_a_dry_run_does_not_say_that_a_release_writes_what_no_run_has_held(tmp_path: Path) -> None:
+    world = fleet()
+    falls(world, 20)
+    with Store.open(tmp_path / "state", PROGRAM) as store:
+        passes = guarded(world, store, dry_run=True)
+        held = next(one for one in passes.run().decisions if one.action is Action.HOLD)
+    assert "--force writes it, and `dzbgp release` after a run that writes has held it" in held.detail
+
+
 def test_ups_and_refreshes_are_never_held() -> None:
     world = fleet(1, 40)
     for number in range(3):

@@ -3,6 +3,7 @@
 import io
 import logging
 import sys
+from dataclasses import replace
 
 import pytest
 from report_builders import DOWN, FRA, NYC, UP, decision, mixed, reading, report
@@ -22,6 +23,27 @@ def test_each_problem_of_a_pass_is_a_line() -> None:
         "fra-dz01", "tokyo-1 (tyo-dz01)", "spare-1", "HELD", "write pending", "write failed",
     ]  # fmt: skip
     assert lines[0] == "fra-dz01: failed: no answer within 30 s"
+
+
+@pytest.mark.parametrize(
+    ("dry_run", "has_state", "way"),
+    [
+        (False, True, "`dzbgp release ams-dz002` lets it through at the next pass, --force at once."),
+        (
+            True,
+            True,
+            "--force writes it at once, and `dzbgp release ams-dz002` after a run that writes has held it.",
+        ),
+        (False, False, "--force writes it at once."),
+        (True, False, "--force writes it at once."),
+    ],
+)
+def test_only_what_a_run_has_noted_as_held_is_said_to_be_released(
+    *, dry_run: bool, has_state: bool, way: str
+) -> None:
+    held = replace(mixed(dry_run=dry_run), has_state=has_state)
+    (line,) = [one.line for one in problems(held) if one.line.startswith("HELD")]
+    assert line.endswith(f"If it is correct, {way}")
 
 
 def test_what_is_due_and_not_written_is_a_line_for_each_reason() -> None:

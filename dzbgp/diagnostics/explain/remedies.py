@@ -17,7 +17,10 @@ _BY_REASON = {
     "no-vrf": "check `show vrf` and `show ip bgp summary vrf all` on the device: {vrf} is missing or incomplete",
     "ambiguous": "two users or two neighbors claim the tunnel; `dzbgp audit` names them",
     "odd-neighbor": "check `show ip bgp neighbors {peer} vrf all | json` on the device, and report it",
-    "guard": "look at the device; if the mass is real, `dzbgp release {host}` or --force lets it through",
+    "guard": (
+        "look at the device; if the mass is real, --force writes it, and `dzbgp release {host}` after a run that "
+        "writes has held it"
+    ),
     "other-writer": "stop the agent on the device, or write all the same with --take-over",
     "stale-ledger": "give another RPC with --rpc-url, or check this machine's clock",
     "in-flight": "wait: the next pass knows whether the earlier write landed",
