@@ -56,6 +56,11 @@ def one_line(text: object, limit: int | None = None) -> str:
     return line[:limit]
 
 
+def internal_error(error: Exception) -> str:
+    """Return what people are told of an exception that dzbgp should have turned into a message."""
+    return f"internal error ({type(error).__name__}); please report it. --verbose shows the traceback"
+
+
 class DzbgpError(Exception):
     """A run cannot go on. The message is one line for people: what, where, and what to do about it."""
 

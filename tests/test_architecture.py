@@ -48,6 +48,13 @@ def test_no_two_classes_share_a_name() -> None:
     assert not {name: files for name, files in places.items() if len(files) > 1}
 
 
+def test_no_path_of_a_person_is_expanded_by_what_raises_for_an_unknown_user() -> None:
+    for file in sorted((ROOT / "dzbgp").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and node.attr == "expanduser":
+                assert ast.unparse(node.value) == "os.path", file
+
+
 def test_every_package_says_what_is_in_it_and_where_to_start() -> None:
     for file in sorted((ROOT / "dzbgp").rglob("__init__.py")):
         summary, _, more = (ast.get_docstring(ast.parse(file.read_text(encoding="utf-8"))) or "").partition(

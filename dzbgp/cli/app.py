@@ -4,6 +4,7 @@ import contextlib
 import os
 import sys
 import threading
+import traceback
 from typing import Annotated, NoReturn, TextIO
 
 import typer
@@ -11,7 +12,7 @@ from typer.exceptions import TyperException
 
 from dzbgp import __version__
 from dzbgp.cli.overview import Overview, commands_in, is_completing
-from dzbgp.errors import DzbgpError, ExitCode, UsageError, one_line
+from dzbgp.errors import DzbgpError, ExitCode, UsageError, internal_error, one_line
 
 app = typer.Typer(
     name="dzbgp",
@@ -49,6 +50,13 @@ def main() -> NoReturn:
         _forget(sys.stdout)
         code = ExitCode.PARTIAL
         _complain(f"stdout: {error.strerror or type(error).__name__}")
+    except Exception as error:  # noqa: BLE001 - the last place that can turn it into a line
+        # Of what comes before a command or instead of one: its options, its configuration file, completion.
+        code = ExitCode.COULD_NOT_RUN
+        if not is_completing():
+            if {"-v", "-vv", "--verbose"} & set(sys.argv):
+                traceback.print_exc()
+            _complain(internal_error(error))
     _leave(code if isinstance(code, int) else ExitCode.OK)
 
 
@@ -56,7 +64,7 @@ def _settle_environment() -> None:
     if os.environ.get("COLUMNS") == "0":
         # Some programs say so that they do not know; rich would print nothing.
         del os.environ["COLUMNS"]
-    if os.path.expanduser("~") == "~":  # noqa: PTH111 - Path raises instead
+    if os.path.expanduser("~") == "~":
         # A container of any uid, which passwd does not know. Nornir wants a home to be imported; Docker gives this one.
         os.environ["HOME"] = "/"
 

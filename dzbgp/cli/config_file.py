@@ -96,7 +96,9 @@ def unchecked(path: Path | None, command: str) -> dict[str, Any]:
     table = said.get(command)
     said |= table if isinstance(table, dict) else {}
     paths = {key: said[key] for key in ("inventory", "state") if isinstance(said.get(key), str)}
-    return {key: str(path.absolute().parent / Path(text).expanduser()) for key, text in paths.items() if path}
+    return {
+        key: str(path.absolute().parent / os.path.expanduser(text)) for key, text in paths.items() if path
+    }
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
@@ -233,7 +235,7 @@ class _Reader:
         """Return a path, taken from the file's own directory; `none` and URLs are no paths."""
         if text == "none" or "://" in text:
             return text
-        return str(self._path.absolute().parent / Path(text).expanduser())
+        return str(self._path.absolute().parent / os.path.expanduser(text))
 
     def _wrong(self, path: tuple[str, ...], what: str) -> UsageError:
         return UsageError(f"{self._path}:{self._lines.get(path, 1)}: {'.'.join(path)}: {what}")

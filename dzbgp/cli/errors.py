@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from dzbgp.cli.options import LogFormat, Logging, every_command
-from dzbgp.errors import DzbgpError, ExitCode, UsageError
+from dzbgp.errors import DzbgpError, ExitCode, UsageError, internal_error
 from dzbgp.run.interrupts import Interrupts
 
 if TYPE_CHECKING:
@@ -84,9 +84,7 @@ def reporting_errors(wanted: Logging, interrupts: SignalInterrupts | None = None
     except Exception as error:
         if wanted.verbose:
             log.exception("internal error")
-        logs.say(
-            f"error: internal error ({type(error).__name__}); please report it. --verbose shows the traceback"
-        )
+        logs.say(f"error: {internal_error(error)}")
         code = ExitCode.COULD_NOT_RUN
     else:
         return

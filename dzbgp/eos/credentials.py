@@ -76,7 +76,7 @@ def password() -> str | None:
 
 def _of_file(named: str, source: str) -> bytes:
     try:
-        with Path(named).expanduser().open("rb") as file:
+        with Path(os.path.expanduser(named)).open("rb") as file:
             return file.read(_LONGEST + 1)
     except OSError as error:
         why = error.strerror or "unreadable"

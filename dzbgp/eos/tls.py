@@ -4,6 +4,7 @@ What NAPALM 5.2 and pyeapi 1.0 make of it: over https a certificate is only look
 with an ssl context of one's own; http proves nothing; over ssh a host key is only looked at with `ssh_strict`.
 """
 
+import os
 import ssl
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -183,7 +184,7 @@ def _check_files(where: str, options: Mapping[str, Any]) -> None:
 
 
 def _beside(inventory: Path, named: str) -> Path:
-    file = Path(named).expanduser()
+    file = Path(os.path.expanduser(named))
     folder = inventory if inventory.is_dir() else inventory.parent
     return file if file.is_absolute() or file.exists() else folder / file
 

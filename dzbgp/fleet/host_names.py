@@ -1,5 +1,6 @@
 """The names of an inventory's hosts, for completion: only keys of YAML are read, and nothing is an error."""
 
+import os
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -22,7 +23,7 @@ def host_names(given: Mapping[str, Any]) -> list[str]:
 def _files(path: Path) -> Iterator[Path]:
     yield path / "hosts.yaml"
     found = _HOST_FILE.search(_read(path) or "")
-    named = Path(found[1] if found else "hosts.yaml").expanduser()
+    named = Path(os.path.expanduser(found[1] if found else "hosts.yaml"))
     yield from (path.parent / named, path.parent / named.name, named)
 
 

@@ -222,11 +222,12 @@ def _find_files(path: Path, options: dict[str, Any]) -> None:
 
 def _beside(path: Path, named: str) -> Path:
     """Find a file that a configuration names: Nornir takes it from the working directory, which is seldom meant."""
-    file = Path(named).expanduser()
+    file = Path(os.path.expanduser(named))
     for other in (file, path.parent / file, path.parent / file.name):
         if other.exists():
             return other
-    return file
+    # Nornir itself would expand it, and fail for a user that nobody knows.
+    return file.absolute()
 
 
 def build_on_worker(

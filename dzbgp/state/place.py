@@ -29,4 +29,4 @@ def state_directory(environ: Mapping[str, str] = os.environ, system: Path = SYST
         return Path(for_service)
     if system.is_dir() and os.access(system, os.W_OK | os.X_OK):
         return system
-    return Path(environ.get("XDG_STATE_HOME") or "~/.local/state").expanduser() / "dzbgp"
+    return Path(os.path.expanduser(environ.get("XDG_STATE_HOME") or "~/.local/state")) / "dzbgp"

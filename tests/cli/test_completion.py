@@ -86,6 +86,8 @@ def test_hosts_come_from_the_inventory_of_the_environment_or_the_configuration(i
 
 
 def test_an_inventory_that_cannot_be_read_completes_nothing(tmp_path: Path) -> None:
+    (tmp_path / "c.toml").write_text('inventory = "~nobody-knows/x"', encoding="utf-8")
+    assert completed(f"dzbgp run --config {tmp_path / 'c.toml'} --limit a") == []
     assert completed(f"dzbgp run --inventory {tmp_path} --limit a") == []
     (tmp_path / "hosts.yaml").write_bytes(b"\xff: a")
     assert completed(f"dzbgp run --inventory {tmp_path} --limit a") == []

@@ -160,6 +160,12 @@ def test_what_is_wrong_in_the_file_is_a_usage_error_with_line_and_key_in_every_c
     assert str(done.exception) == f"{file}:{told}"
 
 
+@pytest.mark.parametrize("key", ["inventory", "state", "eos-password-file"])
+def test_the_home_of_a_user_that_nobody_knows_is_a_path_like_any_other(tmp_path: Path, key: str) -> None:
+    file = written(tmp_path / "c.toml", f'{key} = "~nobody-knows/x"')
+    assert values("--config", str(file))[None, key] == (str(tmp_path / "~nobody-knows/x"), f"{file}:1")
+
+
 def test_every_type_of_value_arrives(tmp_path: Path) -> None:
     file = written(
         tmp_path / "c.toml",

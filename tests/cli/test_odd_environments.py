@@ -46,6 +46,33 @@ def test_a_full_disk_is_one_line_and_no_traceback(args: list[str]) -> None:
     assert (done.returncode, done.stderr) == (3, "error: stdout: No space left on device\n")
 
 
+@pytest.mark.parametrize(("args", "is_told"), [([], False), (["-v"], True)])
+def test_what_goes_wrong_outside_a_command_shows_its_traceback_only_if_that_is_asked_for(
+    args: list[str], is_told: bool
+) -> None:
+    code = (
+        f"import sys; sys.argv[1:] = ['users', *{args!r}]\n"
+        "from dzbgp.cli import app, config_file\n"
+        "config_file.find = lambda given: 1 / 0\n"
+        "app.main()"
+    )
+    done = ran(code)
+    last = "error: internal error (ZeroDivisionError); please report it. --verbose shows the traceback\n"
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith(last)
+    assert (done.stderr != last) is is_told
+
+
+def test_a_shell_that_asks_for_completion_is_told_of_no_fault() -> None:
+    done = ran(
+        "import sys; sys.argv = ['dzbgp']; from dzbgp.cli.app import main; main()",
+        _DZBGP_COMPLETE="complete_bash",
+        COMP_WORDS="dzbgp ",
+        COMP_CWORD="no number",
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
+
+
 def test_colours_that_are_forced_draw_no_bar_in_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     console = Console(file=(text := io.StringIO()))

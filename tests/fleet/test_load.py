@@ -218,6 +218,10 @@ def test_nornir_writes_no_log_file(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         ),
         ("inventory: {options: {group_file: }}\n", "group_file: expected a file's name"),
         ("inventory: {options: {host_file: nowhere.yaml}}\n", "nowhere.yaml: No such file or directory"),
+        (
+            "inventory: {options: {host_file: ~nobody-knows/nowhere.yaml}}\n",
+            "nowhere.yaml: No such file or directory",
+        ),
         ("inventory: {plugin: Nowhere}\n", "Nornir could not load it: PluginNotRegistered"),
         ("inventory: {options: {bogus: 5}}\n", "Nornir could not load it: TypeError"),
         ("runner: {plugin: nowhere}\n", "Nornir could not load it: PluginNotRegistered"),

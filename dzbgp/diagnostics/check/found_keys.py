@@ -92,12 +92,11 @@ def _configuration(environ: Mapping[str, str]) -> dict[str, Any]:
 
 def _read(place: str) -> str | None:
     try:
-        path = Path(place).expanduser()
+        path = Path(os.path.expanduser(place))
         # A pipe would be waited for without end.
         if not place or not path.is_file():
             return None
         with path.open(encoding="utf-8") as file:
             return file.read(_LONGEST)
-    except (OSError, ValueError, RuntimeError):
-        # RuntimeError: there is no home directory.
+    except (OSError, ValueError):
         return None

@@ -90,7 +90,7 @@ class DoubleZeroInventory:
             prefix=prefix,
         )
         self._selection.check()
-        self._extra = [Path(name).expanduser() for name in texts(f"{prefix}extra", extra)]
+        self._extra = [Path(os.path.expanduser(name)) for name in texts(f"{prefix}extra", extra)]
 
     def load(self) -> Inventory:
         """Read the ledger, and make Nornir's inventory of it."""
