@@ -14,8 +14,11 @@ from pages import DOCS, PAGES, README, blocks, shown
 
 import dzbgp.errors
 import dzbgp.ledger.errors
+from dzbgp.decision.guard import LONG_HELD_S
+from dzbgp.decision.rules import Rules
 from dzbgp.errors import DzbgpError
 from dzbgp.models.session import Neighbor, Seen, Vrf
+from dzbgp.run.request import WatchRequest
 
 PACKAGE = DOCS.parent / "dzbgp"
 ERRORS = {
@@ -48,6 +51,7 @@ OTHERS_OPTIONS = {
     "--protocol",
     "--no-deps",
     "--metrics-publisher",
+    "--replicas",
 }
 """Of dzbgp itself, and of Solana's node, Dask, pip, kubectl, the agent and DoubleZero's command line."""
 NO_REASONS = {"big", "default", "g", "h", "min", "s", "user", "users", "vrf"}
@@ -175,6 +179,32 @@ def test_every_reason_that_the_code_gives_is_explained_and_no_other() -> None:
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 words |= {node.value} if re.fullmatch(r"[a-z]+(-[a-z]+)*", node.value) else set()
     assert words - NO_REASONS - explained == set()
+
+
+def test_the_page_on_the_guard_says_how_long_a_mass_is_held() -> None:
+    rules, interval_s = Rules(), WatchRequest().interval_s
+    passes_s = max(rules.guard_spacing_s, interval_s) * (rules.guard_passes - 1)
+    every = [
+        re.search(pattern, (DOCS.parent / name).read_text(encoding="utf-8"), re.MULTILINE)
+        for name, pattern in (
+            ("contrib/cron/dzbgp", r"^\*/(\d+) \* \* \* \* "),
+            ("contrib/systemd/dzbgp-run.timer", r"^OnCalendar=\*:0/(\d+)$"),
+        )
+    ]
+    ((minutes,),) = {found.groups() for found in every if found}
+    # The second pass is that far from the first, or a moment less: then it is the third.
+    assert int(minutes) * 60 == LONG_HELD_S
+    text = read("guard.md")
+    assert f"| watch: systemd, Kubernetes | about {passes_s / 60:.0f} minutes after" in text
+    assert f"| cron, the systemd timer | {minutes} or {2 * int(minutes)} minutes after" in text
+    assert f"A larger `--guard-passes` gives a watch up to {LONG_HELD_S / 60:.0f} minutes." in text
+
+
+def test_the_pages_say_that_nothing_is_dampened_by_default() -> None:
+    assert Rules().flap_limit == 0
+    for file in (README, DOCS / "should-i-run-this.md", DOCS / "decisions.md"):
+        text = " ".join(file.read_text(encoding="utf-8").split())
+        assert re.search(r"`--flap-limit N` \(off by default\)", text), file.name
 
 
 def test_no_page_is_wider_than_it_reads_well() -> None:
