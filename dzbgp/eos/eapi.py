@@ -53,7 +53,6 @@ class NotEapiError(Exception):
 
     def __init__(self, status: int) -> None:
         super().__init__(f"HTTP {status}")
-        self.status = status
 
 
 class LoginRefusedError(Exception):

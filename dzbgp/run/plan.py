@@ -59,11 +59,6 @@ class Plan:
     ledger_doubt: str = ""
     has_state: bool = True
 
-    @property
-    def writes(self) -> list[Decision]:
-        """What is to be written, a dry run's too."""
-        return [one for one in self.decisions.values() if one.is_write]
-
     def report(self, written: WriteResult, rpc_requests: int, *, is_of_earlier_pass: bool = False) -> Report:
         """Return the report of the pass, with the result of its writes.
 

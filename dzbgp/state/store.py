@@ -122,12 +122,6 @@ class Store:
         """What went wrong with the file, as sentences for a report."""
         return self.database.problems
 
-    @property
-    def created_at(self) -> float | None:
-        """When the file was made, in Unix seconds; None where it is not known."""
-        value = self._meta("created_at")
-        return None if value is None else float(value)
-
     def floor(self) -> tuple[int, float] | None:
         """Return the highest slot that this ledger was seen in, and when, in Unix seconds."""
         slot, at = self._meta("floor_slot"), self._meta("floor_at")

@@ -81,11 +81,6 @@ class Page:
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
-    def screenshot(self, file: Path) -> None:
-        """Saves the whole page as a PNG."""
-        shot = self.call("Page.captureScreenshot", captureBeyondViewport=True)
-        file.write_bytes(base64.b64decode(shot["data"]))
-
     def pdf(self) -> bytes:
         """Gives the page as it is printed."""
         return base64.b64decode(self.call("Page.printToPDF", preferCSSPageSize=True)["data"])

@@ -22,7 +22,6 @@ from dzbgp.models.ledger import BgpStatus
 
 QUICK_S = 8
 """Far below what is waited for, and far above what a busy machine adds."""
-HOST = "ams-dz-001"
 FOREVER_S = 60
 
 

@@ -198,10 +198,9 @@ def test_another_thread_can_end_the_wait_for_an_answer() -> None:
 def test_a_status_that_is_no_answer_is_told(status: str) -> None:
     with (
         device(lambda client, *_: reply(client, b"<html>", status)) as one,
-        pytest.raises(NotEapiError) as raised,
+        pytest.raises(NotEapiError, match=f"HTTP {status[:3]}"),
     ):
         ask(one).ask(["show version"])
-    assert raised.value.status == int(status[:3])
 
 
 @pytest.mark.parametrize("body", [b"<html>", b"", b"[]", b"{}", b'{"result": 5}', b'"x"', b"[" * 200_000])

@@ -201,7 +201,6 @@ def _is_address(text: Any, wanted: ipaddress.IPv4Address) -> bool:
 # RPC
 
 _BLOCKHASH = str(key(77))
-_ACCOUNT_TYPES = {5: "devices", 7: "users", 13: "tenants"}
 
 
 def _account(pubkey: Any, data: bytes) -> dict[str, Any]:

@@ -329,7 +329,6 @@ class Story:
     def __init__(self, rules: dict[str, Any], onchain: BgpStatus, *, confirm: bool) -> None:
         self.world = SmallWorld(2, 4, onchain)
         self.passes = Passes(self.world, confirm_down_s=5.0 if confirm else 0.0, **rules)
-        self.before: dict[Pubkey, BgpStatus] = {}
 
     def happens(self, what: str, value: Any) -> None:
         world = self.world

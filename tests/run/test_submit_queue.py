@@ -1,6 +1,6 @@
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, cast
 
@@ -36,7 +36,6 @@ class FakeLedger:
         self.stopped = ""
         self.heeds_stop = True
         self.error: Exception | None = None
-        self.journal: Journal | None = None
         self.fate = Settled(Fate.PENDING)
         self.asked: list[str] = []
         self.authorize: Authorize = lambda *_: {}
@@ -55,7 +54,6 @@ class FakeLedger:
     ) -> WriteResult:
         self.rounds.append({write.user: write.status for write in writes})
         self.authorize = authorize
-        self.journal = journal
         self.began.release()
         self.go.acquire()
         if self.error is not None:
@@ -101,13 +99,6 @@ def decided(number: int, status: BgpStatus = UP) -> Decision:
 
 def user_of(number: int) -> Pubkey:
     return make_user(number).pubkey
-
-
-def until(condition: Callable[[], bool]) -> None:
-    ends = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < ends
-        time.sleep(0.001)
 
 
 def test_what_is_offered_is_written_and_its_result_is_told_once() -> None:

@@ -91,7 +91,6 @@ class WatchLab:
     ledger: Ledger
     session: LedgerSession
     inventory: Path
-    signers: Signers
     options: PassOptions
     told: Told
     history: Store | None
@@ -220,7 +219,7 @@ def watch_lab(
             on_fetch=told.metrics.observe_fetch,
         ) as session:
             options = PassOptions(dry_run=False, rules=rules, confirm_down_s=confirm_down_s, signers=signers)
-            lab = WatchLab(world, fleet, ledger, session, inventory, signers, options, told, kept)
+            lab = WatchLab(world, fleet, ledger, session, inventory, options, told, kept)
             try:
                 yield lab
             finally:

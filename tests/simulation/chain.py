@@ -149,11 +149,6 @@ class Chain:
         version = self._version(key, self.slot if slot is None else slot)
         return version.user if version else None
 
-    def last_writer(self, key: Pubkey) -> str:
-        """Return who wrote the newest version of a user's account."""
-        version = self._version(key, self.slot)
-        return version.by if version else ""
-
     def users(self) -> Iterator[User]:
         """Return all users as they are."""
         for key in list(self._accounts):

@@ -72,7 +72,6 @@ class Oracle:
     findings: list[Finding] = field(default_factory=list)
     late_landings: int = 0
     """Writes that landed when the session was no longer as they say."""
-    longest_late_slots: int = 0
     signatures: int = 0
     landings: int = 0
     looks: dict[tuple[Process, int], list[Look]] = field(default_factory=lambda: defaultdict(list))
@@ -251,7 +250,6 @@ class Oracle:
             self.find("late-beyond-life", f"{self.names[key]} landed {late} slots after it was signed")
         if before.last_bgp_reported_at > signed.slot or before.status is not UserStatus.ACTIVATED:
             self.late_landings += 1
-            self.longest_late_slots = max(self.longest_late_slots, late)
         last = self.last_own.get(key)
         if (
             last is not None

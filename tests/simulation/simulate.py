@@ -39,7 +39,6 @@ class Result:
     signatures: int
     landings: int
     late_landings: int
-    longest_late_slots: int
     requests: int
     passes: int
     log: list[str] = field(default_factory=list)
@@ -169,7 +168,6 @@ class _Stage:
             signatures=oracle.signatures,
             landings=oracle.landings,
             late_landings=oracle.late_landings,
-            longest_late_slots=oracle.longest_late_slots,
             requests=self.world.pool.requests,
             passes=self.passes,
             log=self.lines,

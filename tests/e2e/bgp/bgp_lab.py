@@ -2,7 +2,7 @@
 
 import os
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from e2e_lab import Done, dzbgp, edited, random_net, write_keypair
 from front import fronted
-from sandbox import missing, until
+from sandbox import missing
 from solders.keypair import Keypair
 from switch import Switch, Tunnel, started_switch
 
@@ -134,10 +134,6 @@ class BgpLab:
             bgp_rtt_ns=50_000 if up else 0,
         )
         self.ledger.set_account(spec.user.pubkey, encode_user(user, spec.layout))
-
-    def until_account(self, holds: Callable[[dict[tuple[str, int], Bgp]], bool], what: str) -> None:
-        """Waits for what somebody is about to write."""
-        until(lambda: holds(self.accounts()), what)
 
 
 def _bgp(user: User) -> Bgp:

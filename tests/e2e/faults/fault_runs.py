@@ -93,7 +93,6 @@ class Run:
     case: Case
     ledger: Ledger
     state: Path
-    patch: pytest.MonkeyPatch
     others: tuple[str, ...] = ()
     """The URLs of further RPCs of that ledger."""
 
@@ -215,7 +214,7 @@ def running(place: Site, case: Case, directory: Path) -> Iterator[Run]:
     ):
         patch.setattr(run_command, "_session_options", quick)
         others = (ledger.add_rpc(),) if case.healthy_rpc else ()
-        yield Run(place, case, ledger, directory / "state.sqlite", patch, others)
+        yield Run(place, case, ledger, directory / "state.sqlite", others)
 
 
 def carry_out(place: Site, case: Case, directory: Path) -> tuple[Report | None, Run]:
