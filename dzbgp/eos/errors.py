@@ -62,7 +62,7 @@ def _by_cause(error: BaseException | None, connection: ConnectionOptions) -> str
         (UntrustedDeviceError, str),
         (CommandRefusedError, lambda e: f"the device refused a command: {_one_line(e)}"),
         (LoginRefusedError, lambda _: f"user {user!r} was not accepted (HTTP 401): wrong name or password"),
-        (NotEapiError, _not_eapi),
+        (NotEapiError, lambda e: f"not a valid eAPI response ({e}): check that eAPI is enabled on this port"),
         (DeadlineError, str),
         (ssl.SSLCertVerificationError, lambda e: f"the certificate was refused: {_verify_message(e)}"),
         (ssl.SSLError, lambda e: f"TLS failed ({getattr(e, 'reason', None) or 'no reason given'})"),
@@ -85,11 +85,6 @@ def _by_cause(error: BaseException | None, connection: ConnectionOptions) -> str
     if name in {"NetmikoTimeoutException", "ReadTimeout"}:
         return "no answer over SSH in time"
     return None
-
-
-def _not_eapi(error: BaseException) -> str:
-    status = getattr(error, "status", 0)
-    return f"not a valid eAPI response (HTTP {status}): check that eAPI is enabled on this port"
 
 
 def _where(connection: ConnectionOptions) -> str:
