@@ -206,12 +206,14 @@ class Fleet:
         return [*read, *self._unsupported()]
 
     def _unsupported(self) -> list[DeviceReading]:
-        """Return what is reported of the chosen hosts of other platforms."""
+        """Return what is reported of the chosen hosts of other platforms; whose devices they are is not known."""
+        if self._contributors:
+            return []
         unsupported: Mapping[str, str] = self._nornir.config.user_defined.get(UNSUPPORTED, {})
         return [
             DeviceReading(name, DeviceResult.UNSUPPORTED, error=why)
             for name, why in unsupported.items()
-            if self._owns(Match()) and self._takes(name, None)
+            if self._takes(name, None)
         ]
 
     def recheck(
