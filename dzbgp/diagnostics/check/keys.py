@@ -107,11 +107,14 @@ def check_publishers(
 
 
 def check_duties(devices: Iterable[Device], signers: Signers) -> CheckResults:
-    """Warn about keys that can do more than a publisher's needs to. `devices` are all of the ledger."""
+    """Warn about keys that no device uses, or that can do more than they need to. `devices` are all of the ledger."""
     found = CheckResults(CheckSection.KEYS)
     every = list(devices)
     for key in signers.keypairs:
         signed = [device for device in every if device.metrics_publisher_pk == key]
+        if not signed:
+            detail = "it is the metrics publisher of no device of this program"
+            found.warn(str(key), "unused", detail, "remove its file, unless a device will use it")
         owned = [device.code for device in signed if device.owner == key]
         if owned:
             detail = f"it is the owner of {_listed(owned)} too, and can change and delete such accounts"

@@ -18,6 +18,14 @@ SIGNERS = Signers({KEY.pubkey(): KEY})
 PUBLISHERS = {KEY.pubkey(): ["ams-dz-001"]}
 
 
+def test_a_given_key_that_no_device_of_the_program_uses_is_a_warning() -> None:
+    old = Keypair()
+    signers = Signers({KEY.pubkey(): KEY, old.pubkey(): old})
+    (found,) = check_duties([make_device(1, metrics_publisher_pk=KEY.pubkey())], signers)
+    assert (found.subject, found.check, found.verdict) == (str(old.pubkey()), "unused", Verdict.WARNING)
+    assert "of no device of this program" in found.detail
+
+
 def test_a_publisher_that_owns_its_device_or_signs_for_several_contributors_is_a_warning() -> None:
     own = make_device(1, metrics_publisher_pk=KEY.pubkey(), contributor_pk=key(50))
     assert not list(check_duties([own, make_device(2)], SIGNERS))
