@@ -45,7 +45,7 @@ class SignalInterrupts(Interrupts):
     def _handle(self, *_: object) -> None:
         if self._is_held and not self._came:
             self._came = True
-            log.warning("interrupted: the report of what was written is made first")
+            log.warning("interrupted: the report is made before the exit")
             return
         raise KeyboardInterrupt
 
@@ -76,7 +76,7 @@ def reporting_errors(wanted: Logging, interrupts: SignalInterrupts | None = None
             logs.say(f"see `dzbgp {wanted.command} --help`")
         code = error.exit_code
     except KeyboardInterrupt:
-        written = "see the next run for what was written" if interrupts.is_begun else "nothing was written"
+        written = "the next run shows what was written" if interrupts.is_begun else "nothing was written"
         logs.say(f"error: interrupted; {written}")
         code = ExitCode.COULD_NOT_RUN
     except (typer.Exit, typer.Abort):

@@ -94,11 +94,12 @@ def _completed(request: NetworkRequest, wanted: _Wanted) -> tuple[NetworkRequest
         request, wanted = _asked_network(request), _asked_job(wanted)
     if not wanted.contributor:
         raise UsageError(
-            "--contributor: it is missing; expected your code: other contributors' devices would be told your password"
+            "--contributor: it is missing; expected your contributor code. Without it your password "
+            "would be sent to other contributors' devices"
         )
     if wanted.eos_password_file is not None and wanted.eos_password_command is not None:
         raise UsageError(
-            "--eos-password-command: does not go with --eos-password-file; expected one of the two"
+            "--eos-password-command: cannot be combined with --eos-password-file; expected one of the two"
         )
     return request, wanted
 

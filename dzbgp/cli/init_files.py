@@ -84,7 +84,7 @@ class Deployment:
             for keypair in self.keypairs:
                 if keypair.is_dir():
                     raise UsageError(
-                        f"--keypair {keypair}: it is a directory; expected the files one by one, as a unit needs them"
+                        f"--keypair {keypair}: it is a directory; expected single files, which a systemd unit needs"
                     )
 
     def write(self) -> Iterator[Path]:

@@ -89,11 +89,11 @@ def lab_for(request: Request, choice: LabChoice) -> Iterator[Request]:
     ]
     for name, value in taken:
         if value:
-            raise UsageError(f"{name} does not go with --lab, which brings its own")
+            raise UsageError(f"{name} cannot be combined with --lab, which has its own")
     inventory = request.inventory
     if inventory is not None and is_ledger_url(inventory):
         raise UsageError(
-            "--inventory dz:// does not go with --lab, whose devices listen where an inventory says"
+            "--inventory dz:// cannot be combined with --lab; expected the directory of an inventory"
         )
     with Lab.start(addresses=None if inventory is None else _addresses(inventory)) as lab:
         # The lab's devices can prove themselves, so they have to, unless somebody wants it otherwise.

@@ -136,7 +136,9 @@ class ListingFormat:
     def format(self) -> ListingOutput | None:
         """What --output says. Raises UsageError where --json says something else."""
         if self.json and self.output not in {None, ListingOutput.JSON}:
-            raise UsageError(f"--json: does not go with --output {self.output}; expected one of the two")
+            raise UsageError(
+                f"--json: cannot be combined with --output {self.output}; expected one of the two"
+            )
         return self.output
 
 

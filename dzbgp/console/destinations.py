@@ -87,7 +87,7 @@ def deliver(places: Sequence[Destination], show: Show, render: Render) -> bool:
         # A destination that fails must not keep the result from the others.
         failed = [place for place in places if not _is_delivered(place, show, render)]
     except KeyboardInterrupt:
-        log.error("interrupted while the report was printed; what the pass wrote is written")  # noqa: TRY400
+        log.error("interrupted while printing the report; the writes of this pass are done")  # noqa: TRY400
         return False
     return not failed
 
@@ -109,7 +109,8 @@ def _is_delivered(place: Destination, show: Show, render: Render) -> bool:
     except Exception as error:
         log.debug("the report ended here", exc_info=True)
         log.error(  # noqa: TRY400 - one line
-            "%s: internal error (%s); please report it. --verbose shows the traceback. What the pass wrote is written",
+            "%s: internal error (%s); please report it. --verbose shows the traceback. "
+            "The writes of this pass are done",
             place.option or "stdout",
             type(error).__name__,
         )

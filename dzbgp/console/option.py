@@ -192,7 +192,7 @@ def names(text: str) -> tuple[str, ...]:
     """Give the names of a comma-separated list. Raises ValueError without any: that would stand for all."""
     found = tuple(name.strip() for name in text.split(",") if name.strip())
     if not found:
-        raise ValueError(f"{text!r} holds no name; expected names with commas between them")
+        raise ValueError(f"{text!r} holds no name; expected names separated by commas")
     return found
 
 

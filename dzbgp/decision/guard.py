@@ -64,7 +64,7 @@ class _Count:
 
     @property
     def sentence(self) -> str:
-        earlier = f" ({self.recent} of them written a short while ago)" if self.recent else ""
+        earlier = f" ({self.recent} of them written recently)" if self.recent else ""
         count = f"{self.downs + self.recent} of {self.whose}'s {self.up + self.recent} Up users would be Down{earlier}"
         return f"{count}: {self.share:.0%}, more than {self.limits.max_down:.0%}" if self.is_mass() else count
 
@@ -116,9 +116,7 @@ def _guarded(decision: Decision, why: str, past: Past, clock: Clock, rules: Rule
         return _forgetful(decision)
     observation = decision.observation
     if not why and observation.in_empty_vrf:
-        why = (
-            f"{observation.vrf} of {observation.host} shows no peer at all, as if the answer were incomplete"
-        )
+        why = f"{observation.vrf} of {observation.host} shows no peer at all; the answer may be incomplete"
     if not why:
         return _forgetful(decision)
     counted = _counted(memory, clock, rules) if memory else None

@@ -54,10 +54,10 @@ def decide(
     """
     onchain = observation.user.bgp_status
     if observation.observed is Observed.UNKNOWN:
-        detail = f"Nothing is known: {observation.why}."
+        detail = f"Unknown state: {observation.why}."
         return Decision(observation, Action.SKIP, None, observation.reason, detail, look=look, memory=memory)
     if observation.observed is Observed.ABSENT and onchain is not BgpStatus.UP:
-        detail = f"There is nothing to report: {observation.why}."
+        detail = f"Nothing to report: {observation.why}."
         return Decision(observation, Action.SKIP, None, "absent", detail, look=look, memory=memory)
     here = memory if memory is not None and memory.device == observation.device.pubkey else None
     age_s = clock.age_s(observation.user.last_bgp_reported_at)
@@ -73,11 +73,13 @@ def decide(
     if in_flight:
         return withheld(decision, "in-flight", in_flight)
     if clock.is_newer(observation.user.last_bgp_reported_at, look):
-        return withheld(decision, "newer-report", "it was reported by another after the device was asked")
+        return withheld(decision, "newer-report", "another writer reported it after the device was read")
     if rules.flap_limit and count > rules.flap_limit and age_s < rules.cooldown_s:
         again = duration(rules.cooldown_s - age_s)
         return withheld(
-            decision, "damped", f"it was reported {duration(age_s)} ago, the next may come in {again}"
+            decision,
+            "damped",
+            f"it was reported {duration(age_s)} ago; the next write is possible in {again}",
         )
     return decision
 

@@ -227,7 +227,7 @@ def _weigh(user: User, vrf: str | None, answer: _Answer, evidence: Sequence[Neig
     odd = next((neighbor.odd for neighbor in evidence if neighbor.odd), "")
     if odd:
         observed, reason = Observed.UNKNOWN, "odd-neighbor"
-        why = f"{answer.host}'s entry of its neighbor {best.address} cannot be understood: {odd}"
+        why = f"{answer.host}'s entry of its neighbor {best.address} cannot be parsed: {odd}"
     elif len({neighbor.is_up for neighbor in evidence}) > 1:
         places = " and ".join(dict.fromkeys(f"{one.address} in {one.vrf}" for one in evidence))
         observed, why, reason = Observed.UNKNOWN, f"its neighbors {places} disagree", "ambiguous"

@@ -18,7 +18,7 @@ def confirmed_observation(first: Decision, second: Observation | None, reading: 
         before,
         observed=Observed.UNKNOWN,
         reason="expired" if reading.is_late else "unconfirmed",
-        why=f"{_seen(before)} at the first look, and the second told nothing: {cause}",
+        why=f"{_seen(before)} at the first look; the second look failed: {cause}",
     )
 
 

@@ -74,7 +74,7 @@ def seen_of(summary: msgspec.Raw, neighbors: msgspec.Raw) -> Seen:
     for name, vrf in shown.items():
         entries = read(vrf, _NeighborsVrf)
         if entries is None:
-            notes.append(f"{name}: its list of neighbors cannot be understood")
+            notes.append(f"{name}: its list of neighbors cannot be parsed")
             continue
         count += len(entries.peerList or ())
         if count > MAX_NEIGHBORS:
@@ -87,7 +87,7 @@ def seen_of(summary: msgspec.Raw, neighbors: msgspec.Raw) -> Seen:
     names = [*router_ids, *(name for name in shown if name not in router_ids)]
     vrfs = tuple(Vrf(name, router_ids.get(name, ""), name in complete) for name in names)
     more = len(notes) - _MOST_NOTES
-    told = [*notes[:_MOST_NOTES], f"and {more} more entries that cannot be understood"] if more > 0 else notes
+    told = [*notes[:_MOST_NOTES], f"and {more} more entries that cannot be parsed"] if more > 0 else notes
     return Seen(vrfs, tuple(found), tuple(told))
 
 
@@ -121,7 +121,7 @@ def _neighbor(vrf: str, entry: msgspec.Raw) -> tuple[Neighbor | None, str]:
     is_enabled = not (known.state == "Idle" and _is_admin_down(known.idleReason))
     if peer is None:
         neighbor = Neighbor(address, vrf, is_up=is_up, is_enabled=is_enabled, uptime_s=-1)
-        return neighbor, f"{vrf}: {address}: only its state can be understood"
+        return neighbor, f"{vrf}: {address}: only its state can be parsed"
     uptime = peer.establishedTime
     return Neighbor(
         address,

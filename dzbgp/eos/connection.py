@@ -24,7 +24,7 @@ ENABLE = "enable"
 
 
 class OddAnswerError(Exception):
-    """An answer cannot be understood. The message says which, in one line, without a word of the answer."""
+    """An answer cannot be parsed. The message says which, in one line, without a word of the answer."""
 
 
 class EosConnection:

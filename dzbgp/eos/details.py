@@ -31,7 +31,7 @@ class NeighborDetails:
 
 
 class _Entry(msgspec.Struct):
-    """Each field on its own: one that cannot be understood is left out, and nothing else."""
+    """Each field on its own: one that cannot be parsed is left out, and nothing else."""
 
     peerAddress: str  # noqa: N815 - EOS's own names, here and below
     state: msgspec.Raw = msgspec.Raw()

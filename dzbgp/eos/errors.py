@@ -50,7 +50,7 @@ def explain(error: BaseException | None, connection: ConnectionOptions) -> str:
         # NAPALM's own words: "Cannot connect to HOST" over SSH, "Unknown transport: NAME".
         return f"{where}: {_one_line(error)}"
     if isinstance(error, TypeError) and "unexpected keyword argument" in str(error):
-        return f"{where}: the inventory's extras do not fit NAPALM: {_one_line(error)}"
+        return f"{where}: NAPALM does not accept the inventory's extras: {_one_line(error)}"
     return f"{where}: {_by_cause(error, connection) or type(error).__name__}"
 
 
@@ -66,14 +66,17 @@ def _by_cause(error: BaseException | None, connection: ConnectionOptions) -> str
         (DeadlineError, str),
         (ssl.SSLCertVerificationError, lambda e: f"the certificate was refused: {_verify_message(e)}"),
         (ssl.SSLError, lambda e: f"TLS failed ({getattr(e, 'reason', None) or 'no reason given'})"),
-        (ConnectionRefusedError, lambda _: "connection refused: is `management api http-commands` on?"),
+        (
+            ConnectionRefusedError,
+            lambda _: "connection refused: check that `management api http-commands` is enabled",
+        ),
         (socket.gaierror, lambda _: "the host name is not known"),
         (http.client.RemoteDisconnected, lambda _: "the device closed the connection without an answer"),
-        (http.client.IncompleteRead, lambda _: "the answer broke off in the middle"),
+        (http.client.IncompleteRead, lambda _: "the connection was closed in the middle of the answer"),
         (http.client.HTTPException, lambda e: f"the answer is not HTTP ({type(e).__name__})"),
         (AnswerTooLargeError, str),
         (TimeoutError, lambda _: f"no answer in {timeout} s" if timeout else "no answer in time"),
-        (ConnectionError, lambda _: "the connection broke"),
+        (ConnectionError, lambda _: "the connection was lost"),
         (OSError, lambda e: _one_line(getattr(e, "strerror", None) or type(e).__name__)),
     ]
     for kind, words in cases:

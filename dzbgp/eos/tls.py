@@ -34,9 +34,9 @@ class Verification:
 
     def __post_init__(self) -> None:
         if self.insecure and (self.required or self.ca_file is not None):
-            raise UsageError("--tls-insecure: it does not go with --tls-verify and --tls-ca-file")
+            raise UsageError("--tls-insecure: cannot be combined with --tls-verify and --tls-ca-file")
         if self.required is False and self.ca_file is not None:
-            raise UsageError("--tls-ca-file: it does not go with --no-tls-verify")
+            raise UsageError("--tls-ca-file: cannot be combined with --no-tls-verify")
 
 
 class Verifier:
@@ -75,7 +75,8 @@ class Verifier:
             return
         if not is_own_address and not transport.startswith("https") and transport != "ssh":
             raise InventoryError(
-                f"{where} has an address that comes from the ledger and transport {transport!r}, which proves nothing; "
+                f"{where} has an address that comes from the ledger and transport {transport!r}, which does not "
+                "prove the device's identity; "
                 "expected https or ssh (--tls-insecure sends the password anyway)"
             )
         if transport.startswith("https") or transport == "ssh":

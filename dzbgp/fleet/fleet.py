@@ -94,7 +94,7 @@ class Fleet:
         """Return the device of each host, None where there is none (matching.py has the rule).
 
         Hosts of other contributors and of other shards are left out. Raises InventoryError when two hosts are one
-        device, or when no host at all is a device, and UsageError when no host is left.
+        device, or when no host at all is a device, and UsageError when no host matches.
         """
         matcher = Matcher(devices.values())
         found = {
@@ -109,7 +109,7 @@ class Fleet:
         found = {name: match for name, match in found.items() if self._owns(match)}
         if not found:
             names = ",".join(one.code or str(one.pubkey) for one in self._contributors.values())
-            raise UsageError(f"--contributor {names}: no host is left")
+            raise UsageError(f"--contributor {names}: no host matches")
         self.hosts = {name: self._inventory[name] for name in found}
         host_of: dict[Pubkey, str] = {}
         for name, match in found.items():
@@ -118,7 +118,8 @@ class Fleet:
             other = host_of.setdefault(match.device.pubkey, name)
             if other != name:
                 raise InventoryError(
-                    f"hosts {other!r} and {name!r} are both device {match.device.code}; expected one host a device"
+                    f"hosts {other!r} and {name!r} are both device {match.device.code}; "
+                    "expected one host for each device"
                 )
         self._unmatched = {name: match.error for name, match in found.items() if match.device is None}
         return {name: match.device for name, match in found.items() if self._takes(name, match.device)}
@@ -142,7 +143,7 @@ class Fleet:
         if address is not None and not is_encrypted(address) and not _LOOPBACK.match(address):
             told.append(
                 f"The devices were asked by the Dask cluster of {address}, which is not encrypted: anyone on the "
-                "network path can change what they say, and run code here (use tls://)."
+                "network path can change their answers and run code here (use tls://)."
             )
         return told
 

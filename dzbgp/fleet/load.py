@@ -72,7 +72,8 @@ def _prepare(
         if connection.platform != PLATFORM:
             if connection.platform is None:
                 raise InventoryError(
-                    f"{where} has no platform, nor have its groups or the defaults; expected platform: {PLATFORM}"
+                    f"{where} has no platform in its settings, its groups or the defaults; "
+                    f"expected platform: {PLATFORM}"
                 )
             if name in named:
                 raise InventoryError(
@@ -147,7 +148,7 @@ def _init(path: Path, request: FleetRequest, net: Network | None) -> Nornir:
         # Whatever plugin the file names may raise whatever it likes; its message may hold secrets.
         log.debug("inventory", exc_info=True)
         raise InventoryError(
-            f"--inventory {path}: Nornir could not load it: {type(error).__name__} (--verbose tells more)"
+            f"--inventory {path}: Nornir could not load it: {type(error).__name__} (--verbose shows details)"
         ) from error
     # With it (NORNIR_CORE_RAISE_ON_ERROR sets it too) one device that fails would fail all.
     nornir.config.core.raise_on_error = False

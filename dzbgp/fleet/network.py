@@ -19,7 +19,7 @@ def network_for(request: FleetRequest) -> Network:
     if named is None:
         return asked
     if request.env and request.env != named:
-        raise UsageError(f"--env: {request.env!r} was given, but the inventory is made of {named!r}")
+        raise UsageError(f"--env: {request.env!r} was given, but the inventory is for {named!r}")
     return _network(request, named)
 
 

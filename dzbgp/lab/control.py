@@ -40,10 +40,10 @@ class _Control:
                 return self._recover(host)
             case ["rpc", "freeze"]:
                 self._lab.ledger.freeze()
-                return "the RPC's ledger stands still from now on"
+                return "the RPC's ledger is frozen now"
             case ["rpc", "thaw"]:
                 self._lab.ledger.thaw()
-                return "the RPC's ledger moves again"
+                return "the RPC's ledger runs again"
         raise UsageError(f"unknown action {' '.join(words)!r}: expected one of {ACTIONS}")
 
     def _flap(self, host: str, peer: str | None) -> str:

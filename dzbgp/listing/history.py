@@ -96,7 +96,9 @@ def _check(query: HistoryQuery, record: Record) -> None:
     }
     for option, is_wrong in wrong.items():
         if is_wrong:
-            raise UsageError(f"{option}: does not go with {record}: expected `dzbgp history transitions`")
+            raise UsageError(
+                f"{option}: cannot be combined with {record}: expected `dzbgp history transitions`"
+            )
 
 
 def _of_user(rows: Sequence[R], beginning: str | None, user: Callable[[R], Pubkey]) -> list[R]:
@@ -106,7 +108,7 @@ def _of_user(rows: Sequence[R], beginning: str | None, user: Callable[[R], Pubke
     found = [row for row in rows if str(user(row)).startswith(beginning)]
     users = {user(row) for row in found}
     if len(users) > 1:
-        raise UsageError(f"--user {beginning}: {len(users)} users begin so: expected more of the key")
+        raise UsageError(f"--user {beginning}: {len(users)} users match: expected more characters of the key")
     return found
 
 

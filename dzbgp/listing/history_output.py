@@ -66,5 +66,5 @@ def _lines(history: History[Any], terminal: Terminal, *, is_wide: bool) -> Itera
         yield from table(terminal, columns, tail if any(tail) else (), "Error", hides_rest=not is_wide)
         yield []
     yield from terminal.paragraph(
-        amount(len(history.rows), "row") if history.rows else "Nothing is noted.", style=TITLE
+        amount(len(history.rows), "row") if history.rows else "No records.", style=TITLE
     )

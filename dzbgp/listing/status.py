@@ -40,7 +40,7 @@ def read_status(store: Store) -> Status:
     record = last_pass(store)
     if record is None:
         raise UsageError(
-            f"--state {store.database.path}: no pass is noted in it yet; expected one after a run"
+            f"--state {store.database.path}: it has no pass yet. Run `dzbgp run` or `dzbgp watch` first"
         )
     lasting = tuple(one for one in alarms(store) if not one.is_event)
     return Status(record, time.time(), len(held_users(store)), lasting)

@@ -104,7 +104,7 @@ def _filters(snapshot: Snapshot, query: UserQuery, rows: Sequence[UserRow]) -> l
             [_whole(start, keys) for start in query.user],
             lambda row: (str(row.user.pubkey),),
             keys,
-            "the key of a user, or how one begins that no other does",
+            "the key of a user, or first characters that no other key has",
             fold=str,
         ),
         contributor_filter(

@@ -136,12 +136,12 @@ class MetricsState:
 
     def families(self) -> Iterator[Metric]:
         """Yield the gauges."""
-        yield _plain("dzbgp_last_pass_timestamp_seconds", "When the last pass ended, whatever came of it",
+        yield _plain("dzbgp_last_pass_timestamp_seconds", "When the last pass ended, with any result",
                      self.last_pass_at)  # fmt: skip
-        yield _plain(LAST_COMPLETE, "When the last pass ended that came to a report", self.last_complete_at)
+        yield _plain(LAST_COMPLETE, "When the last pass with a report ended", self.last_complete_at)
         yield _plain("dzbgp_last_pass_duration_seconds", "How long the last pass took", self.last_duration_s)
         if self.last_result is not None:
-            yield _labelled("dzbgp_last_pass_result", "1 for what the last pass came to, an exit code in words",
+            yield _labelled("dzbgp_last_pass_result", "1 for the result of the last pass, an exit code in words",
                             ("result",),
                             {(result_word(code),): code is self.last_result for code in ExitCode})  # fmt: skip
         yield _labelled(LAST_SUCCESS, "When a device last gave a credible answer; 0: never",
@@ -156,7 +156,7 @@ def _pass_families(gauges: PassGauges) -> Iterator[Metric]:
     device = DeviceLabels._fields
     held = sum(count for (action, _), count in gauges.decisions.items() if action == Action.HOLD)
     damped = sum(count for (_, reason), count in gauges.decisions.items() if reason == "damped")
-    yield _labelled("dzbgp_hosts", "Hosts of the last pass, by what came of asking them", ("result",),
+    yield _labelled("dzbgp_hosts", "Hosts of the last pass, by result", ("result",),
                     {(result,): count for result, count in gauges.hosts.items()})  # fmt: skip
     yield _labelled("dzbgp_device_up", "1 when the device gave a credible answer in the last pass", device,
                     gauges.up)  # fmt: skip
@@ -176,7 +176,7 @@ def _pass_families(gauges: PassGauges) -> Iterator[Metric]:
         "dzbgp_users_flapping", "Users with two or more transitions in the flap window", gauges.flapping
     )
     yield _plain("dzbgp_flap_transitions", "Transitions of all users in the flap window", gauges.transitions)
-    yield _labelled("dzbgp_submissions", "Users written in the last pass, by what came of it", ("result",),
+    yield _labelled("dzbgp_submissions", "Users written in the last pass, by result", ("result",),
                     {(result,): count for result, count in gauges.submissions.items()})  # fmt: skip
 
 

@@ -63,7 +63,7 @@ class Metrics(Collector):
             # The library keeps every counter in a file there, if the variable is set.
             raise UsageError(
                 f"PROMETHEUS_MULTIPROC_DIR: {error.strerror}; expected a directory that can be written to, or no such "
-                "variable: dzbgp needs none"
+                "variable: dzbgp does not need it"
             ) from None
         self._registry.register(self)
 
@@ -71,7 +71,7 @@ class Metrics(Collector):
         registry = self._registry
         self._fetch_duration = Histogram(
             "doublezero_telemetry_programdata_fetch_duration_seconds",
-            "Duration of program data fetches from the ledger (answers out of the cache are none)",
+            "Duration of program data fetches from the ledger (without answers from the cache)",
             buckets=FETCH_BUCKETS,
             registry=registry,
         )
@@ -88,13 +88,13 @@ class Metrics(Collector):
         )
         self._submissions = Counter(
             "doublezero_bgpstatus_submissions_total",
-            "Users written onchain; error: the write failed, or its fate is not known",
+            "Users written onchain; error: the write failed, or its result is unknown",
             ["bgp_status", "result"],
             registry=registry,
         )
         self._submission_duration = Histogram(
             "doublezero_bgpstatus_submission_duration_seconds",
-            "From the first signature of a user's write until its fate was known",
+            "From the first signature of a user's write until its result was known",
             buckets=SUBMISSION_BUCKETS,
             registry=registry,
         )
@@ -107,7 +107,7 @@ class Metrics(Collector):
     def _make_own(self) -> None:
         registry = self._registry
         self._passes = Counter(
-            "dzbgp_passes_total", "Passes by what they came to, an exit code in words", ["result"],
+            "dzbgp_passes_total", "Passes by result, an exit code in words", ["result"],
             registry=registry,
         )  # fmt: skip
         self._transactions = Counter(
@@ -118,7 +118,7 @@ class Metrics(Collector):
             registry=registry,
         )  # fmt: skip
         self._retries = Counter(
-            "dzbgp_rpc_retries_total", "Requests to RPCs that were made again, by method", ["method"],
+            "dzbgp_rpc_retries_total", "Retries of requests to RPCs, by method", ["method"],
             registry=registry,
         )  # fmt: skip
         for code in ExitCode:

@@ -30,7 +30,7 @@ class MetricsServer:
         except OSError as error:
             raise UsageError(
                 f"--metrics-addr {address}: {error.strerror or error}; expected an address of this host and a "
-                "port that nobody listens on"
+                "free port"
             ) from None
         if health is not None:
             self._server.set_app(_with_health(make_wsgi_app(registry), health))

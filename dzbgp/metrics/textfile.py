@@ -91,7 +91,7 @@ def _check(file: Path) -> None:
     """Find out before anything is written onchain that the metrics would have nowhere to go."""
     if file.suffix != ".prom":
         raise UsageError(
-            f"--metrics-textfile {file}: expected a name that ends in .prom, node_exporter reads no other"
+            f"--metrics-textfile {file}: expected a name that ends in .prom, the only files that node_exporter reads"
         )
     if file.is_dir() or not file.parent.is_dir() or not os.access(file.parent, os.W_OK):
         raise UsageError(f"--metrics-textfile {file}: expected a file in a directory that can be written to")

@@ -23,7 +23,7 @@ class Neighbor:
     rtt_ns: int = 0
     """The smoothed RTT of its TCP connection, from the same answer as `is_up`; 0 without a sample."""
     odd: str = ""
-    """Why the device's entry cannot be understood, as part of a sentence: then nothing else but address and VRF
+    """Why the device's entry cannot be parsed, as part of a sentence: then nothing else but address and VRF
     is known, and `is_up` says nothing."""
 
     def __reduce__(self) -> tuple[Any, ...]:

@@ -82,7 +82,7 @@ def _writes(report: Report) -> Iterator[Problem]:
     groups: dict[tuple[str, str, str], list[str]] = {}
     for one in report.submissions.values():
         if one.outcome in {Outcome.FAILED, Outcome.PENDING}:
-            cause = one.error or "it was sent, and whether it landed is not known yet"
+            cause = one.error or "it was sent; its result is not known yet"
             where = devices.get(one.user, "a device of an earlier pass")
             groups.setdefault((one.outcome.value, where, cause), []).append(str(one.user))
     for (outcome, where, cause), users in groups.items():

@@ -38,7 +38,7 @@ def refusal(
     """Return why `write` must not be signed, given the user as it is now. None: it may be signed."""
     user, seen, look = reread.users.get(write.user), write.seen, write.look
     if user is None:
-        return Refusal("gone", "its account is gone from the ledger")
+        return Refusal("gone", "its account is no longer on the ledger")
     if user.status is not UserStatus.ACTIVATED:
         return Refusal("not-activated", f"the user is {user.status.label} now")
     if user.device_pk != write.device:
@@ -46,16 +46,16 @@ def refusal(
     if seen is None or look is None:
         return Refusal("expired", "the decision does not say when its device was asked")
     if _identity(user) != _identity(seen) or user.last_bgp_reported_at < seen.last_bgp_reported_at:
-        return Refusal("recreated", "the account is not the one that was decided about")
+        return Refusal("recreated", "the account is not the one of the decision")
     reported = user.last_bgp_reported_at
     if reported > look.slot:
         return Refusal(
             "newer-report",
-            f"somebody reported {user.bgp_status.label} in slot {reported}, after the device was asked",
+            f"another writer reported {user.bgp_status.label} in slot {reported}, after the device was asked",
         )
     if reported > seen.last_bgp_reported_at and user.bgp_status is write.status:
         return Refusal(
-            "newer-report", f"somebody reported {user.bgp_status.label} in slot {reported} already"
+            "newer-report", f"another writer reported {user.bgp_status.label} in slot {reported} already"
         )
     age_s = decision_age_s(look, reread, now, seconds_per_slot)
     if age_s > max_age_s:

@@ -131,10 +131,12 @@ class Decider:
         if self.options.signers is not None and decision.publisher not in self.options.signers:
             return withheld(decision, "no-signer", f"no keypair for publisher {decision.publisher}")
         if decision.reason == "first-report" and self._is_new(decision):
-            why = f"it is first seen within {NEW_USER_S:.0f} s, and the session may be its predecessor's"
+            why = (
+                f"the user was first seen within {NEW_USER_S:.0f} s, and the session may be its predecessor's"
+            )
             return withheld(decision, "new-user", why)
         if decision.turns_down and not rules.take_over and self._reported_by_another(decision):
-            detail = f"{decision.detail} Held: somebody else reports on this device (--take-over writes all the same)."
+            detail = f"{decision.detail} Held: another writer reports on this device (--take-over writes it anyway)."
             return replace(decision, action=Action.HOLD, reason="other-writer", detail=detail)
         if is_early:
             detail = f"{decision.detail} Refreshed early: a transaction has room."

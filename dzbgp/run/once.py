@@ -93,4 +93,4 @@ def measure_balances(
     except LedgerError as error:
         log.warning("metrics: the publishers' balances could not be read: %s", error)
     except KeyboardInterrupt:
-        log.warning("interrupted while the publishers' balances were read; what the pass wrote is written")
+        log.warning("interrupted while the publishers' balances were read; the writes of this pass are done")

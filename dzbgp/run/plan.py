@@ -162,7 +162,7 @@ def _unsigned_notes(decisions: Iterable[Decision]) -> list[str]:
     """Return which keys are missing, each with the number of users that are due and cannot be written."""
     missing = Counter(decision.publisher for decision in decisions if decision.reason == "no-signer")
     return [
-        f"{count} users are due, and nobody here can sign for them: no keypair of publisher {publisher} (--keypair)."
+        f"{count} users are due, but their writes cannot be signed: no keypair of publisher {publisher} (--keypair)."
         for publisher, count in missing.items()
     ]
 
@@ -193,7 +193,7 @@ def _refused_notes(refused: Mapping[Pubkey, Refusal]) -> list[str]:
 def _key_notes(data: ProgramData, options: PassOptions) -> list[str]:
     """Return which keypairs are of no use, and that a dry run had none."""
     if options.signers is None:
-        return ["No keypair was given: what is shown could not be signed here (--keypair)."]
+        return ["No keypair was given: these writes cannot be signed here (--keypair)."]
     publishers = {device.metrics_publisher_pk for device in data.devices.values()}
     return [
         f"Keypair {pubkey} is the metrics publisher of no device of this program."
@@ -208,13 +208,13 @@ def _tunnel_notes(decisions: Iterable[Decision]) -> list[str]:
     if not count:
         return []
     return [
-        f"{count} users are left alone: their neighbor has the even address of the tunnel, the device's own."
+        f"{count} users stay unchanged: their neighbor has the even address of the tunnel, the device's own."
     ]
 
 
 def _other_writer_notes(others: OtherWriters, data: ProgramData) -> list[str]:
     return [
-        f"Another writer reports on {data.devices[device].code}: {count} users were reported by somebody else since "
+        f"Another writer reports on {data.devices[device].code}: {count} users were reported by another writer since "
         f"our last write or pass, with the key of {data.devices[device].metrics_publisher_pk} "
         "(an agent on the device?)."
         for device, count in others.since_write.items()

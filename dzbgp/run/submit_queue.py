@@ -24,7 +24,7 @@ log = logging.getLogger(__name__)
 CAPACITY = 256
 """How many users may wait, as in upstream's queue. What does not fit is due again in the next pass."""
 
-_SUPERSEDED = Refusal("superseded", "a later pass did not decide the same again")
+_SUPERSEDED = Refusal("superseded", "a later pass decided differently")
 
 
 @dataclass(frozen=True, slots=True)

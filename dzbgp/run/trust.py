@@ -46,7 +46,8 @@ def trust(request: SetupRequest, name: str) -> Trusted:
     transport = transport_of(connection)
     if transport != "ssh" and not transport.startswith("https"):
         raise UsageError(
-            f"host {name!r} has transport {transport!r}, which proves nothing; expected https or ssh"
+            f"host {name!r} has transport {transport!r}, which does not prove the device's identity; "
+            "expected https or ssh"
         )
     kind = SSH if transport == "ssh" else TLS
     port = connection.port or PORTS.get(transport, _SSH_PORT)

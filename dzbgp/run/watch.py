@@ -244,7 +244,7 @@ class Watch:
         dropped = self._worker.offer(decisions)
         self._interruptible = True
         if dropped:
-            log.warning("%d writes did not fit the queue; they are due again in the next pass", dropped)
+            log.warning("%d writes did not fit into the queue; they are due again in the next pass", dropped)
         return True
 
     def _keep_only(self, plan: Plan) -> None:
@@ -313,10 +313,10 @@ class Watch:
         try:
             fresh = self._load()
         except DzbgpError as error:
-            log.error("reload: %s; going on as before", error)  # noqa: TRY400 - one line
+            log.error("reload: %s; the previous inventory stays in use", error)  # noqa: TRY400 - one line
         except Exception as error:
             name = type(error).__name__
-            log.error("reload: internal error (%s); going on as before", name)  # noqa: TRY400 - one line
+            log.error("reload: internal error (%s); the previous inventory stays in use", name)  # noqa: TRY400 - one line
             log.debug("the reload ended here", exc_info=True)
         else:
             self._interruptible = False
@@ -332,12 +332,12 @@ class Watch:
     def _end(self) -> None:
         self._notifier.stopping()
         if not self._worker.stop(self._options.stop_wait_s):
-            log.warning("a write was still under way at the end; its fate is looked for at the next start")
+            log.warning("a write was still in flight at the end; its result is looked up at the next start")
         self._take_in_results()
         outcomes = Counter(one.outcome.value for one in self._finished.submissions.values())
         if outcomes:
             line = " ".join(f"{outcome}={count}" for outcome, count in outcomes.items())
-            log.info("writes that were under way: %s", line)
+            log.info("writes in flight: %s", line)
         self.fleet.close()
         log.info("ended")
 

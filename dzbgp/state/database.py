@@ -82,7 +82,9 @@ class Database:
 
     def _start_afresh(self, why: Exception) -> None:
         aside = self.path.with_name(f"{self.path.name}.corrupt-{int(self._clock())}")
-        log.warning("state: %s is corrupt (%s); moved to %s, starting afresh", self.path, why, aside.name)
+        log.warning(
+            "state: %s is corrupt (%s); moved to %s, starting with an empty one", self.path, why, aside.name
+        )
         try:
             # The file itself last: killed in between, a stale -wal must not be played into a new file.
             for suffix in ("-wal", "-shm", ""):
@@ -94,7 +96,7 @@ class Database:
             self._problem("is corrupt and could not be replaced", error)
         else:
             self.problems.append(
-                f"The state file was corrupt: it was moved to {aside}, and memory begins again."
+                f"The state file was corrupt: it was moved to {aside}, and a new one was started."
             )
 
     def _read_all(self) -> None:
@@ -109,7 +111,11 @@ class Database:
                 flight_user(row)
 
     def _problem(self, what: str, error: Exception) -> None:
-        lost = "this dry run goes on without it" if self.read_only else "what cannot be noted is not sent"
+        lost = (
+            "this dry run continues without it"
+            if self.read_only
+            else "a write that cannot be recorded is not sent"
+        )
         sentence = f"State file {self.path} {what} ({error}): {lost}."
         if sentence not in self.problems:
             log.warning("%s", sentence)

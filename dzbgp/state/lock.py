@@ -152,7 +152,7 @@ class DeviceLocks:
     def _warn(self, error: OSError) -> None:
         if not self._is_warned:
             log.warning(
-                "state: %s cannot be locked (%s); going on without a lock", self._file, error.strerror
+                "state: %s cannot be locked (%s); continuing without a lock", self._file, error.strerror
             )
             self._is_warned = True
 

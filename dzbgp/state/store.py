@@ -96,7 +96,7 @@ class Store:
             other = path.with_name(f"{path.name}.{genesis_hash[:8]}")
             if not other.exists():
                 log.warning(
-                    "state: %s is of the ledger with genesis hash %s; for this one it is %s",
+                    "state: %s belongs to the ledger with genesis hash %s; this ledger uses %s",
                     path,
                     owner,
                     other,
@@ -233,8 +233,8 @@ class Store:
 
         if not self.database.write(note):
             raise JournalError(
-                f"--state {self.database.path}: the write could not be noted, and what is not noted might be "
-                "written twice; see the notes for the cause, or use --state none"
+                f"--state {self.database.path}: the write could not be recorded, and without a record it might be "
+                "sent twice; see the notes for the cause, or use --state none"
             )
 
     def ended(self, signature: str, fate: Fate) -> None:

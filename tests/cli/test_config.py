@@ -236,7 +236,7 @@ def test_a_lab_is_a_world_of_its_own_unless_a_file_is_named(tmp_path: Path) -> N
     file = written(tmp_path / "etc.toml", "wrong = 1\n")
     taken = ("run", "--lab", "--program-id", "x", "--dry-run")
     done = invoke(None, *taken)
-    assert "--program-id does not go with --lab" in done.output
+    assert "--program-id cannot be combined with --lab" in done.output
     assert "wrong: unknown key" in str(invoke(None, *taken, "--config", str(file)).exception)
 
 

@@ -165,7 +165,7 @@ def test_without_a_state_file_only_force_releases_and_the_report_says_so() -> No
     passes = guarded(world, kept=False)
     assert [counts(passes) for _ in range(5)] == [(0, 20)] * 5
     held = next(one for one in passes.run().decisions if one.action is Action.HOLD)
-    assert held.detail.endswith("(--force writes now, and without a state file nothing else does).")
+    assert held.detail.endswith("(only --force writes it, because there is no state file).")
     passes.rules(force=True)
     assert counts(passes) == (20, 0)
 
@@ -230,7 +230,7 @@ def test_a_down_in_a_vrf_that_shows_no_peer_is_held_though_it_is_one() -> None:
     passes = guarded(world)
     (decision,) = passes.run(empty_vrfs={"vrf1"}).decisions
     assert decision.action is Action.HOLD
-    assert "vrf1 of ams-dz-001 shows no peer at all, as if the answer were incomplete" in decision.detail
+    assert "vrf1 of ams-dz-001 shows no peer at all; the answer may be incomplete" in decision.detail
 
 
 def test_a_host_may_have_limits_of_its_own() -> None:

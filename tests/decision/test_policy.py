@@ -106,13 +106,13 @@ def test_the_table_has_every_pair_of_a_chains_status_and_an_observation() -> Non
         (observation(ABSENT, UP, FRESH), "The device has no neighbor in 169.254.0.0/31."),
         (
             observation(ABSENT),
-            "There is nothing to report: the device has no neighbor in 169.254.0.0/31.",
+            "Nothing to report: the device has no neighbor in 169.254.0.0/31.",
         ),
         (observation(ESTABLISHED, UP, FRESH), "The session is Established; reported 50 s ago."),
         (observation(ESTABLISHED, UP, DUE), "The session is Established; last reported 6.0 h ago."),
         (observation(ESTABLISHED, UP, DUE + 39_600), "The session is Established; reported 30 min ago."),
         (observation(ESTABLISHED, UP, ZERO), "The session is Established; last reported 58 d ago."),
-        (observation(UNKNOWN, UP), "Nothing is known: ams-1 does not show vrf1, the user's VRF."),
+        (observation(UNKNOWN, UP), "Unknown state: ams-1 does not show vrf1, the user's VRF."),
     ],
 )
 def test_a_decision_says_why_in_one_sentence(seen: Observation, detail: str) -> None:
@@ -207,7 +207,7 @@ def test_over_a_report_that_is_younger_than_what_was_seen_nothing_is_written(loo
     decision = decide(seen, CLOCK, Rules(), look=look)
     if look == Look(SLOT - 101, 0.0):
         assert (decision.action, decision.reason) == (SKIP, "newer-report")
-        assert decision.detail.endswith("Not written: it was reported by another after the device was asked.")
+        assert decision.detail.endswith("Not written: another writer reported it after the device was read.")
     else:
         assert (decision.action, decision.reason) == (SUBMIT, "changed")
 

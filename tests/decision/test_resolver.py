@@ -338,7 +338,7 @@ def test_a_neighbor_that_cannot_be_understood_leaves_its_user_unknown_and_no_oth
     users = [make_user(1), make_user(2, "169.254.0.2/31")]
     first, second = resolve(replace(reading, neighbors=(odd, *reading.neighbors[1:])), users, {})
     assert (first.observed, first.reason) == (UNKNOWN, "odd-neighbor")
-    assert first.why == "ams-1's entry of its neighbor 169.254.0.1 cannot be understood: its state is null"
+    assert first.why == "ams-1's entry of its neighbor 169.254.0.1 cannot be parsed: its state is null"
     assert second.observed is ESTABLISHED
 
 

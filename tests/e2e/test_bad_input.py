@@ -59,9 +59,9 @@ def refused(done: Done, code: int, *words: str) -> None:
             ["--report-file /no/where/r.json: the file cannot be written"],
         ),
         (["--report-file", "/"], ["--report-file /: the file cannot be written"]),
-        (["--lab", "--rpc-url", "http://localhost"], ["--rpc-url does not go with --lab"]),
-        (["--lab", "--keypair", "id.json"], ["--keypair does not go with --lab"]),
-        (["--lab", "--program-id", "x"], ["--program-id does not go with --lab"]),
+        (["--lab", "--rpc-url", "http://localhost"], ["--rpc-url cannot be combined with --lab"]),
+        (["--lab", "--keypair", "id.json"], ["--keypair cannot be combined with --lab"]),
+        (["--lab", "--program-id", "x"], ["--program-id cannot be combined with --lab"]),
         (["--nonsense"], ["No such option: --nonsense"]),
         (["nonsense"], ["nonsense"]),
     ],
@@ -89,7 +89,7 @@ def test_an_unknown_limit_host_is_named(lab: E2eLab, tmp_path: Path) -> None:
 
 def test_a_filter_that_leaves_no_host_is_named(lab: E2eLab, tmp_path: Path) -> None:
     done = dzbgp(tmp_path, "run", *lab.args, "--filter", "metro=moon")
-    refused(done, 2, "--filter metro=moon: no host is left")
+    refused(done, 2, "--filter metro=moon: no host matches")
 
 
 @pytest.mark.parametrize(

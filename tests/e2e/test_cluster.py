@@ -280,7 +280,7 @@ def test_a_host_that_ends_every_worker_is_given_up_and_the_others_are_not(tmp_pa
             results = where.run(task=tasks.deadly, host="h05")
         assert list(results.failed_hosts) == ["h05"]
         assert results["h05"][0].result == (
-            "each worker that asked 'h05' was lost; the scheduler tries no more"
+            "each worker that asked 'h05' was lost; the scheduler does not retry"
         )
         assert sum(process.poll() is not None for process in running.workers) == 2
 

@@ -110,7 +110,7 @@ def test_a_host_without_a_device_is_left_out_and_one_that_may_be_the_contributor
 
 def test_no_host_of_the_contributor_is_a_usage_error(lab: E2eLab, tmp_path: Path) -> None:
     done = dzbgp(tmp_path, "run", *lab.args, "--limit", "ams-dz-001", "--contributor", "tidewater")
-    assert (done.code, done.error) == (2, "error: --contributor tidewater: no host is left")
+    assert (done.code, done.error) == (2, "error: --contributor tidewater: no host matches")
     assert asked(lab) == set()
 
 

@@ -78,7 +78,7 @@ def test_a_device_without_an_answer_leads_to_check(lab: E2eLab, tmp_path: Path) 
 def test_a_name_of_nobody_or_of_several_is_a_usage_error(lab: E2eLab, tmp_path: Path) -> None:
     done = dzbgp(tmp_path, "explain", "203.0.113.254", *lab.ledger_args)
     assert done.code == 2
-    assert "USER: no user is '203.0.113.254': expected a key or how it begins" in done.error
+    assert "USER: no user matches '203.0.113.254': expected a key or its first characters" in done.error
 
 
 def test_a_client_ip_of_two_users_names_their_keys(lab: E2eLab, user: UserSpec, tmp_path: Path) -> None:

@@ -156,11 +156,11 @@ def test_a_signal_after_the_writes_costs_no_report_and_the_code_is_never_1(
         )
     )
     assert lab.ledger.stats().per_user
-    assert "interrupted: the report of what was written is made first" in done.err
+    assert "interrupted: the report is made before the exit" in done.err
     assert "nothing was written" not in done.err
     if where == "twice":
         assert done.code == 3
-        assert done.err.endswith("error: interrupted; see the next run for what was written\n")
+        assert done.err.endswith("error: interrupted; the next run shows what was written\n")
     else:
         assert done.report["summary"]["submitted"] > 0
         assert done.code in {0, 3}

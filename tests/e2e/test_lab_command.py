@@ -128,8 +128,8 @@ def test_the_lab_can_be_changed_while_it_runs(tmp_path: Path) -> None:
             "flap ams-dz-001": r"ams-dz-001: the session with 169\.254\.[0-9.]+ is down, and back in 3 s",
             "mass-down frankfurt-1": "frankfurt-1: [0-9]+ sessions are down",
             "recover fra-dz-001": "fra-dz-001: [0-9]+ sessions are back",
-            "rpc freeze": "the RPC's ledger stands still from now on",
-            "rpc thaw": "the RPC's ledger moves again",
+            "rpc freeze": "the RPC's ledger is frozen now",
+            "rpc thaw": "the RPC's ledger runs again",
         }.items():
             done = dzbgp(tmp_path, "lab", *words.split())
             assert done.code == 0, done.err

@@ -100,7 +100,7 @@ def test_an_audit_of_some_devices_asks_no_other(lab: E2eLab, tmp_path: Path) -> 
 def test_an_inventory_made_of_another_ledger_is_a_usage_error(lab: E2eLab, tmp_path: Path) -> None:
     done = dzbgp(tmp_path, "audit", *on(lab), "--inventory", "dz://testnet?all=true")
     assert (done.code, done.out) == (2, "")
-    assert done.error == "error: --env: 'localnet' was given, but the inventory is made of 'testnet'"
+    assert done.error == "error: --env: 'localnet' was given, but the inventory is for 'testnet'"
 
 
 def test_an_inventory_made_of_the_ledger_serves_an_audit(lab: E2eLab, tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ def test_devices_that_fail_in_every_way_show_no_secret(lab: E2eLab, tmp_path: Pa
     fault_of = {spec.host: fault for spec, fault in zip(lab.world.devices, FAULTS, strict=True)}
     odd = next(host for host, fault in fault_of.items() if fault is DeviceFault.ODD_NEIGHBOR)
     assert {device["host"]: device["result"] for device in report["devices"]} == {
-        # One entry that cannot be understood costs no other user's.
+        # One entry that cannot be parsed costs no other user's.
         host: "ok" if host == odd else "failed"
         for host in fault_of
     }
@@ -215,5 +215,5 @@ def test_an_odd_login_is_not_shown_by_a_driver_that_refuses_it(lab: E2eLab, tmp_
         content["connection_options"]["napalm"]["extras"]["unheard_of"] = PASSWORD
     done = dzbgp(tmp_path, *pointed(lab), "--verbose", "--dry-run", "--limit", "ams-dz-001")
     assert done.code == 3, done.err
-    assert "do not fit NAPALM" in done.err
+    assert "NAPALM does not accept the inventory's extras" in done.err
     clean(lab, done.out, done.err)

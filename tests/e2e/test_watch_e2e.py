@@ -185,7 +185,7 @@ def test_a_write_under_way_is_waited_for_at_the_end(lab: E2eLab, tmp_path: Path)
         written = lab.ledger.stats().per_user
         assert written
         assert set(written.values()) == {1}
-        assert f"writes that were under way: confirmed={len(written)}\n" in watching.log
+        assert f"writes in flight: confirmed={len(written)}\n" in watching.log
 
 
 def test_a_write_that_never_lands_does_not_keep_it_from_ending(lab: E2eLab, tmp_path: Path) -> None:
@@ -209,7 +209,7 @@ def test_sighup_takes_in_a_host_and_a_malformed_file_changes_nothing(lab: E2eLab
         good = hosts.read_text()
         hosts.write_text("{")
         watching.process.send_signal(signal.SIGHUP)
-        watching.says("going on as before")
+        watching.says("the previous inventory stays in use")
         watching.passes(1)
         hosts.write_text(good)
         with edited(hosts) as content:
@@ -406,6 +406,6 @@ def test_it_ends_when_the_ledger_began_anew_and_the_next_start_has_a_state_file_
         assert watch.process.wait(FOREVER_S) == 1
         watch.says("the ledger has been replaced: its genesis hash was ")
     with Watching(lab, tmp_path, *often) as watch:
-        watch.says("for this one it is ")
+        watch.says("this ledger uses ")
         watch.passes(2)
     assert len(list(tmp_path.glob("state.sqlite.????????"))) == 1

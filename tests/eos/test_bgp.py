@@ -149,7 +149,7 @@ def test_a_vrf_without_a_list_has_no_neighbors(vrf: Any) -> None:
 def test_a_vrf_that_cannot_be_understood_is_not_shown(vrf: Any) -> None:
     shown = seen_of(raw({"vrfs": {}}), raw({"vrfs": {"vrf1": vrf}}))
     assert shown.vrfs == (Vrf("vrf1", "", is_shown=False),)
-    assert shown.notes == ("vrf1: its list of neighbors cannot be understood",)
+    assert shown.notes == ("vrf1: its list of neighbors cannot be parsed",)
 
 
 @pytest.mark.parametrize("answer", [{}, {"vrfs": None}, {"vrfs": []}, [], None, 5, b"", b"[[["])
@@ -170,7 +170,7 @@ def test_an_ipv4_address_mapped_into_ipv6_is_that_address_and_a_scope_is_kept() 
 def test_notes_are_few() -> None:
     shown = seen(*[{}] * 500)
     assert len(shown.notes) == 21
-    assert shown.notes[-1] == "and 480 more entries that cannot be understood"
+    assert shown.notes[-1] == "and 480 more entries that cannot be parsed"
 
 
 JSON = st.recursive(

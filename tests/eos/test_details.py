@@ -1,4 +1,4 @@
-"""What EOS says of one neighbor: a field that cannot be understood costs itself only."""
+"""What EOS says of one neighbor: a field that cannot be parsed costs itself only."""
 
 import json
 from typing import Any, cast

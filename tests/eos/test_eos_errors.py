@@ -49,14 +49,14 @@ NetmikoTimeout: Any = type("NetmikoTimeoutException", (Exception,), {})
 CASES: dict[str, tuple[BaseException, str]] = {
     "refused": (
         ConnectionRefusedError(111, "Connection refused"),
-        "connection refused: is `management api http-commands` on?",
+        "connection refused: check that `management api http-commands` is enabled",
     ),
     "name not known": (socket.gaierror(-2, "Name or service not known"), "the host name is not known"),
     "no route": (OSError(113, "No route to host"), "No route to host"),
     "unreachable": (OSError(101, "Network is unreachable"), "Network is unreachable"),
     "no answer": (TimeoutError("The read operation timed out"), "no answer in 3 s"),
-    "reset": (ConnectionResetError(104, "Connection reset by peer"), "the connection broke"),
-    "broken pipe": (BrokenPipeError(32, "Broken pipe"), "the connection broke"),
+    "reset": (ConnectionResetError(104, "Connection reset by peer"), "the connection was lost"),
+    "broken pipe": (BrokenPipeError(32, "Broken pipe"), "the connection was lost"),
     "closed without an answer": (
         http.client.RemoteDisconnected("Remote end closed connection without response"),
         "the device closed the connection without an answer",
@@ -76,7 +76,10 @@ CASES: dict[str, tuple[BaseException, str]] = {
         OddAnswerError("the answer to `show version` holds no version that can be read"),
         "the answer to `show version` holds no version",
     ),
-    "cut short": (http.client.IncompleteRead(b"secret", 10), "the answer broke off in the middle"),
+    "cut short": (
+        http.client.IncompleteRead(b"secret", 10),
+        "the connection was closed in the middle of the answer",
+    ),
     "no HTTP": (http.client.BadStatusLine("hunter2"), "the answer is not HTTP (BadStatusLine)"),
     "command refused": (
         CommandRefusedError("CLI command 2 of 3 'show ip bgp' failed: invalid command (error 1002)"),
@@ -90,7 +93,7 @@ CASES: dict[str, tuple[BaseException, str]] = {
     "no driver": (ModuleImportError("x"), "NAPALM has no driver for platform 'eos'"),
     "extras that do not fit": (
         TypeError("EOSDriver.__init__() got an unexpected keyword argument 'bogus'"),
-        "the inventory's extras do not fit NAPALM: EOSDriver.__init__() got an unexpected keyword argument",
+        "NAPALM does not accept the inventory's extras: EOSDriver.__init__() got an unexpected keyword argument",
     ),
     "SSH password": (NetmikoAuth("Authentication failed: hunter2"), "was not accepted over SSH"),
     "SSH silence": (NetmikoTimeout("hunter2"), "no answer over SSH in time"),

@@ -149,7 +149,7 @@ def test_what_can_not_be_verified_is_an_error_of_the_inventory(
 
 
 def test_a_ca_without_verification_is_a_contradiction(ca: Path) -> None:
-    with pytest.raises(UsageError, match="does not go with --no-tls-verify"):
+    with pytest.raises(UsageError, match="cannot be combined with --no-tls-verify"):
         Verification(required=False, ca_file=ca)
 
 

@@ -136,7 +136,7 @@ def test_two_hosts_that_are_one_device_are_refused_by_name(tmp_path: Path, hosts
     with pytest.raises(InventoryError) as caught:
         fleet_of(tmp_path, **hosts).match(DEVICES)
     assert str(caught.value) == (
-        f"hosts '{one}' and '{other}' are both device ams-dz-001; expected one host a device"
+        f"hosts '{one}' and '{other}' are both device ams-dz-001; expected one host for each device"
     )
     assert caught.value.exit_code is ExitCode.USAGE
 
@@ -216,7 +216,7 @@ def test_a_contributor_without_a_host_is_a_usage_error_and_a_wrong_inventory_is_
 ) -> None:
     fleet = fleet_of(tmp_path, ams_dz_001={}, stranger={})
     fleet.choose_contributors([str(THEIRS.pubkey)], [OURS, THEIRS])
-    with pytest.raises(UsageError, match=f"^--contributor {THEIRS.pubkey}: no host is left$"):
+    with pytest.raises(UsageError, match=f"^--contributor {THEIRS.pubkey}: no host matches$"):
         fleet.match(OWNED)
     with pytest.raises(InventoryError, match="no host of 2 is one of the program's 0 devices"):
         fleet.match({})
@@ -328,7 +328,11 @@ def test_nornir_napalm_alone_asks_them_all_on_the_port_of_the_first(
 FAULTS: dict[str, tuple[EosFault | DeviceFault | None, dict[str, Any], str]] = {
     "no-answer": (DeviceFault.NO_ANSWER, {}, "no answer in 1 s"),
     "slow": (EosFault(DeviceFault.SLOW, delay_s=30), {}, "no answer in 1 s"),
-    "refused": (DeviceFault.REFUSE, {}, "connection refused: is `management api http-commands` on?"),
+    "refused": (
+        DeviceFault.REFUSE,
+        {},
+        "connection refused: check that `management api http-commands` is enabled",
+    ),
     "bad-password": (
         DeviceFault.BAD_PASSWORD,
         {},
@@ -342,7 +346,7 @@ FAULTS: dict[str, tuple[EosFault | DeviceFault | None, dict[str, Any], str]] = {
     "http-500": (DeviceFault.HTTP_500, {}, "not a valid eAPI response (HTTP 500)"),
     "garbage": (DeviceFault.GARBAGE, {}, "not a valid eAPI response (HTTP 200)"),
     "hangup": (DeviceFault.HANGUP, {}, "the device closed the connection without an answer"),
-    "truncated": (DeviceFault.TRUNCATED, {}, "the answer broke off in the middle"),
+    "truncated": (DeviceFault.TRUNCATED, {}, "the connection was closed in the middle of the answer"),
     "certificate": (
         None,
         {"extras": {"timeout": 1, "optional_args": {"enforce_verification": True}}},
@@ -353,7 +357,7 @@ FAULTS: dict[str, tuple[EosFault | DeviceFault | None, dict[str, Any], str]] = {
         {"extras": {"timeout": 1, "optional_args": {"transport": "http"}}},
         "the device closed the connection without an answer",
     ),
-    "bad-extras": (None, {"extras": {"bogus": 1}}, "the inventory's extras do not fit NAPALM: "),
+    "bad-extras": (None, {"extras": {"bogus": 1}}, "NAPALM does not accept the inventory's extras: "),
     "bad-transport": (
         None,
         {"extras": {"optional_args": {"transport": "telnet"}}},

@@ -261,12 +261,15 @@ def test_a_path_that_is_not_there_is_told_with_what_was_expected(tmp_path: Path)
 @pytest.mark.parametrize(
     ("hosts", "message"),
     [
-        ("r1: {}", "host 'r1' has no platform, nor have its groups or the defaults; expected platform: eos"),
+        (
+            "r1: {}",
+            "host 'r1' has no platform in its settings, its groups or the defaults; expected platform: eos",
+        ),
         ("r1: {platform: ios}\nr2: {platform: junos}", "no chosen host has platform eos"),
         *(
             (f"r1: {{platform: eos, hostname: {hostname}}}", why)
             for hostname, why in {
-                "'10.0.0.1 '": "has hostname '10.0.0.1 ', which has a blank in it; expected a name or an address",
+                "'10.0.0.1 '": "has hostname '10.0.0.1 ', which contains a blank; expected a name or an address",
                 "''": "which is empty",
                 "'[::1]'": "which has brackets around an IPv6 address",
                 "'https://ams-1'": "which is a URL",
@@ -343,7 +346,7 @@ def test_a_filter_that_leaves_nothing_is_refused_by_name(
     tmp_path: Path, filters: tuple[tuple[str, str], ...]
 ) -> None:
     key, value = filters[-1]
-    with pytest.raises(UsageError, match=f"--filter {key}={value}: no host is left"):
+    with pytest.raises(UsageError, match=f"--filter {key}={value}: no host matches"):
         load_inventory(put(tmp_path), FleetRequest(filters=filters))
 
 

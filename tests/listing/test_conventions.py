@@ -63,8 +63,8 @@ def test_the_words_and_columns_of_the_command_line_are_those_of_the_rows() -> No
         (("devices", "--type", "x"), "--type: unknown type 'x': expected one of hybrid, transit, edge"),
         (("users", "--env", "foo"), "--env: unknown network 'foo': expected one of mainnet-beta,"),
         (("users", "--output", "foo"), "--output: "),
-        (("users", "--json", "--output", "csv"), "--json: does not go with --output csv"),
-        (("history", "--json", "--output", "csv"), "--json: does not go with --output csv"),
+        (("users", "--json", "--output", "csv"), "--json: cannot be combined with --output csv"),
+        (("history", "--json", "--output", "csv"), "--json: cannot be combined with --output csv"),
     ],
 )
 def test_arguments_are_checked_before_anything_is_fetched(words: tuple[str, ...], told: str) -> None:

@@ -217,7 +217,10 @@ def test_filters_narrow_each_other(ledger: Ledger, world: World) -> None:
         (("--device", "nope"), "--device: unknown name 'nope': expected the code or the key of a device"),
         (("--location", "x"), "--location: unknown name 'x': expected the code or the name of a location"),
         (("--tenant", "x"), "--tenant: unknown name 'x': expected the code or the key of a tenant, or none"),
-        (("--user", "x"), "--user: unknown name 'x': expected the key of a user, or how one begins that no"),
+        (
+            ("--user", "x"),
+            "--user: unknown name 'x': expected the key of a user, or first characters that no",
+        ),
         (
             ("--contributor", "x"),
             "--contributor: unknown name 'x': expected the code or the key of a contributor (kestrel, northlight, ",

@@ -171,11 +171,11 @@ def mixed(*, dry_run: bool) -> Report:
     )
     unknown = (
         decision(40, FRA, UP, None, action=Action.SKIP, observed=Observed.UNKNOWN, reason="no-answer",
-                 detail="Nothing is known: fra-dz01 gave no credible answer: no answer within 30 s."),
+                 detail="Unknown state: fra-dz01 gave no credible answer: no answer within 30 s."),
         decision(41, FRA, UP, None, action=Action.SKIP, observed=Observed.UNKNOWN, reason="no-answer",
-                 detail="Nothing is known: fra-dz01 gave no credible answer: no answer within 30 s."),
+                 detail="Unknown state: fra-dz01 gave no credible answer: no answer within 30 s."),
         decision(42, NYC, UP, None, action=Action.SKIP, observed=Observed.UNKNOWN, reason="ambiguous",
-                 detail="Nothing is known: its tunnel net overlaps another.",
+                 detail="Unknown state: its tunnel net overlaps another.",
                  why=f"its tunnel net 169.254.0.84/31 overlaps 169.254.0.84/30 of user {key('user 43')}"),
     )  # fmt: skip
     submissions = () if dry_run else (

@@ -212,7 +212,9 @@ def test_flaps_are_told_even_when_nothing_is_damped() -> None:
 
 def test_a_damped_decision_says_when_the_next_write_may_come() -> None:
     decision = decide(seen(ESTABLISHED, DOWN, 600), CLOCK, DAMPING, memory(None, *OFTEN))
-    assert decision.detail.endswith("Not written: it was reported 10 min ago, the next may come in 20 min.")
+    assert decision.detail.endswith(
+        "Not written: it was reported 10 min ago; the next write is possible in 20 min."
+    )
 
 
 # Rule 3: refreshes
@@ -500,7 +502,7 @@ def test_a_down_is_held_where_somebody_else_reports() -> None:
     decisions = passes.run().decisions
     assert [one.reason for one in decisions] == ["unchanged", "other-writer", "unchanged", "changed"]
     assert decisions[1].action is Action.HOLD
-    assert "--take-over writes all the same" in decisions[1].detail
+    assert "--take-over writes it anyway" in decisions[1].detail
     assert [write.user for write in world.writes] == [world.user(3).pubkey]
 
 

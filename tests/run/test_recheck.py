@@ -203,7 +203,7 @@ def test_a_second_look_that_tells_nothing_leaves_the_down_unconfirmed(
     report = scene.run()
     decision = scene.decision(spec, report)
     assert (decision.reason, decision.status) == ("unconfirmed", None)
-    assert "at the first look, and the second told nothing: " in decision.detail
+    assert "at the first look; the second look failed: " in decision.detail
     assert words in decision.detail
     assert scene.chain.writes == []
     # What was seen of the others stands.

@@ -146,7 +146,7 @@ def test_what_does_not_fit_the_queue_is_due_again_in_the_next_pass(
     with watch_lab(tmp_path, devices=2, users=160, changed=1.0, slot_ms=20, rules=rules) as lab:
         lab.start(interval_s=0.3)
         until(lambda: lab.told.counted("success") == 320)
-        assert "64 writes did not fit the queue; they are due again in the next pass" in caplog.text
+        assert "64 writes did not fit into the queue; they are due again in the next pass" in caplog.text
         lab.more_passes(2)
         assert set(lab.writes().values()) == {1}
         assert len(lab.writes()) == 320
@@ -536,7 +536,7 @@ def test_the_end_is_bounded_while_a_write_is_stuck_and_a_new_start_ends_in_the_r
         began = time.monotonic()
         lab.stop()
         assert time.monotonic() - began < 4
-        assert "a write was still under way at the end" in caplog.text
+        assert "a write was still in flight at the end" in caplog.text
         assert lab.history is not None
         assert len(lab.history.in_flight()) == 1
         lab.ledger.clear_faults()
@@ -595,7 +595,7 @@ def test_a_malformed_inventory_keeps_the_old_one_and_says_so(
     lab.more_passes(1)
     (lab.inventory / "hosts.yaml").write_text(content)
     watch.reload()
-    until(lambda: "going on as before" in caplog.text)
+    until(lambda: "the previous inventory stays in use" in caplog.text)
     lab.more_passes(2)
     assert lab.told.reports[-1].devices[0].result is DeviceResult.OK
     assert "reload: " in caplog.text
@@ -608,7 +608,11 @@ def test_a_reload_that_raises_something_unforeseen_keeps_the_old_setup(
     lab.more_passes(1)
     monkeypatch.setattr(watch, "_load", lambda: 1 / 0)
     watch.reload()
-    until(lambda: "reload: internal error (ZeroDivisionError); going on as before" in caplog.text)
+    until(
+        lambda: (
+            "reload: internal error (ZeroDivisionError); the previous inventory stays in use" in caplog.text
+        )
+    )
     lab.more_passes(2)
 
 

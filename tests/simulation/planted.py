@@ -128,7 +128,7 @@ BUGS = {
     ),
     "unjournalled": _bug(
         "5. memory",
-        "what cannot be noted is sent all the same",
+        "a write that cannot be recorded is sent anyway",
         "second-in-flight",
         "dzbgp.state.store:Store.sent",
         _suppressed,

@@ -97,7 +97,7 @@ def _reports(evidence: AuditInput, user: User, clock: Clock) -> Iterator[Finding
         detail = (
             f"It was never Up; Down was last reported {duration(reported_s)} ago."
             if reported_at
-            else "It was never Up: nothing was ever reported about it."
+            else "It was never Up, and never reported."
         )
         yield _finding(evidence, FindingKind.NEVER_UP, user, detail)
     elif user.bgp_status is BgpStatus.DOWN and up_s > rules.down_for_s:

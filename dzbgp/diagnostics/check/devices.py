@@ -124,7 +124,7 @@ def _proof(connection: ConnectionOptions) -> str:
     if is_verified(connection):
         return "verified"
     return (
-        "not verified; it shows the certificate that is known, or its first"
+        "not verified; the certificate is the known one, or the first one seen"
         if is_expected(connection)
         else "not verified"
     )

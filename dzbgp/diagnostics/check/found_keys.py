@@ -52,14 +52,14 @@ def check_doublezero_configuration(net: Network, environ: Mapping[str, str] = os
             "program",
             "doublezero",
             f"{place} names program {program}, this run {net.program_id}",
-            "nothing is taken from there; if that is the right one, name its network with --env, or --program-id",
+            "it is not used; if it is the right one, name its network with --env, or --program-id",
         )
     elif isinstance(url, str) and url and redact(url) not in map(redact, net.rpc_urls):
         found.warn(
             "rpc",
             "doublezero",
             f"{place} names {redact(url)}, this run asks {', '.join(map(redact, net.rpc_urls))}",
-            "nothing is taken from there; to ask it too, give it with --rpc-url",
+            "it is not used; to use it too, add it with --rpc-url",
         )
     return found
 

@@ -100,7 +100,7 @@ def check_publishers(
             detail = f"the key that signs for {where} is not available"
             found.fail(str(publisher), "key", detail, hint, ExitCode.PARTIAL)
         else:
-            found.ok(str(publisher), "key", f"available; signs for {where}, their latency samples too")
+            found.ok(str(publisher), "key", f"available; signs for {where}, and for their latency samples")
             if publisher in balances:
                 _check_balance(found, publisher, balances[publisher], low_balance, minimum)
     return found
@@ -135,7 +135,7 @@ def _check_balance(found: CheckResults, publisher: Pubkey, has: int, low_balance
         hint = f"fund it: a transaction takes about 0.000005 SOL, and {minimum / LAMPORTS_PER_SOL:.6f} must remain"
         found.fail(str(publisher), "balance", f"{shown}: it cannot pay", hint, ExitCode.PARTIAL)
     elif has < low_balance:
-        found.warn(str(publisher), "balance", f"{shown}: low", "fund it (--low-balance says what is low)")
+        found.warn(str(publisher), "balance", f"{shown}: low", "fund it (--low-balance sets the limit)")
     else:
         found.ok(str(publisher), "balance", shown)
 

@@ -96,7 +96,7 @@ def _check_lock(lock: Path, subject: str, found: CheckResults) -> None:
     except FileNotFoundError:
         is_used = False
     if is_used:
-        hint = "runs over other devices can go on beside it; one that shares a device with it ends with exit code 1"
+        hint = "runs for other devices can go on in parallel; a run that shares a device with it ends with exit code 1"
         found.warn(subject, "lock", "another run uses it", hint)
     else:
         found.ok(subject, "lock", "no run uses it")

@@ -53,10 +53,10 @@ def ask_device(
 
 def _notes(options: PassOptions) -> Sequence[str]:
     told = [
-        "Here the guard weighs this device alone; a run also holds Downs that are part of a mass of the fleet."
+        "Here the guard checks this device only; a run also holds Downs that are part of a mass of the fleet."
     ]
     if options.signers is None:
-        told.append("No keypair was given: whether the write could be signed is not known (--keypair).")
+        told.append("No keypair was given, so it is unknown whether the write can be signed (--keypair).")
     return told
 
 

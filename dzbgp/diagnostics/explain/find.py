@@ -7,7 +7,7 @@ from dzbgp.errors import UsageError
 from dzbgp.models.ledger import User, UserStatus
 
 _SHORTEST = 4
-_EXPECTED = "expected a key or how it begins, a client IP, or an address of a tunnel"
+_EXPECTED = "expected a key or its first characters, a client IP, or a tunnel address"
 
 
 def find_user(text: str, users: Collection[User]) -> User:
@@ -25,10 +25,10 @@ def find_user(text: str, users: Collection[User]) -> User:
     active = [user for user in found if user.status is UserStatus.ACTIVATED]
     chosen = active or found
     if not chosen:
-        raise UsageError(f"USER: no user is {text!r}: {_EXPECTED}")
+        raise UsageError(f"USER: no user matches {text!r}: {_EXPECTED}")
     if len(chosen) > 1:
         named = ", ".join(f"{user.pubkey} ({user.user_type.label})" for user in chosen[:5])
-        raise UsageError(f"USER: {len(chosen)} users are {text!r}: give the key of one: {named}")
+        raise UsageError(f"USER: {len(chosen)} users match {text!r}: give the key of one: {named}")
     return chosen[0]
 
 

@@ -18,13 +18,13 @@ _BY_REASON = {
     "ambiguous": "two users or two neighbors claim the tunnel; `dzbgp audit` names them",
     "odd-neighbor": "check `show ip bgp neighbors {peer} vrf all | json` on the device, and report it",
     "guard": (
-        "look at the device; if the mass is real, --force writes it, and `dzbgp release {host}` after a run that "
-        "writes has held it"
+        "check the device; if the sessions are really down, --force writes the Downs, and so does "
+        "`dzbgp release {host}` after a run that writes has held them"
     ),
-    "other-writer": "stop the agent on the device, or write all the same with --take-over",
+    "other-writer": "stop the agent on the device, or write anyway with --take-over",
     "stale-ledger": "give another RPC with --rpc-url, or check this machine's clock",
     "in-flight": "wait: the next pass knows whether the earlier write landed",
-    "expired": "run again; if it stays so, raise --device-timeout or look at the device's load",
+    "expired": "run again; if it happens again, raise --device-timeout or check the device's load",
     "unconfirmed": "run again: the two looks did not agree",
     "new-user": "run again in a minute",
     "damped": "find out why the session flaps: `dzbgp history transitions --user {user}`",
@@ -71,12 +71,12 @@ def _of_ledger(findings: Sequence[Finding]) -> Iterator[str]:
     for one in findings:
         match one.kind:
             case FindingKind.NOT_RENDERED:
-                yield "correct the user's account: while it is so, the controller configures no neighbor for it"
+                yield "correct the user's account: until then, the controller configures no neighbor for it"
             case FindingKind.DUPLICATE_TUNNEL_ID | FindingKind.TUNNEL_OVERLAP:
                 yield "delete one of the users that share the tunnel, and create it again"
             case FindingKind.DEVICE_GONE:
                 yield "delete the user: its device does not exist any more"
             case FindingKind.STALE_REPORT:
-                yield "nobody reports this user: check that passes run (`dzbgp status`) and ask its device"
+                yield "no writer reports this user: check that passes run (`dzbgp status`) and check its device"
             case _:
                 continue

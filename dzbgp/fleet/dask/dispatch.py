@@ -148,7 +148,7 @@ class Dispatcher:
         self._any_begun = True
         if len(share.names) == 1 and share.home is None:
             [name] = share.names
-            self._fail(name, f"each worker that asked {name!r} was lost; the scheduler tries no more")
+            self._fail(name, f"each worker that asked {name!r} was lost; the scheduler does not retry")
             return
         # To Dask, what waited on a lost worker is as suspicious as what ran there. By itself it is not.
         self._send([_Share([name], None, share.refusals) for name in share.names], [])

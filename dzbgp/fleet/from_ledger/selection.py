@@ -60,7 +60,7 @@ class Selection:
             rows = [row for row in rows if any(fnmatchcase(row.code.casefold(), one) for one in patterns)]
         if not rows:
             raise InventoryError(
-                f"{self.prefix}code: none of the ledger's {len(everything)} devices is left by the filters"
+                f"{self.prefix}code: none of the ledger's {len(everything)} devices matches the filters"
             )
         return rows
 

@@ -77,7 +77,7 @@ def _slip(hostname: str) -> str:
     if not hostname:
         return "is empty"
     if any(character.isspace() for character in hostname):
-        return "has a blank in it"
+        return "contains a blank"
     if hostname.startswith("["):
         return "has brackets around an IPv6 address"
     if "://" in hostname:

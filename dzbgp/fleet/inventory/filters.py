@@ -16,7 +16,7 @@ def choose(
     """Return a Nornir with the hosts that `limit` names, in any of `groups` and passing all `filters`; empty: all.
 
     `limit` takes names and patterns such as `ams-*`. Raises UsageError for names that are not in the inventory, for a
-    filter's key that no host has, and when no host is left.
+    filter's key that no host has, and when no host matches.
     """
     everything = nornir.inventory.hosts
     if limit:
@@ -31,13 +31,13 @@ def choose(
             raise UsageError(f"--group: no group of the inventory is called {', '.join(map(repr, unknown))}")
         nornir = nornir.filter(filter_func=lambda host: any(map(host.has_parent_group, groups)))
         if not nornir.inventory.hosts:
-            raise UsageError(f"--group {','.join(groups)}: no host is left")
+            raise UsageError(f"--group {','.join(groups)}: no host matches")
     for key, value in filters:
         if not any(_has(host, key) for host in everything.values()):
             raise UsageError(f"--filter {key}={value}: no host of the inventory has {_name_of(key)!r}")
         nornir = nornir.filter(filter_func=lambda host, key=key, value=value: _passes(host, key, value))
         if not nornir.inventory.hosts:
-            raise UsageError(f"--filter {key}={value}: no host is left")
+            raise UsageError(f"--filter {key}={value}: no host matches")
     return nornir
 
 

@@ -193,7 +193,7 @@ async def _all_users(read: _Read, *, is_wanted: bool, is_spared: bool) -> _Answe
     except RpcSizeError as error:
         if not is_spared:
             raise
-        log.info("%s; the users are asked for device by device", error)
+        log.info("%s; users are read device by device", error)
         return None
 
 

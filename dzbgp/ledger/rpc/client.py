@@ -211,7 +211,7 @@ class RpcClient:
         known, served = await self.genesis_hash(), await self._served_genesis_hash()
         if served != known:
             raise LedgerReplacedError(
-                f"the ledger has been replaced: its genesis hash was {known} and is {served} now; start again, "
+                f"the ledger has been replaced: its genesis hash was {known} and is {served} now; restart dzbgp, "
                 "so that nothing of the old ledger is used"
             )
 

@@ -98,7 +98,8 @@ class Credibility:
         if slot < self.least_slot:
             return f"it is at slot {slot}, but slot {self.least_slot} was seen before"
         if self._last and slot < self._last.slot + slots_due(self._last, now):
-            return f"it stands still: slot {slot}, and {self._last.slot} was seen {now - self._last.at:.0f} s before"
+            age_s = now - self._last.at
+            return f"it does not advance: slot {slot}, and {self._last.slot} was seen {age_s:.0f} s before"
         if record.behind_s is not None and abs(record.behind_s) > self.max_lag_s:
             side = "behind" if record.behind_s > 0 else "ahead of"
             return f"its time is {abs(record.behind_s):.0f} s {side} this machine's clock"
@@ -125,4 +126,4 @@ class Credibility:
         moves = all(record.slot > record.first_slot for record in self._rpcs.values())
         if len(off) < len(self._rpcs) or not off or not moves or max(off) - min(off) > _ALIKE_S:
             return ""
-        return "All RPCs move and differ alike: this machine's clock may be off (see timedatectl)."
+        return "All RPCs advance and differ by the same time: this machine's clock may be wrong (see timedatectl)."

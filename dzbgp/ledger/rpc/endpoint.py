@@ -147,7 +147,7 @@ def _words(error: httpx2.HTTPError) -> str:
     kinds = (
         (httpx2.ConnectError, "connection refused, or the host is unknown"),
         (httpx2.RemoteProtocolError, "the connection was closed in the middle of the answer"),
-        (httpx2.NetworkError, "the connection broke"),
+        (httpx2.NetworkError, "the connection was lost"),
         (httpx2.DecodingError, "the answer's compression is broken"),
     )
     return next((words for kind, words in kinds if isinstance(error, kind)), type(error).__name__)

@@ -69,7 +69,7 @@ async def check_balances(
             short[publisher] = (
                 f"publisher {publisher} has {_sol(has)}, but {len(batches)} transactions take {_sol(needs)} "
                 f"(fees {_sol(fee * len(batches))}, rent of growing accounts {_sol(rent)}, own rent "
-                f"{_sol(minimum[0])}); nothing of its was sent: fund it"
+                f"{_sol(minimum[0])}); its transactions were not sent. Fund it"
             )
         elif has - fee * len(batches) - rent < low_balance:
             log.warning("publisher %s is low: %s; fund it", publisher, _sol(has))

@@ -31,5 +31,5 @@ async def first_send(client: RpcClient, sending: Followed, program_id: str) -> R
             return None
         return read_rejection(err, data.get("logs") or (), program_id)
     except LedgerError as error:
-        log.warning("send: signature=%s: %s; its fate is looked for", sending.sent.signature, error)
+        log.warning("send: signature=%s: %s; its result is looked up", sending.sent.signature, error)
     return None

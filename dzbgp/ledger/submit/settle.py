@@ -38,7 +38,7 @@ async def fates(client: RpcClient, sent: Sequence[InFlight]) -> list[Settled]:
         elif height > one.last_valid_block_height:
             expired.append(one)
         elif slot < one.since_slot and time.time() - one.sent_at > _ANOTHER_LEDGER_S:
-            log.warning("in flight: the ledger began again since signature=%s was sent", one.signature)
+            log.warning("in flight: the ledger was restarted since signature=%s was sent", one.signature)
             found[one.signature] = Settled(Fate.EXPIRED)
         else:
             found[one.signature] = Settled(Fate.PENDING)

@@ -72,7 +72,7 @@ class Signers:
         """
         payer = message.account_keys[0]
         if message.header.num_required_signatures != 1:
-            raise UnexpectedTransactionError("it needs another signature than the publisher's")
+            raise UnexpectedTransactionError("it needs a signature other than the publisher's")
         for instruction in message.instructions:
             program = message.account_keys[instruction.program_id_index]
             if program == COMPUTE_BUDGET:
@@ -101,12 +101,12 @@ def load_signers(paths: Iterable[Path]) -> Signers:
             for file in files:
                 if file.exists() and not file.is_file():
                     # A pipe would be waited for without end.
-                    log.warning("--keypair %s: it is not a file; passed over", file)
+                    log.warning("--keypair %s: it is not a file; skipped", file)
                     continue
                 try:
                     keypair = _load(file)
                 except KeypairError as error:
-                    log.warning("%s; passed over", error)
+                    log.warning("%s; skipped", error)
                 else:
                     keypairs[keypair.pubkey()] = keypair
         else:

@@ -179,7 +179,7 @@ class Submitter:
         if self._stopped:
             return f"not sent: {self._stopped}"
         if time.monotonic() >= self._ends_at:
-            return f"not sent: the {self._options.deadline_s:g} s for submissions were over"
+            return f"not sent: the {self._options.deadline_s:g} s for submissions are over"
         return ""
 
     async def _unless_stopped(self, work: Awaitable[T]) -> T | None:
@@ -281,8 +281,8 @@ class Submitter:
         if fate is Fate.EXPIRED:
             await self._after_expiry(batch, followed)
             return None
-        known = f"it is {status.confirmation}" if status else "nothing was seen of it"
-        self._pending(batch, signature, f"sent, but when time ran out {known}")
+        known = f"it is {status.confirmation}" if status else "it was not seen"
+        self._pending(batch, signature, f"sent, but at the end of the time limit {known}")
         return None
 
     async def _after_expiry(self, batch: Batch, followed: Followed) -> None:
@@ -292,7 +292,9 @@ class Submitter:
             seen = await reread(self._client, list(followed.sent.users), followed.expired_by)
         except LedgerError as error:
             self._pending(
-                batch, signature, f"it has expired unseen, and its accounts could not be read: {error}"
+                batch,
+                signature,
+                f"it expired without being seen, and its accounts could not be read: {error}",
             )
             return
         settled = settle(followed.sent, seen.users)
@@ -308,7 +310,9 @@ class Submitter:
             self._journal.ended(signature, Fate.FINALIZED)
             self._report(batch.writes, Outcome.FINALIZED, signature, None, slots.pop())
         else:
-            why = "it has expired unseen, and another writer has reported since: its fate cannot be told"
+            why = (
+                "it expired without being seen, and another writer has reported since: its result is unknown"
+            )
             self._pending(batch, signature, why)
 
     def _take_out(self, batch: Batch, rejection: Rejection, signature: str | None) -> Batch | None:

@@ -72,7 +72,7 @@ def test_a_user_that_was_never_reported_was_never_up() -> None:
     user = healthy(bgp_status=BgpStatus.UNKNOWN, last_bgp_up_at=0, last_bgp_reported_at=0)
     found = only(look(user))
     assert (found.kind, found.subject, found.device) == (FindingKind.NEVER_UP, str(user.pubkey), "ams-dz-001")
-    assert found.detail == "It was never Up: nothing was ever reported about it."
+    assert found.detail == "It was never Up, and never reported."
     assert found.severity is Severity.WARNING
 
 

@@ -42,7 +42,7 @@ def test_a_fleet_that_is_well_has_nothing_that_fails(checked: Check) -> None:
         (DeviceFault.HTTP_500, "api", "not a valid eAPI response", "show management api"),
         (DeviceFault.GARBAGE, "api", "not a valid eAPI response", "show management api"),
         (DeviceFault.HANGUP, "api", "closed the connection", "show management api"),
-        (DeviceFault.TRUNCATED, "api", "broke off", "show management api"),
+        (DeviceFault.TRUNCATED, "api", "closed in the middle", "show management api"),
         (DeviceFault.BAD_PASSWORD, "credentials", "user 'dzbgp' was not accepted", "DZBGP_EOS_PASSWORD"),
         (DeviceFault.REFUSED_COMMAND, "commands", "refused a command", "role dzbgp"),
         (DeviceFault.EMPTY, "bgp", "no BGP at all", "show ip bgp summary"),

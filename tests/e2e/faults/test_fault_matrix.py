@@ -207,4 +207,4 @@ def test_where_no_rpc_is_believed_all_is_shown_nothing_is_written_and_the_exit_c
         assert reasons == {"stale-ledger"}
         assert exit_code_of(report) is ExitCode.PARTIAL
         assert ExitReason.LEDGER_NOT_BELIEVED in exit_reasons(report)
-        assert any("this machine's clock may be off" in note for note in report.notes)
+        assert any("this machine's clock may be wrong" in note for note in report.notes)

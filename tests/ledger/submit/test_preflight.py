@@ -105,7 +105,8 @@ def test_a_publisher_who_was_never_funded_is_told_so(one: Stage) -> None:
     [error] = short_of(one).values()
     assert error == (
         f"publisher {one.writes[0].publisher} has 0.000000 SOL, but 1 transactions take 0.000896 SOL (fees "
-        "0.000005 SOL, rent of growing accounts 0.000000 SOL, own rent 0.000891 SOL); nothing of its was sent: fund it"
+        "0.000005 SOL, rent of growing accounts 0.000000 SOL, own rent 0.000891 SOL); its transactions were "
+        "not sent. Fund it"
     )
 
 

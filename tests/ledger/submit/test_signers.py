@@ -190,7 +190,7 @@ def test_a_directory_called_like_a_keypair_inside_a_directory_is_passed_over(
     (tmp_path / "old.json").mkdir()
     put(tmp_path / "id.json", KEYPAIR)
     assert len(load_signers([tmp_path])) == 1
-    assert "it is not a file; passed over" in caplog.text
+    assert "it is not a file; skipped" in caplog.text
 
 
 def test_a_file_that_may_not_be_read_is_told_so() -> None:
@@ -250,7 +250,7 @@ def test_a_pipe_in_a_key_directory_is_passed_over_and_not_waited_for(
     os.mkfifo(tmp_path / "pipe.json")
     put(tmp_path / "id.json", KEYPAIR)
     assert KEYPAIR.pubkey() in load_signers([tmp_path])
-    assert "pipe.json: it is not a file; passed over" in caplog.text
+    assert "pipe.json: it is not a file; skipped" in caplog.text
 
 
 def test_a_credential_of_systemd_needs_no_chmod(

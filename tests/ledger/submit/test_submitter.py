@@ -383,7 +383,7 @@ def test_when_time_is_over_what_was_sent_is_pending_with_its_signature() -> None
     with stage(land_after=1_000) as made:
         done = made.submit(options=fast(deadline_s=0.3))
         assert outcomes(done.submissions) == {"pending": 5}
-        assert "when time ran out nothing was seen of it" in (
+        assert "at the end of the time limit it was not seen" in (
             done.submissions[made.writes[0].user].error or ""
         )
         made.check(done.submissions)
@@ -393,7 +393,7 @@ def test_a_deadline_holds_although_the_rpc_says_nothing_at_all(one: Stage) -> No
     one.inject(Kind.STALL, method="simulateTransaction", delay_s=9)
     done = one.submit(options=fast(deadline_s=0.3))
     assert outcomes(done.submissions) == {"failed": 5}
-    assert "0.3 s for submissions were over" in (done.submissions[one.writes[0].user].error or "")
+    assert "0.3 s for submissions are over" in (done.submissions[one.writes[0].user].error or "")
 
 
 # Interruption
