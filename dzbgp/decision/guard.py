@@ -136,7 +136,7 @@ def _guarded(decision: Decision, why: str, past: Past, clock: Clock, rules: Rule
 
 def _way_through(past: Past) -> str:
     if not past.is_kept:
-        return "--force writes now, and without a state file nothing else does"
+        return "only --force writes it, because there is no state file"
     if past.is_dry_run:
         return "--force writes it, and `dzbgp release` after a run that writes has held it"
     return "--force or `dzbgp release` writes it"

@@ -487,7 +487,7 @@ def test_a_full_disk_is_told_and_nothing_is_sent_that_cannot_be_noted(tmp_path: 
         assert len(report.submissions) == 200
         failed = [one for one in report.submissions.values() if one.outcome is Outcome.FAILED]
         assert failed
-        assert all("the write could not be noted" in (one.error or "") for one in failed)
+        assert all("the write could not be recorded" in (one.error or "") for one in failed)
         assert all(world.users[one.user].bgp_status is DOWN for one in failed)
         told = [note for note in report.notes if "could not be written (database or disk is full)" in note]
         assert len(told) == 1
@@ -524,7 +524,7 @@ def test_with_a_read_only_file_nothing_is_sent(tmp_path: Path) -> None:
         report = Passes(world, store).run()
         assert world.user().bgp_status is DOWN
         [failed] = report.submissions.values()
-        assert "the write could not be noted" in (failed.error or "")
+        assert "the write could not be recorded" in (failed.error or "")
         assert any(
             "could not be written (attempt to write a readonly database)" in note for note in report.notes
         )
@@ -607,7 +607,7 @@ def test_another_genesis_hash_is_another_ledger_with_a_file_of_its_own_which_is_
         with of_ledger(file, "GenesisB" * 5) as store:
             assert store.users().keys() <= {key(2)}
             store.keep_users({key(2): FULL})
-    assert caplog.text.count("is of the ledger with genesis hash GenesisAGenesisA") == 1
+    assert caplog.text.count("belongs to the ledger with genesis hash GenesisAGenesisA") == 1
     with of_ledger(file, "GenesisB" * 5, read_only=True) as store:
         assert store.users().keys() == {key(2)}
     with of_ledger(file, "GenesisA" * 5) as store:
