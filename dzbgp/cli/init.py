@@ -83,8 +83,8 @@ def register(app: typer.Typer) -> None:
                 typer.echo(f"Wrote {file}.")
             code = _check(job) or code
             typer.echo(f"\nNext: dzbgp run --config {job.config} --dry-run")
-            if job.next_step:
-                typer.echo(f"Then: {job.next_step}")
+            if job.steps:
+                typer.echo("\n  ".join(["Then, as root:", *job.steps]))
         raise typer.Exit(code)
 
 

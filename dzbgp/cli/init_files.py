@@ -5,6 +5,7 @@ Units and cron line are those of contrib/, with this machine's paths.
 
 import json
 import os
+import shlex
 import shutil
 import sys
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import dzbgp
 from dzbgp.errors import UsageError
+from dzbgp.state.place import SYSTEM
 
 _PACKAGE = Path(dzbgp.__file__).parent
 _CONTRIB = next(
@@ -21,6 +23,8 @@ _CONTRIB = next(
 )
 """In the package where it is installed, beside it in a checkout."""
 _PROGRAM, _DIRECTORY = "/opt/dzbgp/bin/dzbgp", "/etc/dzbgp"
+_ACCOUNT = "dzbgp"
+"""Whose job the cron line is."""
 
 
 class Schedule(StrEnum):
@@ -66,14 +70,35 @@ class Deployment:
         return self.directory / "config.toml"
 
     @property
-    def next_step(self) -> str:
-        """The command that starts the schedule."""
-        sources = [str(self.directory / _target(source)) for source in _SOURCES[self.schedule]]
+    def steps(self) -> list[str]:
+        """The commands that start the schedule, for root."""
+        sources = shlex.join(str(self.directory / _target(source)) for source in _SOURCES[self.schedule])
+        if self.schedule is Schedule.NONE:
+            return []
         if self.schedule is Schedule.CRON:
-            return f"cp {sources[0]} /etc/cron.d/dzbgp"
+            return [*self._steps_of_account(), f"cp {sources} /etc/cron.d/dzbgp"]
         unit = "dzbgp-watch" if self.schedule is Schedule.WATCH else "dzbgp-run.timer"
         start = f"systemctl daemon-reload && systemctl enable --now {unit}"
-        return f"cp {' '.join(sources)} /etc/systemd/system/ && {start}" if sources else ""
+        return [f"cp {sources} /etc/systemd/system/", start]
+
+    def _steps_of_account(self) -> list[str]:
+        """The commands that make the account of the cron line, let it read and write what it needs, and check that."""
+        config = shlex.quote(str(self.config))
+        return [
+            f"useradd --system --user-group {_ACCOUNT}",
+            f"install -d -m 0755 {SYSTEM}",
+            # What root's own runs have left in the state directory too.
+            f"chown -R {_ACCOUNT}: {shlex.join(map(str, [SYSTEM, *self._secrets()]))}",
+            f"chown root:{_ACCOUNT} {config} && chmod 0640 {config}",
+            f"sudo -H -u {_ACCOUNT} {shlex.quote(_program())} check --config {config}",
+        ]
+
+    def _secrets(self) -> list[Path]:
+        """What only the job may read: directories below that of the job as a whole, else the files themselves."""
+        files = [*self.keypairs, *([self.eos_password_file] if self.eos_password_file else [])]
+        absolute = [file.absolute() for file in files]
+        whole = [file.parent if self.directory in file.parent.parents else file for file in absolute]
+        return list(dict.fromkeys(whole))
 
     def check(self) -> None:
         """Raise UsageError for what could not be written."""

@@ -1,12 +1,17 @@
 """`dzbgp init`: the files that it writes are those that the schedule needs, and nobody else's devices are in them."""
 
+import grp
+import os
+import pwd
 import stat
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import ruamel.yaml
 from inventory_lab import KESTREL, WORLD
+from nobody import as_nobody, open_directory
 from standing_ledger import invoke, standing_ledger
 from typer.testing import CliRunner
 
@@ -80,7 +85,10 @@ def test_it_writes_inventory_configuration_and_unit_and_says_what_comes_next(
         "Environment=DZBGP_KEYPAIR=%d/publisher0.json:%d/publisher1.json DZBGP_EOS_PASSWORD_FILE=%d/eos-password",
     ]
     assert f"Next: dzbgp run --config {config} --dry-run" in done.stdout
-    assert "systemctl enable --now dzbgp-watch" in done.stdout
+    assert steps(done.stdout) == [
+        f"cp {tmp_path}/dzbgp-watch.service /etc/systemd/system/",
+        "systemctl daemon-reload && systemctl enable --now dzbgp-watch",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -102,6 +110,61 @@ def test_each_schedule_has_its_files(
         assert "/etc/dzbgp" not in text
         assert "eos-password:" not in text
         assert "PASSWORD" not in text
+
+
+def steps(stdout: str) -> list[str]:
+    """The commands that are printed at the end."""
+    return [line.strip() for line in stdout.partition("Then, as root:\n")[2].splitlines()]
+
+
+def test_after_the_steps_for_cron_its_account_can_read_and_write_what_the_job_needs(ledger: Ledger) -> None:
+    # Nobody's, or without root's rights the tester's own.
+    user = pwd.getpwnam("nobody") if os.geteuid() == 0 else pwd.getpwuid(os.geteuid())
+    with open_directory(0o755) as place:
+        job, state = place / "job", place / "state"
+        secrets = [job / "secrets/publisher.json", job / "secrets/eos-password", place / "other.json"]
+        for file in (*secrets, state / "root.sqlite"):
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.parent.chmod(0o700 if file.parent != place else 0o755)
+            file.touch(mode=0o600)
+        done = invoke(
+            ledger,
+            *("init", *GIVEN, "--schedule", "cron", "--output", str(job)),
+            *(
+                "--keypair",
+                str(secrets[0]),
+                "--keypair",
+                str(secrets[2]),
+                "--eos-password-file",
+                str(secrets[1]),
+            ),
+        )
+        assert done.exit_code == 0, done.output
+        make, *give, check, copy = steps(done.stdout)
+        account = make.split()[-1]
+        assert make == f"useradd --system --user-group {account}"
+        config = job / "config.toml"
+        assert check.startswith(f"sudo -H -u {account} ")
+        assert check.endswith(f" check --config {config}")
+        assert copy == f"cp {job}/dzbgp.cron /etc/cron.d/dzbgp"
+        assert f" {account} " in (job / "dzbgp.cron").read_text().splitlines()[-1]
+        root = pwd.getpwuid(os.geteuid()).pw_name
+        for step in give:
+            here = step.replace("/var/lib/dzbgp", str(state)).replace(
+                f"chown -R {account}:", f"chown -R {user.pw_name}:"
+            )
+            here = here.replace(f"root:{account}", f"{root}:{grp.getgrgid(user.pw_gid).gr_name}")
+            subprocess.run(["/bin/sh", "-c", here], check=True)
+
+        def use() -> str:
+            for file in (config, *secrets):
+                file.read_bytes()
+            (state / "fresh").touch()
+            (state / "root.sqlite").write_bytes(b"")
+            return "done"
+
+        assert as_nobody(use) == "done"
+        assert stat.S_IMODE(config.stat().st_mode) == 0o640
 
 
 def test_a_command_for_the_password_stands_in_the_configuration_only(ledger: Ledger, tmp_path: Path) -> None:

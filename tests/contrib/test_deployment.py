@@ -13,10 +13,10 @@ import pytest
 import ruamel.yaml
 from command_tree import every_word
 from metrics_lab import CONTRIB
-from pages import PAGES, README, releases
+from pages import DOCS, PAGES, README, blocks, releases
 
 from dzbgp import __version__
-from dzbgp.cli import config_file
+from dzbgp.cli import config_file, init_files
 from dzbgp.cli.options import every_command
 from dzbgp.console.formats import Output
 from dzbgp.errors import ExitCode
@@ -209,6 +209,23 @@ def test_the_cron_file_is_one_that_cron_takes() -> None:
     # To cron an unescaped percent sign is a line break.
     assert "%" not in command
     assert subprocess.run(["/bin/sh", "-n", "-c", command], check=False).returncode == 0
+
+
+def test_the_account_of_the_cron_job_is_made_as_init_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(init_files, "_program", lambda: INSTALLED)
+    configured = config_file.read(CONFIG, every_command())
+    job = init_files.Deployment(
+        directory=Path("/etc/dzbgp"),
+        env="testnet",
+        keypairs=[Path(file) for file in configured.shared["keypair"].value],
+        eos_password_file=Path(configured.login["eos-password-file"].value),
+        schedule=init_files.Schedule.CRON,
+    )
+    *account, copy = job.steps
+    head = re.findall(r"^#   (.*)$", CRON.read_text(encoding="utf-8"), re.MULTILINE)
+    assert head == account
+    (block,) = [block.text for block in blocks(DOCS / "deploy.md") if "useradd" in block.text]
+    assert block.splitlines() == [*account, copy.replace("/etc/dzbgp/dzbgp.cron", "contrib/cron/dzbgp")]
 
 
 def test_the_workflow_dries_by_the_clock_and_writes_only_when_somebody_asks() -> None:

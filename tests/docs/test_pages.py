@@ -52,8 +52,9 @@ OTHERS_OPTIONS = {
     "--no-deps",
     "--metrics-publisher",
     "--replicas",
+    "--collector",
 }
-"""Of dzbgp itself, and of Solana's node, Dask, pip, kubectl, the agent and DoubleZero's command line."""
+"""Of dzbgp itself, and of Solana's node, Dask, pip, kubectl, node_exporter, the agent and DoubleZero's command line."""
 NO_REASONS = {"big", "default", "g", "h", "min", "s", "user", "users", "vrf"}
 """Words of the deciding modules that are no reason."""
 
