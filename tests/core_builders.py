@@ -28,7 +28,7 @@ def key(number: int) -> Pubkey:
 
 
 def net(text: str) -> Net:
-    """Reads `169.254.0.0/31` as it stands, without clearing host bits."""
+    """Parse `169.254.0.0/31` as written, without clearing host bits."""
     address, _, prefix = text.partition("/")
     return Net(int.from_bytes(bytes(map(int, address.split("."))), "big"), int(prefix))
 

@@ -36,7 +36,7 @@ def require(package: str) -> None:
 
 
 def line(reasons: Iterable[str]) -> str:
-    """Return one line about the tests that were skipped for want of packages; empty: none was."""
+    """Return one line about the tests that were skipped because packages are missing, or an empty text."""
     found = Counter(
         match[1] for reason in reasons if (match := re.search(r"apt-get install ([\w ]+)", reason))
     )

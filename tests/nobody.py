@@ -11,9 +11,9 @@ _NOBODY = 65534
 
 
 def as_nobody(work: Callable[[], str]) -> str:
-    """Gives what `work` gives in a child process; run by root, it is nobody who does it.
+    """Return the result of `work` in a child process, which runs as the user nobody if root started it.
 
-    A fork, no new Python: the interpreter itself may stand where nobody can not get.
+    A fork, not a new Python: the user nobody may have no access to the interpreter.
     """
     reading, writing = os.pipe()
     child = os.fork()

@@ -69,7 +69,7 @@ class SmallWorld:
         self.up_since: dict[Pubkey, float] = {}
         """Sessions that are Established."""
         self.down: set[Pubkey] = set()
-        """Sessions that are configured, and not Established. What is neither is no neighbor at all."""
+        """Sessions that are configured and not Established. Any other session is not configured."""
         self.silent: set[Pubkey] = set()
         """Devices that do not answer."""
         self.rtts: dict[Pubkey, int] = {}

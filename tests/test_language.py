@@ -1,4 +1,4 @@
-"""Words and turns of phrase that may not come back, in the code, its messages, its pages and the files that it ships.
+"""Words and turns of phrase that may not come back: in the code, its messages, its tests, its pages and shipped files.
 
 Each stands with what to write instead.
 """
@@ -19,6 +19,7 @@ CODE = sorted(
     if file.parts[-2] != "tasks" or folder == "tasks"
 )
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+TESTS = sorted(file for file in (ROOT / "tests").rglob("*.py") if file != Path(__file__))
 SHIPPED = sorted(file for file in (ROOT / "contrib").rglob("*") if file.is_file())
 INSTEAD = {
     r"can not\b": "cannot",
@@ -99,7 +100,9 @@ def _is_command(node: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
     return any("command" in ast.unparse(decorator) for decorator in node.decorator_list)
 
 
-@pytest.mark.parametrize("file", [*CODE, *PAGES, *SHIPPED], ids=lambda file: str(file.relative_to(ROOT)))
+@pytest.mark.parametrize(
+    "file", [*CODE, *TESTS, *PAGES, *SHIPPED], ids=lambda file: str(file.relative_to(ROOT))
+)
 def test_a_file_speaks_plain_english(file: Path) -> None:
     found = list(found_in(file))
     assert not found, "\n".join(found)

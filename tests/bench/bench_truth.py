@@ -1,6 +1,6 @@
 """How long after a session dies, or comes back, the ledger says so: a real watch, over sessions that change at random.
 
-Beside it what upstream's agents would take for the very same changes: reckoned, not run.
+For comparison, the time of upstream's agents for the same changes: computed, not measured.
 """
 
 import base64
@@ -84,7 +84,7 @@ def bench(seconds: float = 300.0) -> Table:
     table = Table(
         f"Time to truth: sessions of {USERS} users a device, killed and restored at random for {seconds:.0f} s",
         "from the change on the device to the confirmed account; `dzbgp watch` in a process of its own, its CPU time "
-        f"alone; slots of 0.4 s; upstream's agents reckoned for the same changes: a look every {AGENT_TICK_S:.0f} s, "
+        f"alone; slots of 0.4 s; upstream's agents computed for the same changes: a look every {AGENT_TICK_S:.0f} s, "
         "one finalized transaction a user",
     )
     for one in FLEETS:

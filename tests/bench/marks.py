@@ -16,7 +16,7 @@ class NoMarksError(ValueError):
 
 
 def replaced(page: str, tables: Mapping[str, Table]) -> str:
-    """Gives the page with the rows of these benchmarks, by their names; those of others stay."""
+    """Return the page with the rows of these benchmarks, by name; the rows of others stay."""
     before, begin, rest = page.partition(BEGIN)
     inside, end, after = rest.partition(END)
     if not begin or not end:
@@ -31,7 +31,7 @@ def replaced(page: str, tables: Mapping[str, Table]) -> str:
 
 
 def lines_of(name: str, table: Table) -> list[str]:
-    """Gives a benchmark's rows, without those that have no goal."""
+    """Return a benchmark's rows that have a goal."""
     return [
         f"| `{name}` | {row.name} | {row.value} | {row.goal} | {_WORDS[row.met]} |"
         for row in table.rows

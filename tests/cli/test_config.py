@@ -37,7 +37,7 @@ def show(*args: str, **env: str) -> Result:
 
 
 def values(*args: str, **env: str) -> dict[tuple[str | None, str], tuple[Any, str]]:
-    """Value and source of what is no default, by command and key."""
+    """Value and source of each setting that differs from its default, by command and key."""
     done = show("--json", *args, **env)
     assert done.exit_code == 0, done.output
     rows = json.loads(done.stdout)["settings"]

@@ -115,7 +115,7 @@ def test_run_again_it_changes_nothing(ledger: Ledger, tmp_path: Path) -> None:
     assert contents(tmp_path / "fleet") == before
 
 
-def test_what_the_ledger_knows_anew_goes_in_and_every_other_line_stays(
+def test_what_the_ledger_knows_renewed_goes_in_and_every_other_line_stays(
     ledger: Ledger, tmp_path: Path
 ) -> None:
     fleet = tmp_path / "fleet"
@@ -229,18 +229,18 @@ def test_a_dry_run_writes_nothing_and_says_what_would_change(ledger: Ledger, tmp
     written(ledger, tmp_path / "fleet", "--dry-run", "--exit-code", code=ExitCode.CHANGES_PENDING)
 
 
-def test_a_device_that_was_made_anew_under_its_code_stays_the_same_host(
+def test_a_device_that_was_made_renewed_under_its_code_stays_the_same_host(
     ledger: Ledger, tmp_path: Path
 ) -> None:
     fleet = tmp_path / "fleet"
     written(ledger, fleet)
     remove_device(ledger, "ams-dz-001")
-    anew = Pubkey.new_unique()
+    renewed = Pubkey.new_unique()
     from dzbgp.lab.world.encode import encode_device  # noqa: PLC0415
 
-    ledger.set_account(anew, encode_device(replace(AMS, pubkey=anew)))
-    assert f"dz_device {AMS.pubkey} -> {anew}" in written(ledger, fleet)
-    assert load(fleet / "hosts.yaml")["ams-dz-001"]["data"]["dz_device"] == str(anew)
+    ledger.set_account(renewed, encode_device(replace(AMS, pubkey=renewed)))
+    assert f"dz_device {AMS.pubkey} -> {renewed}" in written(ledger, fleet)
+    assert load(fleet / "hosts.yaml")["ams-dz-001"]["data"]["dz_device"] == str(renewed)
 
 
 def test_an_inventory_written_by_hand_is_taken_up(ledger: Ledger, tmp_path: Path) -> None:
@@ -468,8 +468,8 @@ def test_an_update_keeps_what_a_person_added_and_brings_what_the_ledger_knows(
     (directory / "groups.yaml").write_text("mine: {port: 5}\n")
     before = load(file)
     updated(directory, case.after, prune=prune)
-    hosts, truth = load(file), {facts.name: facts for facts in case.after}
-    for name, facts in truth.items():
+    hosts, known = load(file), {facts.name: facts for facts in case.after}
+    for name, facts in known.items():
         assert {key: hosts[name]["data"][key] for key in FACTS} == facts.data
         ours = [group for group in hosts[name]["groups"] if group != "mine"]
         assert sorted(ours) == sorted(facts.groups)
@@ -480,13 +480,13 @@ def test_an_update_keeps_what_a_person_added_and_brings_what_the_ledger_knows(
     for name, entry in before.items():
         if name.startswith("own-"):
             assert hosts[name] == entry
-        elif name in truth:
+        elif name in known:
             assert hosts[name]["port"] == 8443
             assert hosts[name]["data"]["rack"] == "7"
             assert ("mine" in hosts[name]["groups"]) == ("mine" in entry["groups"])
         else:
             assert (name not in hosts) if prune else hosts[name] == entry
-    if not prune or not before.keys() - truth.keys() - {n for n in before if n.startswith("own-")}:
+    if not prune or not before.keys() - known.keys() - {n for n in before if n.startswith("own-")}:
         assert remarks(file.read_text()) == remarks(case.hosts)
     assert list(before) == [name for name in hosts if name in before] or prune
     assert not updated(directory, case.after, prune=prune).files

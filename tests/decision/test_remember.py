@@ -118,7 +118,7 @@ TABLE: dict[str, Row] = {
         seen(NOT_ESTABLISHED),
         memory(seen_at=1060.0, up=False, last_up_at=None, down_since=1060.0, first_seen_at=1060.0),
     ),
-    "the account was made anew": (
+    "the account was created again": (
         memory(reported_slot=7, transitions=(1.0,), written_slot=5, first_seen_at=1.0),
         seen(ESTABLISHED),
         memory(seen_at=1060.0, last_up_at=1060.0, first_seen_at=1060.0),

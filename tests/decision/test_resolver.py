@@ -132,7 +132,7 @@ CASES = [
     ),
     *[
         Case(
-            f"a tunnel of {tunnel}, which is no /31",
+            f"a tunnel of {tunnel}, which is not a /31",
             answer({"169.254.0.1": UP, "169.254.0.5": UP}),
             ABSENT,
             tunnel=tunnel,
@@ -497,14 +497,14 @@ def test_an_answer_is_believed_only_when_it_can_be_that_devices(
     recorded: dict[str, Any], users: Sequence[User], suspicion: str | None
 ) -> None:
     reading = reading_of(recorded)
-    judged = assess_credibility(reading, users)
+    assessed = assess_credibility(reading, users)
     if suspicion is None:
-        assert judged is reading
+        assert assessed is reading
     else:
-        assert judged.result is DeviceResult.SUSPECT
-        assert judged.error is not None
-        assert re.search(suspicion, judged.error)
-        assert {one.observed for one in resolve(judged, users, {})} == {UNKNOWN}
+        assert assessed.result is DeviceResult.SUSPECT
+        assert assessed.error is not None
+        assert re.search(suspicion, assessed.error)
+        assert {one.observed for one in resolve(assessed, users, {})} == {UNKNOWN}
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """Every case of the tests of DoubleZero's own submitter, in its order, on this program's own path.
 
 The submitter runs on each device, once a minute; here a pass over a plain fleet and ledger stands for its tick.
-Where it keeps something in memory between ticks, so does a `Passes`; where it is started anew, so is that. What is
+Where it keeps something in memory between ticks, so does a `Passes`; where it is started again, so is that. What is
 said here about a full queue is proven where the queue is: in test_watch.py.
 """
 

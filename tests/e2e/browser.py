@@ -76,13 +76,13 @@ class Page:
             self._next()
 
     def value(self, expression: str) -> Any:
-        """Gives what a JavaScript expression is, as JSON."""
+        """Return the value of a JavaScript expression, as JSON."""
         result = self.call("Runtime.evaluate", expression=expression, returnByValue=True)
         assert "exceptionDetails" not in result, result
         return result["result"].get("value")
 
     def pdf(self) -> bytes:
-        """Gives the page as it is printed."""
+        """Return the page as PDF."""
         return base64.b64decode(self.call("Page.printToPDF", preferCSSPageSize=True)["data"])
 
     def _next(self) -> dict[str, Any]:

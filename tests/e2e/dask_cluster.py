@@ -87,7 +87,7 @@ class Cluster:
 
 
 def tls_files(directory: Path) -> dict[str, str]:
-    """Makes a CA and one certificate for everybody; gives Dask's configuration of them as environment variables."""
+    """Make a CA and one certificate for everybody; return Dask's configuration of them as environment variables."""
     key, ca_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
     issuer, subject = _name("a CA"), _name("a cluster")
     ca, leaf = (

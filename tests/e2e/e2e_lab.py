@@ -132,7 +132,7 @@ def started_lab(
 
 @contextmanager
 def edited(file: Path) -> Iterator[Any]:
-    """Gives the content of a YAML file to be changed, and writes it back."""
+    """Yield the content of a YAML file for changes, and write it back."""
     yaml = ruamel.yaml.YAML(typ="safe")
     yaml.default_flow_style = False
     content = yaml.load(file.read_text(encoding="utf-8"))

@@ -26,7 +26,7 @@ from dzbgp.state.store import Store
 
 KILLS = 100
 PARTS = 4
-"""The kills are dealt out to so many worlds, each of which goes through all points of a run."""
+"""The kills are spread over this many worlds, each of which goes through all points of a run."""
 SLOT_MS = 10
 EXPIRY_S = 3.0
 """In the lab's time: a blockhash's life, and until that is final."""

@@ -82,9 +82,9 @@ def eventful_page(page: Page, tmp_path: Path, width: int) -> None:
 @pytest.mark.parametrize("width", SIZES)
 def test_bars_and_timelines_are_drawn(page: Page, tmp_path: Path, width: int) -> None:
     eventful_page(page, tmp_path, width)
-    boxes = "[...document.querySelectorAll('svg.bar, svg.span')].map(each => each.getBoundingClientRect())"
-    assert page.value(f"{boxes}.length") > 10
-    assert page.value(f"{boxes}.every(box => box.width > 100 && box.height > 8)")
+    bars = "[...document.querySelectorAll('svg.bar, svg.span')].map(each => each.getBoundingClientRect())"
+    assert page.value(f"{bars}.length") > 10
+    assert page.value(f"{bars}.every(box => box.width > 100 && box.height > 8)")
     rects = "[...document.querySelectorAll('svg.span rect')]"
     assert page.value(f"{rects}.every(each => getComputedStyle(each).fill !== 'rgb(0, 0, 0)')")
 

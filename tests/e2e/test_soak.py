@@ -103,7 +103,7 @@ class Counted(Observer):
 
 @dataclass
 class Weather:
-    """What happens to the world, drawn by lot. How often a session changed is what its writes are justified by."""
+    """Random changes of the world. The number of changes of a session justifies the number of its writes."""
 
     lab: WatchLab
     rng: random.Random

@@ -1,4 +1,4 @@
-"""The eAPI connection: one for all requests, opened anew once when the device closed it, and under one deadline."""
+"""The eAPI connection: one for all requests, opened again once when the device closed it, and under one deadline."""
 
 import http.client
 import json

@@ -288,7 +288,7 @@ def own_router_ids() -> dict[str, str]:
 
 
 def router_ids(directory: Path, workers: int) -> dict[str, str]:
-    """Asks as the fleet does and gives, by host, the router-id of the device that answered."""
+    """Ask as the fleet does, and return, by host, the router-id of the device that answered."""
     devices = [make_device(number, code=code) for number, code in enumerate(PORTS, 1)]
     with Fleet(load_inventory(directory, FleetRequest(workers=workers))) as fleet:
         readings = fleet.read(fleet.match({device.pubkey: device for device in devices}))

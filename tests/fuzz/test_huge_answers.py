@@ -26,7 +26,7 @@ from dzbgp.ledger.rpc.retry import RetryBudget
 
 MIB = 1024 * 1024
 LIMIT = 4 * MIB
-"""In place of the real limits: the way there is what matters, and it is shorter."""
+"""In place of the real limits: lower ones are reached sooner, by the same code."""
 SLACK = 4 * LIMIT
 UNPACKED_AT_ONCE = 80 * MIB
 """What gzip makes at most of the 64 KiB that are read at a time."""

@@ -120,14 +120,14 @@ class Stage:
         return decode_user(key, data)
 
     def recheck(self) -> None:
-        """Decide the same writes anew, on the users as they are now."""
+        """Decide the same writes again, on the users as they are now."""
         self.writes = writes_of(self.world, self.ledger)
 
     def inject(self, kind: FaultKind, **how: Any) -> None:
         self.ledger.inject(Fault(kind=kind, **how))
 
     def become_another_cluster(self) -> str:
-        """Gives the genesis hash that this ledger says from now on; the lab has one for all its ledgers."""
+        """Change the genesis hash of this ledger and return it; the lab has one hash for all its ledgers."""
         core = self.ledger._core
         assert core is not None
         genesis = str(self.keypairs["kestrel"].pubkey())
@@ -135,7 +135,7 @@ class Stage:
         return genesis
 
     def move(self, *numbers: int) -> None:
-        """Gives the users of some writes another device, so that the program refuses to write to them."""
+        """Move the users of some writes to another device, so that the program refuses to write to them."""
         for number in numbers:
             key = self.writes[number].user
             data = self.ledger.account(key)

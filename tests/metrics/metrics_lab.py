@@ -65,7 +65,7 @@ def lab_run() -> LabRun:
 
 
 def exported_names() -> set[str]:
-    """Gives every name that an expression may use: those of samples, and of families without any yet."""
+    """Return every name that an expression may use: those of samples, and of families without samples."""
     text = lab_run().exposition
     declared = set(re.findall(r"^# TYPE (\S+) (?!histogram)", text, flags=re.MULTILINE))
     return declared | {

@@ -45,7 +45,7 @@ class Clock:
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, frozenset[str]], float]:
-    """Gives every sample by name and label values."""
+    """Return every sample by name and label values."""
     return {
         (sample.name, frozenset(sample.labels.values())): sample.value
         for family in text_string_to_metric_families(metrics.render().decode())

@@ -44,7 +44,7 @@ def rendered(what: Report) -> dict[str, Any]:
 
 
 def assert_shape(document: dict[str, Any], shape: Shape) -> None:
-    """Exactly these keys, in this order, with these types (a bool is no int here)."""
+    """Exactly these keys, in this order, with these types (a bool does not count as an int)."""
     assert list(document) == list(shape)
     for name, value in document.items():
         assert type(value) in shape[name], name

@@ -242,7 +242,7 @@ def test_users_that_were_reported_together_come_due_at_different_times() -> None
         refreshed += [len(passes.run().submissions)]
         world.wait(60)
     assert sum(refreshed) == 100
-    assert max(refreshed) <= 20  # a transaction's worth: who is nearly due rides along
+    assert max(refreshed) <= 20  # one transaction: users that are nearly due are refreshed early
     assert sum(count > 0 for count in refreshed) >= 5
 
 

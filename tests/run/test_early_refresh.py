@@ -1,4 +1,4 @@
-"""Which refreshes ride along in transactions that are sent anyway."""
+"""Which refreshes are added early to transactions that are sent anyway."""
 
 from pathlib import Path
 
@@ -50,7 +50,7 @@ def test_nobody_rides_before_four_fifths_of_the_interval() -> None:
     assert len(world.writes) == 1
 
 
-def test_no_transaction_is_made_for_riders_alone() -> None:
+def test_no_transaction_is_made_for_refreshed_alone() -> None:
     world = world_with(0, 3)
     assert [one.reason for one in Passes(world).run().decisions] == ["unchanged"] * 3
     assert world.transactions == 0
@@ -73,8 +73,8 @@ def test_the_oldest_reports_ride_first() -> None:
     for age_h in ages_h:
         world.add_user(world.device(), UP, age_s=age_h * 3600)
     Passes(world).run()
-    riders = [write.user for write in world.writes[ROOM - 2 :]]
-    assert riders == [world.user(ROOM - 2 + ages_h.index(age_h)).pubkey for age_h in (5.9, 5.8)]
+    refreshed = [write.user for write in world.writes[ROOM - 2 :]]
+    assert refreshed == [world.user(ROOM - 2 + ages_h.index(age_h)).pubkey for age_h in (5.9, 5.8)]
 
 
 def test_what_is_unknown_absent_or_within_grace_does_not_ride() -> None:
@@ -125,7 +125,7 @@ def test_who_is_damped_does_not_ride() -> None:
     assert [one.reason for one in passes.run().decisions] == ["changed", "unchanged"]
 
 
-def test_riders_stay_behind_when_what_they_would_ride_with_is_not_written_after_all() -> None:
+def test_refreshed_stay_behind_when_what_they_would_ride_with_is_not_written_after_all() -> None:
     world = world_with(0, 3)
     world.add_user(world.device(), UP)
     world.goes_down(world.user(3).pubkey)
@@ -135,7 +135,7 @@ def test_riders_stay_behind_when_what_they_would_ride_with_is_not_written_after_
     assert world.transactions == 0
 
 
-def test_riders_stay_behind_when_the_guard_holds_what_they_would_ride_with() -> None:
+def test_refreshed_stay_behind_when_the_guard_holds_what_they_would_ride_with() -> None:
     world = world_with(0, 2)
     world.add_user(world.device(), UP)
     world.goes_down(world.user(2).pubkey)

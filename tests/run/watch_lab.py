@@ -138,7 +138,7 @@ class WatchLab:
         return self.world.users[number]
 
     def put(self, number: int, *, up: bool) -> None:
-        """Lets a user's session go up or down, with an age that is no bounce."""
+        """Set a user's session up or down, with an age that does not look like a bounce."""
         spec = self.spec(number)
         state = "Established" if up else "Idle"
         self.devices.set_state(spec.device, spec.eos_peer().address, state, established_s=86_400.0)
@@ -150,7 +150,7 @@ class WatchLab:
         return decode_user(key, data)
 
     def report_elsewhere(self, number: int, status: BgpStatus) -> int:
-        """Lets somebody else report a user just now, and gives the slot."""
+        """Report a user as another writer, just now, and return the slot."""
         user = replace(self.onchain(number), bgp_status=status, last_bgp_reported_at=self.ledger.slot)
         self.ledger.set_account(user.pubkey, encode_user(user))
         return user.last_bgp_reported_at

@@ -53,7 +53,7 @@ class _Version:
     data: bytes | None
     user: User | None = None
     by: str = ""
-    """Whose transaction made it; empty for what is no transaction of a publisher."""
+    """Whose transaction made it; empty if it is not a publisher's transaction."""
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""What must hold, judged from the truth: the history of every session, every look, every account, every signature.
+"""What must hold, checked against the truth: the history of every session, every look, every account, every signature.
 
 An invariant has a name; what broke it is a Finding. Which invariants a session of tests holds the program to is for
 its caller to say (`NOT_YET` in simulate.py names those that are known to be broken).
@@ -56,7 +56,7 @@ class Signed:
 
 @dataclass
 class Oracle:
-    """Judges, and keeps what it judges by."""
+    """Checks the invariants, and keeps the data that they need."""
 
     kernel: Kernel
     chain: Chain
@@ -68,7 +68,7 @@ class Oracle:
     device_of: dict[Pubkey, int] = field(default_factory=dict)
     """Numbers of devices by key."""
     down_since: Callable[[Pubkey], float] = lambda _: 0.0
-    """Since when a user's session is not Established in truth."""
+    """Since when a user's session is really not Established."""
     findings: list[Finding] = field(default_factory=list)
     late_landings: int = 0
     """Writes that landed when the session was no longer as they say."""
@@ -80,7 +80,7 @@ class Oracle:
     undone: set[str] = field(default_factory=set)
     last_own: dict[Pubkey, tuple[str, int, BgpStatus]] = field(default_factory=dict)
     begun_at: float = -1e6
-    """When the ledger last began anew."""
+    """When the ledger last restarted."""
     left_at: float = -1e6
     """When a user last left its device: after it was counted, the others may be all that are left."""
     remembered_at: float = -1e6
@@ -106,19 +106,19 @@ class Oracle:
     def was_signed(
         self, process: Process, signature: str, reports: tuple[Report, ...], raw: VersionedTransaction
     ) -> None:
-        """Judge a transaction at the moment in which it leaves the program for the first time."""
+        """Check a transaction when it leaves the program for the first time."""
         self.signatures += 1
         if process.name.startswith("dry"):
             self.find("dry-run-signs", f"{process.name} signs {len(reports)} writes")
         made_at = self.chain.slot_of(raw.message.recent_blockhash) or 0
         for report in reports:
-            self._judge(process, report)
-        self._judge_mass(reports)
+            self._check(process, report)
+        self._check_mass(reports)
         self.signed[signature] = Signed(
             signature, process, self.kernel.now, self.chain.slot, made_at, reports
         )
 
-    def _judge(self, process: Process, report: Report) -> None:
+    def _check(self, process: Process, report: Report) -> None:
         now, name = self.kernel.now, f"{report.status.label} of {self.names[report.user]}"
         looks = self.looks[process, self.device_of[report.device]]
         supporting = [
@@ -140,10 +140,10 @@ class Oracle:
                 "contradicted",
                 f"{name} is signed; the newest look, {now - credible[-1].at:.1f} s ago, says otherwise",
             )
-        self._judge_read(process, report, name, supporting)
-        self._judge_in_flight(report, name)
+        self._check_read(process, report, name, supporting)
+        self._check_in_flight(report, name)
 
-    def _judge_mass(self, reports: tuple[Report, ...]) -> None:
+    def _check_mass(self, reports: tuple[Report, ...]) -> None:
         """Find a device that loses all its Up users sooner than the guard could let that through."""
         downs: dict[Pubkey, set[Pubkey]] = defaultdict(set)
         for report in reports:
@@ -182,8 +182,8 @@ class Oracle:
             return is_new or self.kernel.now - self.remembered_at < NEW_USER_S + SIGNING_S
         return is_up == (report.status is BgpStatus.UP)
 
-    def _judge_read(self, process: Process, report: Report, name: str, looks: Sequence[Look]) -> None:
-        """Judge what the process read last; `looks`: those that support the write, any of which it may rest on."""
+    def _check_read(self, process: Process, report: Report, name: str, looks: Sequence[Look]) -> None:
+        """Check what the process read last; `looks`: those that support the write, any of which it may rest on."""
         if self.kernel.now - self.begun_at < MAX_AGE_S:
             # What was read of the ledger before says nothing about this one.
             return
@@ -219,7 +219,7 @@ class Oracle:
                 f"a report of slot {user.last_bgp_reported_at}",
             )
 
-    def _judge_in_flight(self, report: Report, name: str) -> None:
+    def _check_in_flight(self, report: Report, name: str) -> None:
         for other in self.signed.values():
             if other.signature in self.chain.landed or self.chain.slot - other.made_at > BLOCKHASH_LIFE + 1:
                 continue
@@ -233,7 +233,7 @@ class Oracle:
     # At a landing
 
     def has_landed(self, landed: Landed, changes: dict[Pubkey, tuple[User, User]]) -> None:
-        """Judge what a block did to the users."""
+        """Check what a block did to the users."""
         signed = self.signed.get(landed.signature)
         for key, (before, after) in changes.items():
             if key not in self.names:
@@ -242,9 +242,9 @@ class Oracle:
                 self.last_own.pop(key, None)
                 continue
             self.landings += 1
-            self._judge_landing(landed, signed, key, before, after)
+            self._check_landing(landed, signed, key, before, after)
 
-    def _judge_landing(self, landed: Landed, signed: Signed, key: Pubkey, before: User, after: User) -> None:
+    def _check_landing(self, landed: Landed, signed: Signed, key: Pubkey, before: User, after: User) -> None:
         late = landed.slot - signed.slot
         if late > BLOCKHASH_LIFE:
             self.find("late-beyond-life", f"{self.names[key]} landed {late} slots after it was signed")

@@ -114,14 +114,14 @@ BUGS = {
     ),
     "first-look-counts": _bug(
         "4. reading",
-        "the second look is taken and not heeded",
+        "the second look is taken and not used",
         "contradicted unsupported",
         "dzbgp.run.decider:confirmed_observation",
         lambda _: lambda first, *_: first.observation,
     ),
     "forgetful": _bug(
         "5. memory",
-        "a write that may still land is no reason to wait",
+        "a write that may still land does not delay the next",
         "second-in-flight written-twice",
         "dzbgp.state.memory:Memory.in_flight_why",
         _always(""),

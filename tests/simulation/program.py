@@ -199,7 +199,7 @@ def install() -> None:
     connecting.EosConnection = Connection
     loading: Any = setup
     loading.load_inventory = lambda *_: fleet_inventory(_Simulation.world.devices)
-    # Built once; a process of its own would build it anew.
+    # Built once; a process of its own would build it again.
     commands: Any = command_line
     command = typer.main.get_command(command_line.app)
     commands.app = lambda **how: command.main(sys.argv[1:], **how)

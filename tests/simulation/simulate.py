@@ -82,7 +82,7 @@ class _Stage:
             self.world.oracle.find("unprintable", repr(line))
 
     def play(self) -> Result:
-        """Let all of it happen, and judge it."""
+        """Run all of it, and check it."""
         schedule, kernel = self.world.schedule, self.kernel
         for event in schedule.events:
             if event.at < schedule.duration_s:
@@ -130,7 +130,7 @@ class _Stage:
             self.kernel.after(RESTART_S, lambda: None if self.is_over else self.program.watch())
         elif ended.code is not None and name.startswith("run"):
             reasons = {user["user"]: user["reason"] for user in (ended.report or {}).get("users", ())}
-            world.judge_pass(ended.process, ended.started, ended.code, reasons)
+            world.check_pass(ended.process, ended.started, ended.code, reasons)
         held = [user for user in (ended.report or {}).get("users", ()) if user["action"] == "hold"]
         if held and ended.code not in {1, 2, 4}:
             world.oracle.find("hidden-hold", f"{name} held {len(held)} users; its exit code is {ended.code}")

@@ -191,7 +191,7 @@ class World:
         if true is None and said is not BgpStatus.UP:
             return ""
         truth = "not configured" if true is None else true.label
-        return f"{self.oracle.names[user.pubkey]} is {said.label} onchain and {truth} in truth"
+        return f"{self.oracle.names[user.pubkey]} is {said.label} onchain, but its session is {truth}"
 
     def wrong_users(self) -> list[str]:
         """Say what is wrong onchain now with users whose devices can be read."""
@@ -201,7 +201,7 @@ class World:
             if not self.devices[self.oracle.device_of[user.device_pk]].faults and (words := self.wrong(user))
         ]
 
-    def judge_pass(self, process: Process, started: float, code: int, reasons: Mapping[str, str]) -> None:
+    def check_pass(self, process: Process, started: float, code: int, reasons: Mapping[str, str]) -> None:
         """Find an exit code that hides something that was wrong all the time, and still is."""
         if code == 1 and any(signed.process is process for signed in self.oracle.signed.values()):
             self.oracle.find("hidden", f"{process.name} has sent something, and ended with exit code 1")
@@ -221,9 +221,9 @@ class World:
             ):
                 self.oracle.find("hidden-device", f"{device.code} gave no credible answer; exit code 0")
         for user in self.chain.users():
-            self._judge_user(user, started, reasons)
+            self._check_user(user, started, reasons)
 
-    def _judge_user(self, user: User, started: float, reasons: Mapping[str, str]) -> None:
+    def _check_user(self, user: User, started: float, reasons: Mapping[str, str]) -> None:
         why = reasons.get(str(user.pubkey), "not in the report")
         since = self.stable_since(user.pubkey)
         faults = self.devices[self.oracle.device_of[user.device_pk]].faults
@@ -341,13 +341,13 @@ class World:
         return now.device_pk if now else user.device_pk
 
     def _on_twin(self, device: int, status: str) -> None:
-        """Let there be a second account of a device, which was registered anew beside it."""
+        """Add a second account of a device, as if it was registered again."""
         account = self.accounts[device]
         twin = replace(account, pubkey=key_of(f"twin {device}"), status=DeviceStatus[status.upper()])
         self.chain.put_device(twin)
 
     def _on_odd_user(self, device: int, prefix_len: int) -> None:
-        """Let there be a user whose tunnel net is no /31, which no device is configured with."""
+        """Add a user whose tunnel net is not a /31; no device is configured with it."""
         number = len(self.users)
         odd = replace(
             _fresh(self.users[0]),
@@ -373,7 +373,7 @@ class World:
             self.devices[device].decoys.append(decoy)
 
     def _on_new_ledger(self, first_slot: int) -> None:
-        """Let the ledger begin anew, as local ones do."""
+        """Restart the ledger, as local ones do."""
         self.chain.begin_anew(first_slot)
         self.oracle.begin_anew()
         for key in self.oracle.names:

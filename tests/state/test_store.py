@@ -76,7 +76,7 @@ def opened(file: Path, *, read_only: bool = False) -> Store:
 
 
 def filled(file: Path, users: int = 500) -> dict[Pubkey, UserMemory]:
-    """Makes a state file of many pages, closed, and gives what is in it."""
+    """Make a closed state file of many pages, and return its content."""
     kept = {key(number): replace(FULL, seen_at=float(number)) for number in range(users)}
     with opened(file) as store:
         store.keep_users(kept)
@@ -679,13 +679,13 @@ def test_nothing_is_noted_for_sending_after_another_run_took_a_device_whose_lock
     with opened(tmp_path / "state") as first:
         first.hold({key(1): "ams-1"})
         (tmp_path / "state.lock").unlink()
-        first.sent(InFlight("held anew", 10, {key(1): UP}))
+        first.sent(InFlight("held again", 10, {key(1): UP}))
         (tmp_path / "state.lock").unlink()
         with opened(tmp_path / "state") as second:
             second.hold({key(1): "ams-1"})
             with pytest.raises(JournalError, match="its lock file was removed, and another run writes"):
                 first.sent(InFlight("refused", 10, {key(1): UP}))
-            assert [one.signature for one in second.in_flight()] == ["held anew"]
+            assert [one.signature for one in second.in_flight()] == ["held again"]
 
 
 def test_nothing_more_is_noted_for_sending_after_another_run_wrote_while_the_lock_file_was_gone(

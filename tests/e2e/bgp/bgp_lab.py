@@ -122,7 +122,7 @@ class BgpLab:
         return dict(entry)
 
     def set_onchain(self, tunnel_id: int, status: BgpStatus, device: str = FIRST) -> None:
-        """Writes a fresh report into an account, as an earlier run would have left it."""
+        """Write a fresh report into an account, as an earlier run would have left it."""
         spec = self.switches.spec(device, tunnel_id)
         slot = self.ledger.slot
         up = status is BgpStatus.UP

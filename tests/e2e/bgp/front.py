@@ -1,6 +1,6 @@
 """eAPI in front of switches of FRR: their live state in EOS's shapes, over HTTPS, for an unmodified NAPALM.
 
-It is the lab's simulated device, whose neighbors are read off the switch anew for every request.
+It is the lab's simulated device, whose neighbors are read from the switch for every request.
 """
 
 import asyncio

@@ -103,7 +103,7 @@ class Sandbox:
         return done.stdout
 
     def write(self, path: str, text: str) -> None:
-        """Writes a file inside."""
+        """Write a file inside."""
         Path(f"/proc/{self.pid}/root{path}").write_text(text, encoding="utf-8")
 
     def kill(self, *pidfiles: str) -> None:

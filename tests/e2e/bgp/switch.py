@@ -171,12 +171,12 @@ class Switch:
         self._shut.add(peer)
 
     def open(self, peer: str) -> None:
-        """Takes the shutdown of a neighbor back."""
+        """Remove the shutdown of a neighbor."""
         self._set(peer, f"no neighbor {peer} shutdown")
         self._shut.discard(peer)
 
     def remove(self, peer: str) -> None:
-        """Takes a neighbor out of the configuration."""
+        """Remove a neighbor from the configuration."""
         self._set(peer, f"no neighbor {peer}")
         self._removed.add(peer)
 
@@ -204,7 +204,7 @@ class Switch:
         self._sandbox.run(f"vtysh {shell}")
 
     def live(self) -> Live:
-        """Asks FRR and the kernel."""
+        """Return the state that FRR and the kernel report."""
         asked = self._sandbox.attempt(_STATE)
         if asked.returncode != 0:
             assert "bgpd is not running" in asked.stdout + asked.stderr, asked

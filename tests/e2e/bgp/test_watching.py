@@ -106,7 +106,7 @@ def test_watch_follows_kills_shutdowns_removals_and_dead_switches_into_the_right
         watch.two_more_passes()
         _until_statuses(lab, all_up)
 
-        # One can not be reached, while a session of the other comes back.
+        # One device cannot be reached, while a session of the other comes back.
         lab.front.set_fault(FIRST, DeviceFault.REFUSE)
         watch.two_more_passes()
         before = lab.accounts()

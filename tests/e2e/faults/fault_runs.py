@@ -158,7 +158,7 @@ class Run:
             assert per_user == dict.fromkeys(set(expected) - refused, 1)
 
     def _undone_unseen(self, report: Report) -> bool:
-        """A fork after the confirmation, and an RPC that can not be read back from: the report says that much."""
+        """A fork after the confirmation, and an RPC that cannot be read back from: the report says so."""
         forks = any(fault.kind is FaultKind.FORK for fault in self.case.faults)
         return forks and any("could not be read back" in note for note in report.notes)
 

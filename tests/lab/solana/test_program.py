@@ -65,7 +65,7 @@ class Runtime:
         return self.svm.get_balance(pubkey) or 0
 
     def run(self, *instructions: Instruction, payer: Keypair | None = None) -> Any:
-        """Gives the transaction's error as the RPC tells it, None for success."""
+        """Return the transaction's error as the RPC reports it, None for success."""
         tx = sign(instructions, payer or self.publisher, Hash.default())
         self.result = self.svm.send_transaction(tx)
         self.outcome = outcome_of(self.result)

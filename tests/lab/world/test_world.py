@@ -239,7 +239,7 @@ def test_an_inventory_is_not_written_before_the_ports_are_known(tmp_path: Path) 
 
 
 def three_on_one_address(nornir: Nornir, *, own_options: bool) -> dict[str, str]:
-    """Asks the three hosts of one group, one after the other, and gives the router-id of vrf1 by host."""
+    """Ask the three hosts of one group, one after the other, and return the router-id of vrf1 by host."""
     hosts = nornir.filter(filter_func=lambda host: host["contributor"] == "tidewater")
     if own_options:
         for host in hosts.inventory.hosts.values():

@@ -32,7 +32,7 @@ def an_hour_later(session: LedgerSession) -> Sighting:
 
 
 def read_by_the_next_run(made: Stage, *urls: str) -> ProgramData:
-    """Reads as a run does that follows another one, made before the faults."""
+    """Read as a run that follows another one, which ended before the faults."""
     with made.session(budget=QUICK) as first:
         first.program_data()
         floor = an_hour_later(first)

@@ -1,4 +1,4 @@
-"""Users are read anew before each signature: what changed since the look, or grew old, is not signed."""
+"""Users are read again before each signature: what changed since the look, or is too old, is not signed."""
 
 import asyncio
 import time

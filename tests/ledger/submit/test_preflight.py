@@ -1,4 +1,4 @@
-"""What is found out before anything is signed: the wrong cluster, and publishers who can not pay."""
+"""Checks before anything is signed: the wrong cluster, and publishers that cannot pay."""
 
 import logging
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""What became of writes that an earlier pass left in flight: signatures may be forgotten, accounts tell."""
+"""The result of writes that an earlier pass left in flight: a node may forget signatures, but not accounts."""
 
 import asyncio
 import time

@@ -133,7 +133,7 @@ MALFORMED: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 def shows_the_key(message: str) -> bool:
-    """Says whether there is a run of the key's bytes, its base58 or its hexadecimal form in a message."""
+    """Return whether a message holds a part of the key: bytes, base58 or hexadecimal."""
     encoded, hexadecimal = str(KEYPAIR), bytes(KEYPAIR).hex()
     runs = [encoded[at : at + 8] for at in range(len(encoded) - 8)]
     runs += [hexadecimal[at : at + 8] for at in range(len(hexadecimal) - 8)]
