@@ -93,11 +93,11 @@ class Terminal:
             line = longer
         yield from self.paragraph(line, indent, style)
 
-    def bullets(self, title: str, texts: Sequence[str]) -> Iterator[Line]:
-        """Yield a title and the texts below it; nothing where there are none."""
-        if texts:
-            yield from self.paragraph(title, style=TITLE)
-        for text in texts:
+    def notes(self, notes: Sequence[str]) -> Iterator[Line]:
+        """Yield the notes of a result below their title; nothing where there are none."""
+        if notes:
+            yield from self.paragraph("Notes", style=TITLE)
+        for text in notes:
             yield from self.paragraph(text, INDENT + "- ")
 
     def listed(self, rows: Sequence[tuple[str, str, str]], style: str = "") -> Iterator[Line]:

@@ -70,20 +70,19 @@ class _Count:
 
 
 def guard(
-    decisions: Decisions, past: Past, clock: Clock, rules: Rules, limits: Mapping[str, Limits] | None = None
+    decisions: Decisions, past: Past, clock: Clock, rules: Rules, limits: Mapping[str, Limits]
 ) -> dict[Pubkey, Decision]:
     """Return the decisions with the Downs held that are part of a mass, and with the passes counted.
 
     `limits`: those of hosts that have their own.
     """
-    own = limits or {}
     fleet = _Count("the fleet", rules.limits)
     devices: dict[Pubkey, _Count] = {}
     for user, decision in decisions.items():
         device, host = decision.observation.device, decision.observation.host
         count = devices.get(device.pubkey)
         if count is None:
-            count = devices[device.pubkey] = _Count(device.code, own.get(host, rules.limits))
+            count = devices[device.pubkey] = _Count(device.code, limits.get(host, rules.limits))
         _add(count, decision, past.memories.get(user), clock, rules)
     for count in devices.values():
         fleet.up += count.up

@@ -239,7 +239,7 @@ _OF_HTTPS = (
 )
 
 
-def unverified(connections: Iterable[ConnectionOptions], *, is_kept: bool = True) -> list[tuple[str, str]]:
+def unverified(connections: Iterable[ConnectionOptions], *, is_kept: bool) -> list[tuple[str, str]]:
     """Return, as a sentence and a remedy for each transport, how many devices anybody could pretend to be.
 
     `is_kept`: what devices show is remembered from run to run, and a device that must show it again is none of them.

@@ -125,8 +125,6 @@ class LedgerSession:
     ) -> None:
         self.network = network
         self._options = options or SessionOptions()
-        # Reads are confirmed, whatever the commitment of the writes: at finalized a pass would not see what the one
-        # before it wrote, and would write it again.
         self._client = RpcClient(
             network, budget=self._options.budget, credibility=Credibility(self._options.max_ledger_lag_s)
         )

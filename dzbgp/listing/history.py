@@ -57,7 +57,7 @@ class Flapper:
     last: SessionChange
 
 
-def list_history(store: Store, query: HistoryQuery, record: Record | None = None) -> History[Any]:
+def list_history(store: Store, query: HistoryQuery, record: Record | None) -> History[Any]:
     """Return what `query` asks for; without `record` passes, or transitions where an option is about these.
 
     Raises UsageError.

@@ -17,7 +17,7 @@ from dzbgp.listing.table import column
 
 
 def print_history(
-    history: History[Any], output: ListingOutput | None, *, is_wide: bool = False, as_rows: bool = False
+    history: History[Any], output: ListingOutput | None, *, is_wide: bool, as_rows: bool
 ) -> ExitCode:
     """Print the rows, as a JSON array if `as_rows`. Return PARTIAL if they could not be printed."""
     is_printed = deliver(

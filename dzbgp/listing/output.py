@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 def print_listing(
-    listing: Listing[Any], output: ListingOutput | None, *, is_wide: bool = False, as_rows: bool = False
+    listing: Listing[Any], output: ListingOutput | None, *, is_wide: bool, as_rows: bool
 ) -> ExitCode:
     """Print a listing. Return PARTIAL if it could not be printed.
 

@@ -44,7 +44,7 @@ def heading(command: str, source: Source, terminal: Terminal) -> Iterator[Line]:
 def noted(notes: Sequence[str], terminal: Terminal) -> Iterator[Line]:
     """Yield the notes, followed by a blank line."""
     if notes:
-        yield from terminal.bullets("Notes", notes)
+        yield from terminal.notes(notes)
         yield []
 
 

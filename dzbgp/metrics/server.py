@@ -17,7 +17,7 @@ _HIGHEST_PORT = 65535
 class MetricsServer:
     """Serves a registry until it is closed. A context manager."""
 
-    def __init__(self, address: str, registry: CollectorRegistry, health: Health | None = None) -> None:
+    def __init__(self, address: str, registry: CollectorRegistry, health: Health | None) -> None:
         """Begin to serve on HOST:PORT; port 0 takes a free one. Raises UsageError.
 
         With `health`, /healthz says 503 where that has a problem.

@@ -166,7 +166,7 @@ class _TableSections:
             yield from user_table(self._terminal, self._digest.others)
 
     def _notes(self) -> Iterator[Line]:
-        yield from self._terminal.bullets("Notes", self._report.notes)
+        yield from self._terminal.notes(self._report.notes)
 
     def _summary(self) -> Iterator[Line]:
         yield from self._terminal.joined(self._digest.facts(), TITLE)

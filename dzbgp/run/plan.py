@@ -96,7 +96,7 @@ def plan_of(
     decisions: Decisions,
     decider: Decider,
     fleet_notes: Sequence[str],
-    stopped: str = "",
+    stopped: str,
 ) -> Plan:
     """Return what a pass has found and decided. `stopped`: why it ended before all was decided."""
     memory, options, data = decider.memory, decider.options, decider.data

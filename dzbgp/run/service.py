@@ -79,7 +79,7 @@ class _Ended(Exception):  # noqa: N818 - no error
     """Leaves the context of the ledger so that what still runs there is cancelled instead of waited for."""
 
 
-def watch_fleet(request: WatchRequest, places: Sequence[Destination] = ()) -> None:
+def watch_fleet(request: WatchRequest, places: Sequence[Destination]) -> None:
     """Watch until SIGTERM or SIGINT. Raises a DzbgpError if it cannot start.
 
     `places`: where the report of each pass goes; files are replaced as a whole.

@@ -9,7 +9,7 @@ from dzbgp.state.place import state_path
 from dzbgp.state.store import Store
 
 
-def open_past(given: Path | None, program_id: Pubkey, *, read_only: bool = True) -> Store:
+def open_past(given: Path | None, program_id: Pubkey, *, read_only: bool) -> Store:
     """Open the state file of a program, `given` or not, whatever ledger of that program it is of. Raises UsageError."""
     path = state_path(given, program_id)
     if not path.is_file():

@@ -72,10 +72,10 @@ def check_device(
     device: Device | None,
     connection: ConnectionOptions,
     probe: Probe,
-    users: Sequence[User] = (),
-    tenants: Mapping[Pubkey, Tenant] | None = None,
+    users: Sequence[User],
+    tenants: Mapping[Pubkey, Tenant],
     *,
-    identity_check: bool = True,
+    identity_check: bool,
 ) -> CheckResults:
     """Return the results for `host`. `device` and its activated `users` are those of the ledger.
 
@@ -92,11 +92,11 @@ def check_device(
     if isinstance(timeout, int | float) and probe.seconds > timeout * _SLOW_SHARE:
         detail = f"the slowest answer took {probe.seconds:.1f} s, and {timeout:g} s is the limit"
         found.warn(host, "slow", detail, HINTS["slow"])
-    _check_answer(found, host, device, probe, users, tenants or {}, identity_check=identity_check)
+    _check_answer(found, host, device, probe, users, tenants, identity_check=identity_check)
     return found
 
 
-def check_verification(connections: Mapping[str, ConnectionOptions], *, is_kept: bool = True) -> CheckResults:
+def check_verification(connections: Mapping[str, ConnectionOptions], *, is_kept: bool) -> CheckResults:
     """Report once for the whole fleet which devices anybody could pretend to be. `is_kept`: there is a state file."""
     found = CheckResults(CheckSection.DEVICES)
     for detail, remedy in unverified(connections.values(), is_kept=is_kept):

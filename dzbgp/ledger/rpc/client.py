@@ -84,8 +84,13 @@ class Simulation:
     units_consumed: int
 
 
+# Whatever the commitment of the writes: at finalized a pass would not see what the one before it wrote, and would write
+# it again.
+_COMMITMENT = "confirmed"
+
+
 class RpcClient:
-    """A network's ledger, read at one commitment. An async context manager, for one event loop.
+    """A network's ledger, read at commitment `confirmed`. An async context manager, for one event loop.
 
     Every method raises a LedgerError (dzbgp/ledger/errors.py).
     """
@@ -93,12 +98,10 @@ class RpcClient:
     def __init__(
         self,
         network: Network,
-        commitment: str = "confirmed",
         budget: RetryBudget | None = None,
         credibility: Credibility | None = None,
     ) -> None:
         self.network = network
-        self.commitment = commitment
         self.pool = RpcPool(network.rpc_urls, budget or RetryBudget(), use_proxies=network.use_proxies)
         self.credibility = credibility or Credibility()
         self._rate: tuple[float | None, float] | None = None
@@ -148,7 +151,7 @@ class RpcClient:
             self._check_slot(where, "getMultipleAccounts", slot, least)
 
         kind = list_of(len(keys) + 1, AccountItem | None)
-        params = [[str(key) for key in (CLOCK, *keys)], {"encoding": "base64", "commitment": self.commitment}]
+        params = [[str(key) for key in (CLOCK, *keys)], {"encoding": "base64", "commitment": _COMMITMENT}]
         answer = await self.pool.call("getMultipleAccounts", params, IN_CONTEXT[kind], check)
         clock = clock_of(answer)
         accounts = [item and item.record(key) for key, item in zip(keys, answer.value[1:], strict=True)]
@@ -304,14 +307,14 @@ class RpcClient:
     async def _at(
         self, kind: Any, method: str, params: list[Any], config: dict[str, Any], least: int | None = None
     ) -> InContext[Any]:
-        """Ask as of slot `least` or later (None: the floor), at our commitment by default."""
+        """Ask as of slot `least` or later (None: the floor), at `confirmed` by default."""
         if least is None:
             least = self.read_floor
 
         def check(where: str, answer: InContext[Any]) -> None:
             self._check_slot(where, method, answer.context.slot, least)
 
-        config = {"commitment": self.commitment} | config | ({"minContextSlot": least} if least else {})
+        config = {"commitment": _COMMITMENT} | config | ({"minContextSlot": least} if least else {})
         answer: InContext[Any] = await self.pool.call(method, [*params, config], IN_CONTEXT[kind], check)
         return answer
 

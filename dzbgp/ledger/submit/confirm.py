@@ -38,9 +38,7 @@ class Followed:
 class Confirmer:
     """Polls for all followed transactions at once. Used within one event loop; `run` is its task."""
 
-    def __init__(
-        self, client: RpcClient, commitment: str, *, poll_s: float = 0.5, resend_s: float = 2.0
-    ) -> None:
+    def __init__(self, client: RpcClient, commitment: str, *, poll_s: float, resend_s: float) -> None:
         self._client = client
         self._needs_finalized = commitment == "finalized"
         self._poll_s = poll_s

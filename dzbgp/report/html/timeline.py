@@ -51,7 +51,7 @@ class Day:
     """How many more there are."""
 
 
-def day(report: Report, most: int = MOST_SHOWN) -> Day:
+def day(report: Report) -> Day:
     """Return the timelines of the users with transitions or a change, those with the most transitions first."""
     end = report.started_at.timestamp() + report.duration_s
     start = end - WINDOW_S
@@ -66,7 +66,7 @@ def day(report: Report, most: int = MOST_SHOWN) -> Day:
             if transitions or sum(span.end - span.start for span in spans) >= _WORTH_DRAWING_S:
                 found.append(Timeline(decision, spans, transitions, tuple(_bounces(memory, start))))
     found.sort(key=_order)
-    return Day(start, end, tuple(found[:most]), max(len(found) - most, 0))
+    return Day(start, end, tuple(found[:MOST_SHOWN]), max(len(found) - MOST_SHOWN, 0))
 
 
 def _changes(decision: Decision) -> bool:

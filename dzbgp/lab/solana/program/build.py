@@ -83,7 +83,7 @@ def read_sections(obj: bytes) -> list[ElfSection]:
     return [ElfSection(_text(names, r[0]), r[1], r[2], obj[r[4] : r[4] + r[5]], r[6], r[7]) for r in rows]
 
 
-def link(obj: bytes, entry: str = "entrypoint") -> bytes:
+def link(obj: bytes) -> bytes:
     """Link clang's object file to an SBPF version 3 file. Raises ValueError for what it has no rule for."""
     sections = read_sections(obj)
     code_at = next(i for i, s in enumerate(sections) if s.name == ".text")
@@ -103,7 +103,7 @@ def link(obj: bytes, entry: str = "entrypoint") -> bytes:
         if section.kind == SHT_REL and section.info == code_at:
             for at, info in REL.iter_unpack(section.data):
                 _relocate(code, at, info & 0xFFFFFFFF, symbols[info >> 32], code_at, placed)
-    start = next(value for name, where, value in symbols if name == entry and where == code_at)
+    start = next(value for name, where, value in symbols if name == "entrypoint" and where == code_at)
     return _write(bytes(code), bytes(rodata), start)
 
 
