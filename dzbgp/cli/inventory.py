@@ -10,6 +10,7 @@ import typer
 from dzbgp.cli.errors import reporting_errors
 from dzbgp.cli.options import Logging, takes
 from dzbgp.console.option import DAILY, ROWS, SET_UP, listed, option
+from dzbgp.console.words import amount
 from dzbgp.errors import ExitCode, UsageError, one_line
 from dzbgp.fleet.options import NetworkRequest
 from dzbgp.listing.query import DEVICE_STATUSES
@@ -156,7 +157,7 @@ def sync(
     )
     if not dry_run:
         plan.carry_out()
-    head = f"{net.name}, slot {snapshot.data.slot}: {len(snapshot.data.devices)} devices"
+    head = f"{net.name}, slot {snapshot.data.slot}: {amount(len(snapshot.data.devices), 'device')}"
 
     def show(console: Any) -> None:
         for line in _lines(plan, head, dry_run=dry_run):

@@ -63,8 +63,9 @@ def numbered(*facts: tuple[int, str]) -> list[str]:
 
 
 def amount(number: int, noun: str) -> str:
-    """Return a number with its noun: `1 user`, `5,000 users`."""
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+    """Return a number with its noun: `1 user`, `5,000 users`, `2 passes`."""
+    plural = "es" if noun.endswith("s") else "s"
+    return f"{number:,} {noun}{'' if number == 1 else plural}"
 
 
 def rtt_text(rtt_ns: int) -> str:

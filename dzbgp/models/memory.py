@@ -13,9 +13,9 @@ class UserMemory:
 
     device: Pubkey
     seen_at: float
-    """When the user's session was last observed at all."""
+    """When the user's session was last observed; before `is_observed`, when the user was first found."""
     up: bool
-    """What was observed then."""
+    """What was observed then; before `is_observed` it says nothing."""
     last_up_at: float | None = None
     down_since: float | None = None
     transitions: tuple[float, ...] = ()

@@ -162,7 +162,7 @@ def _unsigned_notes(decisions: Iterable[Decision]) -> list[str]:
     """Return which keys are missing, each with the number of users that are due and cannot be written."""
     missing = Counter(decision.publisher for decision in decisions if decision.reason == "no-signer")
     return [
-        f"{count} users are due, but their writes cannot be signed: no keypair of publisher {publisher} (--keypair)."
+        f"Due, but not signed: {amount(count, 'user')}: no keypair of publisher {publisher} (--keypair)."
         for publisher, count in missing.items()
     ]
 
@@ -208,13 +208,13 @@ def _tunnel_notes(decisions: Iterable[Decision]) -> list[str]:
     if not count:
         return []
     return [
-        f"{count} users stay unchanged: their neighbor has the even address of the tunnel, the device's own."
+        f"Unchanged: {amount(count, 'user')} with a neighbor on the even address of the tunnel, the device's own."
     ]
 
 
 def _other_writer_notes(others: OtherWriters, data: ProgramData) -> list[str]:
     return [
-        f"Another writer reports on {data.devices[device].code}: {count} users were reported by another writer since "
+        f"Another writer reports on {data.devices[device].code}: {amount(count, 'user')} reported by it since "
         f"our last write or pass, with the key of {data.devices[device].metrics_publisher_pk} "
         "(an agent on the device?)."
         for device, count in others.since_write.items()

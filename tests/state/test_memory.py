@@ -105,7 +105,7 @@ def test_another_writer_is_noticed_and_named() -> None:
     (note,) = foreign(passes.run())
     publisher = world.device().metrics_publisher_pk
     assert note == (
-        f"Another writer reports on {world.device().code}: 2 users were reported by another writer since our last "
+        f"Another writer reports on {world.device().code}: 2 users reported by it since our last "
         f"write or pass, with the key of {publisher} (an agent on the device?)."
     )
 

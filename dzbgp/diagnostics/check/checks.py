@@ -12,6 +12,7 @@ from itertools import chain
 from solders.pubkey import Pubkey
 
 from dzbgp.console.progress import Progress
+from dzbgp.console.words import amount
 from dzbgp.decision.resolver import users_by_device
 from dzbgp.diagnostics.check.devices import (
     check_addresses,
@@ -128,7 +129,7 @@ def _fleet(request: SetupRequest, net: Network, found: CheckResults) -> Fleet | 
         found.fail(subject, "parses", str(error), hint, ExitCode.COULD_NOT_RUN)
     else:
         if fleet.hosts:
-            found.ok(subject, "parses", f"{len(fleet.hosts)} hosts")
+            found.ok(subject, "parses", amount(len(fleet.hosts), "host"))
             return fleet
         found.fail(subject, "parses", "it has no hosts", _INVENTORY_HINT, ExitCode.USAGE)
     return None

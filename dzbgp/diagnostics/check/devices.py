@@ -167,7 +167,7 @@ def _check_answer(
         found.fail(host, check, str(assessed.error), HINTS[check], ExitCode.PARTIAL)
         return
     up = sum(neighbor.is_up for neighbor in probe.neighbors)
-    found.ok(host, "bgp", f"{len(probe.neighbors)} neighbors, {up} established")
+    found.ok(host, "bgp", f"{amount(len(probe.neighbors), 'neighbor')}, {up} established")
     if device is None:
         return
     if identity_check and users:
@@ -176,5 +176,5 @@ def _check_answer(
     wanted = Counter(vrf_of(user, tenants) for user in users)
     for vrf, count in wanted.items():
         if vrf is not None and vrf not in shown:
-            detail = f"{vrf} is not shown: its {count} users stay unchanged onchain"
+            detail = f"{vrf} is not shown: nothing is written for {amount(count, 'user')} in it"
             found.warn(host, "vrf", detail, HINTS["vrf"])

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from solders.pubkey import Pubkey
 
+from dzbgp.console.words import amount
 from dzbgp.diagnostics.check.results import CheckResults, CheckSection
 from dzbgp.errors import ExitCode
 from dzbgp.ledger.errors import EmptyProgramError, LedgerError, RpcError, RpcStatusError
@@ -128,7 +129,9 @@ async def _check_program(client: RpcClient, found: CheckResults, *, with_contrib
         found.fail(program, "program", str(error), hint, ExitCode.COULD_NOT_RUN)
         return LedgerState(found)
     found.ok(
-        program, "program", f"{len(data.devices):,} devices, {len(data.users):,} users at slot {data.slot}"
+        program,
+        "program",
+        f"{amount(len(data.devices), 'device')}, {amount(len(data.users), 'user')} at slot {data.slot}",
     )
     for account in data.skipped:
         found.warn(program, "account", str(account), "update dzbgp, or inspect the account onchain")

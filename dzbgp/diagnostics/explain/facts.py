@@ -112,8 +112,8 @@ def _past(past: UserHistory | None) -> Iterator[Fact]:
         return
     yield "state file", past.path
     now, memory = time.time(), past.memory
-    if memory is None:
-        yield "seen", "never"
+    if memory is None or not memory.is_observed:
+        yield "seen", "never: no pass has learned whether its session is up"
     else:
         word = "up" if memory.up else "down"
         yield "seen", f"{word}, {duration(max(now - memory.seen_at, 0))} ago"
@@ -122,7 +122,7 @@ def _past(past: UserHistory | None) -> Iterator[Fact]:
         if memory.held_since is not None:
             yield (
                 "held since",
-                f"{moment(when(memory.held_since))}, in {memory.held_passes} passes that count",
+                f"{moment(when(memory.held_since))}, counted in {amount(memory.held_passes, 'pass')}",
             )
     for change in past.transitions:
         yield "transition", f"{moment(when(change.at))}: {'up' if change.is_up else 'down'}"

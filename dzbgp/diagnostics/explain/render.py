@@ -88,7 +88,7 @@ def _answer(answer: DeviceNow) -> dict[str, Any]:
 
 
 def _past(past: UserHistory) -> dict[str, Any]:
-    memory = past.memory
+    memory = past.memory if past.memory and past.memory.is_observed else None
     since = memory.down_since if memory else None
     return {
         "state": past.path,

@@ -67,7 +67,7 @@ async def check_balances(
         needs = fee * len(batches) + rent + minimum[0]
         if has < needs:
             short[publisher] = (
-                f"publisher {publisher} has {_sol(has)}, but {len(batches)} transactions take {_sol(needs)} "
+                f"publisher {publisher} has {_sol(has)}, but its transactions ({len(batches)}) take {_sol(needs)} "
                 f"(fees {_sol(fee * len(batches))}, rent of growing accounts {_sol(rent)}, own rent "
                 f"{_sol(minimum[0])}); its transactions were not sent. Fund it"
             )

@@ -99,7 +99,7 @@ def test_a_vrf_that_users_are_in_and_that_is_not_shown_is_a_warning(lab: E2eLab,
     done = checked()
     (item,) = done.found(check="vrf")
     assert (item["verdict"], item["subject"]) == ("warning", "frankfurt-1")
-    assert item["detail"].startswith("vrf2 is not shown: its ")
+    assert item["detail"].startswith("vrf2 is not shown: nothing is written for ")
     assert done.code == 0
 
 

@@ -104,7 +104,7 @@ def test_a_publisher_who_was_never_funded_is_told_so(one: Stage) -> None:
     one.ledger.set_balance(one.writes[0].publisher, 0)
     [error] = short_of(one).values()
     assert error == (
-        f"publisher {one.writes[0].publisher} has 0.000000 SOL, but 1 transactions take 0.000896 SOL (fees "
+        f"publisher {one.writes[0].publisher} has 0.000000 SOL, but its transactions (1) take 0.000896 SOL (fees "
         "0.000005 SOL, rent of growing accounts 0.000000 SOL, own rent 0.000891 SOL); its transactions were "
         "not sent. Fund it"
     )
