@@ -154,17 +154,16 @@ class Deployment:
     def _adapted(self, text: str) -> str:
         """Return a file of contrib/ with the paths of this job."""
         keypairs = [path.absolute() for path in self.keypairs]
+        names = [f"publisher{number or ''}.json" for number in range(len(keypairs))]
         lines = []
         for line in text.splitlines():
             if line.startswith("LoadCredential=publisher.json:"):
-                lines += [
-                    f"LoadCredential=publisher{number}.json:{path}" for number, path in enumerate(keypairs)
-                ]
+                lines += [f"LoadCredential={name}:{path}" for name, path in zip(names, keypairs, strict=True)]
             elif line.startswith("LoadCredential=eos-password:"):
                 if self.eos_password_file is not None:
                     lines.append(f"LoadCredential=eos-password:{self.eos_password_file.absolute()}")
             elif line.startswith("Environment=DZBGP_KEYPAIR="):
-                held = ":".join(f"%d/publisher{number}.json" for number in range(len(keypairs)))
+                held = ":".join(f"%d/{name}" for name in names)
                 said = [f"DZBGP_KEYPAIR={held}"] if held else []
                 if self.eos_password_file is not None:
                     said.append("DZBGP_EOS_PASSWORD_FILE=%d/eos-password")

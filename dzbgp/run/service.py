@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from dzbgp.console.destinations import Destination
+from dzbgp.eos import credentials as device_login
 from dzbgp.errors import ExitCode, UsageError
 from dzbgp.ledger.errors import LedgerError
 from dzbgp.ledger.session import LedgerSession
@@ -112,6 +113,7 @@ def watch_fleet(request: WatchRequest, places: Sequence[Destination]) -> None:
             if first:
                 fresh = first.pop()
             else:
+                device_login.forget()
                 fresh = load_setup(request, net)
                 choose_contributors(fresh.fleet, request, ledger)
             fresh.fleet.trust(known)

@@ -79,10 +79,10 @@ def test_it_writes_inventory_configuration_and_unit_and_says_what_comes_next(
     unit = (tmp_path / "dzbgp-watch.service").read_text().splitlines()
     assert [line for line in unit if line.startswith(("LoadCredential=", "Environment="))] == [
         f"LoadCredential=config.toml:{config}",
-        "LoadCredential=publisher0.json:/keys/a.json",
+        "LoadCredential=publisher.json:/keys/a.json",
         "LoadCredential=publisher1.json:/keys/b.json",
         "LoadCredential=eos-password:/keys/password",
-        "Environment=DZBGP_KEYPAIR=%d/publisher0.json:%d/publisher1.json DZBGP_EOS_PASSWORD_FILE=%d/eos-password",
+        "Environment=DZBGP_KEYPAIR=%d/publisher.json:%d/publisher1.json DZBGP_EOS_PASSWORD_FILE=%d/eos-password",
     ]
     assert f"Next: dzbgp run --config {config} --dry-run" in done.stdout
     assert steps(done.stdout) == [

@@ -174,6 +174,17 @@ def test_a_service_runs_without_rights_and_gets_its_secrets_as_credentials(unit:
     assert "AF_UNIX" in said["RestrictAddressFamilies"][0]
 
 
+@pytest.mark.parametrize("unit", SERVICES, ids=lambda unit: unit.name)
+def test_a_second_key_beside_the_first_gets_to_the_service_as_the_page_on_keys_says(unit: Path) -> None:
+    page = (DOCS / "publisher-keys.md").read_text(encoding="utf-8")
+    (added,) = re.findall(
+        r"```ini\n\[Service\]\nLoadCredential=(\S+)\nEnvironment=DZBGP_KEYPAIR=(\S+)\n```", page
+    )
+    loaded = [credential.partition(":")[0] for credential in (*entries(unit)["LoadCredential"], added[0])]
+    keys = [name for name in loaded if name.endswith(".json")]
+    assert added[1] == ":".join(f"%d/{name}" for name in keys)
+
+
 def test_the_watch_is_a_service_that_notifies_is_watched_and_is_given_time_to_end() -> None:
     said = entries(SYSTEMD / "dzbgp-watch.service")
     assert said["Type"] == ["notify"]

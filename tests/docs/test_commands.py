@@ -20,6 +20,7 @@ NOT_RUN = {
     "it needs a Kubernetes cluster",
     "the tests have the extra already",
     "DoubleZero's own command line",
+    "Solana's own command line",
     "it runs until it is stopped",
     "it waits for the reader's own devices",
     "CI runs them by name",

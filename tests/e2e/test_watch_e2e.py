@@ -17,6 +17,7 @@ from e2e_lab import E2eLab, began, dzbgp, edited, started_lab, until
 
 from dzbgp.lab.eos.fleet import DeviceFault
 from dzbgp.lab.solana.faults import Fault, FaultKind
+from dzbgp.lab.world.world import LAB_PASSWORD, LAB_USERNAME
 from dzbgp.ledger.program.accounts import decode_user
 from dzbgp.models.ledger import BgpStatus
 
@@ -236,6 +237,21 @@ def test_sighup_takes_in_a_keypair(lab: E2eLab, tmp_path: Path) -> None:
         until(lambda: lab.ledger.stats().per_user.keys() >= set(written_by_healthy(lab)))
         watching.ends(signal.SIGTERM)
     assert first.exists()
+
+
+def test_sighup_takes_in_what_the_password_command_prints_now(lab: E2eLab, tmp_path: Path) -> None:
+    with edited(lab.inventory / "defaults.yaml") as defaults:
+        del defaults["username"], defaults["password"]
+    secret = tmp_path / "password"
+    secret.write_text("of last year", encoding="ascii")
+    login = {"DZBGP_EOS_USERNAME": LAB_USERNAME, "DZBGP_EOS_PASSWORD_COMMAND": f"cat {secret}"}
+    with Watching(lab, tmp_path, **login) as watching:
+        watching.passes(2)
+        assert not lab.ledger.stats().per_user
+        secret.write_text(LAB_PASSWORD, encoding="ascii")
+        watching.process.send_signal(signal.SIGHUP)
+        until(lambda: lab.ledger.stats().per_user.keys() >= set(written_by_healthy(lab)))
+        watching.ends(signal.SIGTERM)
 
 
 def test_sighup_before_the_first_pass_does_not_end_it(lab: E2eLab, tmp_path: Path) -> None:
