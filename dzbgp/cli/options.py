@@ -224,6 +224,10 @@ def takes(*carriers: type) -> Callable[[Callable[..., None]], Callable[..., None
             values = {one.field: given.pop(one.field) for one in every}
             for one in every:
                 _check_filled(one, values[one.field])
+            for name, value in given.items():
+                if value == "" or (isinstance(value, list) and "" in value):
+                    noun = name.upper()
+                    raise UsageError(f"{noun}: it is empty; expected a value, or no {noun} at all")
             values |= {one.field: _paths(values[one.field]) for one in every if one.is_path}
             values |= {one.field: _items(one, values[one.field]) for one in every if one.default == ()}
             requests = [made(carrier, values) for carrier in carriers]

@@ -19,10 +19,17 @@ log = logging.getLogger(__name__)
 class Database:
     """One state file. May be used from any thread. Every change is one transaction."""
 
-    def __init__(self, path: Path, clock: Callable[[], float], *, read_only: bool) -> None:
-        """Open the file or make it; `read_only` opens nothing where none is. Raises UsageError for any other file."""
+    def __init__(
+        self, path: Path, clock: Callable[[], float], *, read_only: bool, is_required: bool = False
+    ) -> None:
+        """Open the file or make it; `read_only` opens nothing where none is. Raises UsageError for any other file.
+
+        `is_required`: the command is about what the file says, so each problem is a UsageError, now and later, and
+        a corrupt file stays where it is.
+        """
         self.path = path
         self.read_only = read_only
+        self._is_required = is_required
         self.problems: list[str] = []
         self.connection: sqlite3.Connection | None = None
         self._clock = clock
@@ -37,7 +44,7 @@ class Database:
                 self._read_all()
         except (sqlite3.DatabaseError, ValueError, TypeError) as error:
             self.close()
-            if isinstance(error, sqlite3.OperationalError) or read_only:
+            if isinstance(error, sqlite3.OperationalError) or read_only or is_required:
                 self._problem("could not be opened", error)
             else:
                 self._start_afresh(error)
@@ -111,6 +118,10 @@ class Database:
                 flight_user(row)
 
     def _problem(self, what: str, error: Exception) -> None:
+        if self._is_required:
+            raise UsageError(
+                f"--state {self.path}: it {what} ({error}); expected a state file of a pass, and a user who may use it"
+            ) from None
         lost = (
             "this dry run continues without it"
             if self.read_only

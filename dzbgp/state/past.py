@@ -12,12 +12,8 @@ from dzbgp.state.store import Store
 def open_past(given: Path | None, program_id: Pubkey, *, read_only: bool) -> Store:
     """Open the state file of a program, `given` or not, whatever ledger of that program it is of. Raises UsageError."""
     path = state_path(given, program_id)
-    if not path.is_file():
+    if not path.is_file() or not path.stat().st_size:
         raise UsageError(
             f"--state {path}: there is no state file; expected one that a pass of `dzbgp run` or `dzbgp watch` has made"
         )
-    store = Store.open(path, program_id, read_only=read_only)
-    if store.database.connection is None:
-        store.close()
-        raise UsageError(f"--state {path}: it cannot be opened; check its permissions with `dzbgp check`")
-    return store
+    return Store.open(path, program_id, read_only=read_only, is_required=True)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
@@ -61,20 +62,21 @@ class Store:
         genesis_hash: str | None = None,
         *,
         read_only: bool = False,
+        is_required: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> Self:
         """Open the state file at `path`, or make it. `clock` gives Unix seconds.
 
         A file of another genesis hash is another ledger's: one beside it is used then. `read_only` (a dry run) changes
         nothing, and begins again without a file. Raises UsageError for a file of another program or application;
-        whatever else goes wrong is in `problems`.
+        whatever else goes wrong is in `problems`, or if the file `is_required` a UsageError too.
         """
         if read_only:
-            return cls._of_ledger(path, program_id, genesis_hash, clock, None)
+            return cls._of_ledger(path, program_id, genesis_hash, clock, None, is_required=is_required)
         locks = DeviceLocks(path)
         try:
             with locks.opening():
-                return cls._of_ledger(path, program_id, genesis_hash, clock, locks)
+                return cls._of_ledger(path, program_id, genesis_hash, clock, locks, is_required=is_required)
         except BaseException:
             locks.close()
             raise
@@ -87,9 +89,11 @@ class Store:
         genesis_hash: str | None,
         clock: Callable[[], float],
         locks: DeviceLocks | None,
+        *,
+        is_required: bool,
     ) -> Self:
-        read_only = locks is None
-        store = cls(Database(path, clock, read_only=read_only), clock, locks)
+        opened = partial(Database, clock=clock, read_only=locks is None, is_required=is_required)
+        store = cls(opened(path), clock, locks)
         owner = store._meta("genesis_hash")
         if owner is not None and genesis_hash is not None and owner != genesis_hash:
             store.database.close()
@@ -101,7 +105,7 @@ class Store:
                     owner,
                     other,
                 )
-            store = cls(Database(other, clock, read_only=read_only), clock, locks)
+            store = cls(opened(other), clock, locks)
         store._claim(program_id, genesis_hash)
         return store
 

@@ -1,13 +1,18 @@
 """What people ask of the state file: history, status, release."""
 
+import contextlib
 import csv
 import io
 import json
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from e2e_lab import E2eLab, dzbgp, started_lab
+
+from dzbgp.ledger.networks import network
+from dzbgp.state.store import Store
 
 HOST = "ams-dz-001"
 
@@ -87,3 +92,43 @@ def test_without_a_state_file_the_commands_say_where_it_would_be(tmp_path: Path)
         assert done.code == 2
         assert "there is no state file; expected one that a pass" in done.error
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["history", "status", "release"])
+@pytest.mark.parametrize("fault", ["half", "newer", "empty"])
+def test_a_state_file_that_cannot_be_used_is_one_line_and_stays_as_it_is(
+    tmp_path: Path, command: str, fault: str
+) -> None:
+    file = tmp_path / "state.sqlite"
+    program = network("localnet").program_id
+    Store.open(file, program).close()
+    if fault == "half":
+        file.write_bytes(file.read_bytes()[:3000])
+    elif fault == "empty":
+        file.write_bytes(b"")
+    else:
+        with contextlib.closing(sqlite3.connect(file)) as database:
+            database.execute("PRAGMA user_version = 999")
+    before = file.read_bytes()
+    done = dzbgp(tmp_path, command, "--env", "localnet", "--state", str(file))
+    if fault == "newer" and command != "release":
+        # What an older dzbgp knows of it can still be read; there is no pass in it.
+        assert "could not be opened" not in done.err
+    else:
+        assert done.code == 2
+        assert len(done.err.strip().splitlines()) == 1
+        assert done.error.startswith(f"error: --state {file}: ")
+        assert "expected" in done.error
+    assert file.read_bytes() == before
+    assert not list(tmp_path.glob("*.corrupt-*"))
+
+
+@pytest.mark.parametrize(
+    "words", [("release", ""), ("explain", ""), ("inventory", "trust", ""), ("lab", ""), ("lab", "flap", "")]
+)
+def test_an_argument_of_a_variable_that_is_not_set_is_never_all_of_them(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    done = dzbgp(tmp_path, *words)
+    assert (done.code, done.out) == (2, "")
+    assert "it is empty; expected a value" in done.error
