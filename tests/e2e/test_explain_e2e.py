@@ -65,6 +65,7 @@ def test_without_an_inventory_no_device_is_asked(lab: E2eLab, user: UserSpec, tm
         done = dzbgp(tmp_path, "explain", name, *lab.ledger_args, "--json")
         found = json.loads(done.out)
         assert (found["user"], found["answer"], found["past"]) == (str(wanted.user.pubkey), None, None)
+        assert found["what_to_do"][-1].startswith("give --inventory to see what the device says")
     assert lab.fleet.requests(HOST) == before
 
 

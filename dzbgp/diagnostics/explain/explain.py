@@ -12,7 +12,7 @@ from dzbgp.diagnostics.explain.remedies import remedies
 from dzbgp.fleet.network import network_for
 from dzbgp.ledger.networks import Network
 from dzbgp.ledger.program.snapshot import take_snapshot
-from dzbgp.models.ledger import User
+from dzbgp.models.ledger import User, UserStatus
 from dzbgp.run.request import NO_STATE, RunRequest
 from dzbgp.state.place import state_path
 from dzbgp.state.records import transitions, writes
@@ -48,7 +48,10 @@ def run_explain(request: RunRequest, text: str, progress: Progress) -> Explanati
 
         found = ask_device(request, request.inventory, net, found, progress)
     decision = found.answer.decision if found.answer else None
-    return replace(found, remedies=tuple(remedies(user, decision, found.findings)))
+    steps = list(remedies(user, decision, found.findings))
+    if request.inventory is None and found.device is not None and user.status is UserStatus.ACTIVATED:
+        steps.append("give --inventory to see what the device says now, and what a run would do")
+    return replace(found, remedies=tuple(steps))
 
 
 def _past(request: RunRequest, net: Network, user: User) -> UserHistory | None:

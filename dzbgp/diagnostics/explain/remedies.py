@@ -30,6 +30,15 @@ _BY_REASON = {
     "damped": "find out why the session flaps: `dzbgp history transitions --user {user}`",
 }
 
+_WHY_ABSENT = frozenset(
+    {
+        FindingKind.NOT_RENDERED,
+        FindingKind.DUPLICATE_TUNNEL_ID,
+        FindingKind.TUNNEL_OVERLAP,
+    }
+)
+"""What on the ledger explains that a device has no neighbor for a user."""
+
 
 def remedies(user: User, decision: Decision | None, findings: Sequence[Finding]) -> Iterator[str]:
     """Yield what to do, the most likely cause first; nothing where all is well."""
@@ -60,7 +69,7 @@ def remedies(user: User, decision: Decision | None, findings: Sequence[Finding])
                 f"the session is down: check that the user's side runs BGP through the tunnel, and ping {seen.peer_ip} "
                 "from the device"
             )
-    if seen.observed is Observed.ABSENT and not findings:
+    if seen.observed is Observed.ABSENT and not any(one.kind in _WHY_ABSENT for one in findings):
         yield (
             "the device has no neighbor for the user: check that the controller has configured it "
             f"(`show running-config section USER-{user.tunnel_id}`)"
