@@ -57,7 +57,7 @@ def one_line(text: object, limit: int | None = None) -> str:
 
 
 def internal_error(error: Exception) -> str:
-    """Return what people are told of an exception that dzbgp should have turned into a message."""
+    """Return the message for an exception that dzbgp should have handled."""
     return f"internal error ({type(error).__name__}); please report it. --verbose shows the traceback"
 
 

@@ -70,7 +70,7 @@ def _settle_environment() -> None:
 
 
 def _what_is_wrong(error: TyperException) -> str:
-    """Give the message, with the option or the variable that it is about."""
+    """Return the message, with the option or the variable that it is about."""
     if not isinstance(error, typer.BadParameter) or error.param is None or error.ctx is None:
         return error.format_message()
     source = error.ctx.get_parameter_source(error.param.name or "")
@@ -89,7 +89,7 @@ def _complain(what: str, advice: str = "") -> None:
 
 
 def _advice(words: list[str]) -> str:
-    """Return where the options of the command are told that these words name."""
+    """Return where the help of the command is that these words name."""
     return f"see `{' '.join(['dzbgp', *commands_in(words), '--help'])}`"
 
 
@@ -102,7 +102,7 @@ def _forget(stream: TextIO) -> None:
 def _leave(code: int) -> NoReturn:
     """End the process, after an interrupt without waiting for the threads that still wait for devices.
 
-    They are daemons, but concurrent.futures joins its workers all the same.
+    They are daemons, but concurrent.futures joins its workers anyway.
     """
     for stream in (sys.stdout, sys.stderr):
         try:

@@ -126,7 +126,7 @@ def _is_private(file: BinaryIO) -> bool:
 
 
 def _lines(text: str) -> Iterator[tuple[tuple[str, ...], int]]:
-    """Give the path of each key with its line; tomllib does not tell."""
+    """Return the line of each key, by path; tomllib does not report it."""
     table: tuple[str, ...] = ()
     for number, line in enumerate(text.splitlines(), 1):
         if header := _HEADER.match(line):

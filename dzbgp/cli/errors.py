@@ -52,7 +52,7 @@ class SignalInterrupts(Interrupts):
 
 @contextlib.contextmanager
 def reporting_errors(wanted: Logging, interrupts: SignalInterrupts | None = None) -> Iterator["Console"]:
-    """Give the console for stderr; turn what ends a command into one line and the contract's exit code.
+    """Yield the console for stderr; turn an error that ends the command into one line and the contract's exit code.
 
     Once a write has begun that code is never COULD_NOT_RUN.
     """

@@ -89,7 +89,7 @@ def register(app: typer.Typer) -> None:
 
 
 def _completed(request: NetworkRequest, wanted: _Wanted) -> tuple[NetworkRequest, _Wanted]:
-    """Return the two with what was missing. Raises UsageError where nobody can be asked."""
+    """Return the two with what was missing. Raises UsageError if an answer is missing."""
     if not wanted.yes and _can_ask():
         request, wanted = _asked_network(request), _asked_job(wanted)
     if not wanted.contributor:

@@ -75,7 +75,7 @@ def register(app: typer.Typer) -> None:
 
 @contextlib.contextmanager
 def lab_for(request: Request, choice: LabChoice) -> Iterator[Request]:
-    """Give the request as it is, or with --lab one for a lab that runs while inside. Raises a DzbgpError."""
+    """Yield the request, or with --lab a request for a lab that runs inside the block. Raises a DzbgpError."""
     if not choice.lab:
         yield request
         return
@@ -96,7 +96,7 @@ def lab_for(request: Request, choice: LabChoice) -> Iterator[Request]:
             "--inventory dz:// cannot be combined with --lab; expected the directory of an inventory"
         )
     with Lab.start(addresses=None if inventory is None else _addresses(inventory)) as lab:
-        # The lab's devices can prove themselves, so they have to, unless somebody wants it otherwise.
+        # The lab's devices can prove their identity, so it is required unless the request says otherwise.
         verified = request.tls_verify is False or request.tls_ca_file is not None
         yield replace(
             request,
@@ -106,13 +106,13 @@ def lab_for(request: Request, choice: LabChoice) -> Iterator[Request]:
             program_id=str(lab.network.program_id),
             keypairs=(lab.keypairs,),
             tls_ca_file=request.tls_ca_file if verified else lab.ca_file,
-            # Each lab is a world of its own, which nothing is worth remembering of.
+            # Each lab is a new world: there is nothing to remember.
             state=request.state or NO_STATE,
         )
 
 
 def _addresses(inventory: Path) -> dict[str, tuple[str, int]]:
-    """Give the addresses at which an inventory says that the lab's devices are, by their codes."""
+    """Return the addresses of the lab's devices in an inventory, by device code."""
     from dzbgp.eos.connection import CONNECTION  # noqa: PLC0415 - slow
     from dzbgp.fleet.fleet import Fleet  # noqa: PLC0415 - slow
     from dzbgp.fleet.load import load_inventory  # noqa: PLC0415 - slow

@@ -206,7 +206,7 @@ def every_command() -> dict[str, list[Declared]]:
 
 
 def takes(*carriers: type) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Give a command the options that these dataclasses declare.
+    """Add the options that these dataclasses declare to a command.
 
     It is called with one of each of them, in this order, and then with the options of its own signature.
     """
@@ -304,7 +304,7 @@ def _split_variables(ctx: typer.Context, command: str) -> None:
 
 
 def annotation(one: Declared) -> Any:
-    """Give the option as Typer's own type of a parameter."""
+    """Return the option as Typer's own type of a parameter."""
     what, flag = one.option, f"--{one.name}"
     more: dict[str, Any] = {"metavar": what.metavar, "count": what.is_counted}
     # Read before the configuration file is.
@@ -388,7 +388,7 @@ def _default(one: Declared) -> Any:
 
 
 def _parsed(parse: Callable[[str], Any], text: Any) -> Any:
-    # Typer has its own parser parse a default, and sometimes what came of it.
+    # Typer passes a default to the parser, and sometimes the parsed result too.
     if not isinstance(text, str):
         return text
     try:

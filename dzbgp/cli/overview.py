@@ -17,7 +17,7 @@ _OWN = (
 
 
 class _Item(NamedTuple):
-    """A word that completes a line, as the shells' scripts are told it."""
+    """A word that completes a line, in the form that the shells' scripts read."""
 
     value: str
     help: str

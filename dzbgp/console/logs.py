@@ -28,7 +28,7 @@ class _ConsoleHandler(logging.Handler):
         self._console = console
 
     def emit(self, record: logging.LogRecord) -> None:
-        # When nobody reads stderr any more the pass goes on; it may be in the middle of its writes.
+        # If stderr is closed the pass continues; it may be in the middle of its writes.
         with contextlib.suppress(OSError):
             self._console.print(self.format(record), markup=False, highlight=False, soft_wrap=True)
 

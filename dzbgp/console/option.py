@@ -40,7 +40,7 @@ _NUMBER = re.compile(r"[0-9]{1,18}(\.[0-9]{1,18})?")
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """What people may write for a field, and what they are told of it."""
+    """How a field is written on the command line, and its help."""
 
     panel: str
     help: str
@@ -52,26 +52,26 @@ class Option:
     """Another name, which works and is not shown."""
     metavar: str | None = None
     parse: Callable[[str], Any] | None = None
-    """Gives the value of a text, and raises ValueError; None: Typer knows the field's type."""
+    """Parses a text, and raises ValueError; None: Typer knows the field's type."""
     spell: Callable[[Any], str] = str
-    """Gives a default as people write it, which `parse` reads."""
+    """Spells a default in the form that `parse` reads."""
     is_repeatable: bool = False
     """The field is a tuple, of which each mention of the option is one item."""
     is_listed: bool = False
     """Each mention is a text that `parse` turns into several items."""
     split: Callable[[str], list[str]] | None = None
-    """Gives the mentions that a variable stands for; None: Typer splits it, paths at colons."""
+    """Splits a variable into single values; None: Typer splits it, paths at colons."""
     is_counted: bool = False
     """The field is the number of mentions."""
     shown_default: str | None = None
-    """What stands for a default that is found out later."""
+    """Text in the help for a default that is known only at run time."""
     key: str = ""
     """The key of a configuration file and, after DZBGP_, the variable, where they are not the name: each means the same
     in every command."""
     completion: Callable[[Mapping[str, Any]], Iterable[str]] | None = None
-    """Gives values for what the other options say, by field. Light: a shell waits for it."""
+    """Returns completions, given the other options' values by field. Light: a shell waits for it."""
     replaces_file: bool = False
-    """Given, no configuration file is looked for."""
+    """If the option is given, no configuration file is searched for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ def apart(start: str, separator: str = r"[,\n]\s*") -> Callable[[str], list[str]
 
 
 def declared(carrier: type) -> Iterator[Declared]:
-    """Give the options that a dataclass declares, and those of dataclasses that are its fields."""
+    """Yield the options that a dataclass declares, and those of dataclasses that are its fields."""
     hints = get_type_hints(carrier)
     for one in dataclasses.fields(carrier):
         found = one.metadata.get(_OPTION)
@@ -189,7 +189,7 @@ def made(carrier: type, values: dict[str, Any]) -> Any:
 
 
 def names(text: str) -> tuple[str, ...]:
-    """Give the names of a comma-separated list. Raises ValueError without any: that would stand for all."""
+    """Return the names of a comma-separated list. Raises ValueError for an empty list, which would mean all."""
     found = tuple(name.strip() for name in text.split(",") if name.strip())
     if not found:
         raise ValueError(f"{text!r} holds no name; expected names separated by commas")
@@ -227,7 +227,7 @@ def addresses(text: str) -> tuple[str, ...]:
 
 
 def pair(text: str) -> tuple[str, str]:
-    """Give key and value of KEY=VALUE. Raises UsageError."""
+    """Return key and value of KEY=VALUE. Raises UsageError."""
     key, equals, value = text.partition("=")
     if not (key and equals):
         raise UsageError(f"--filter: invalid filter {text!r}: expected KEY=VALUE")
@@ -235,7 +235,7 @@ def pair(text: str) -> tuple[str, str]:
 
 
 def spelled_duration(seconds: float) -> str:
-    """Give a duration as parse_duration reads it: `6h`, `90s`, `500ms`."""
+    """Return a duration as parse_duration reads it: `6h`, `90s`, `500ms`."""
     if seconds and seconds < 1:
         return f"{seconds * 1000:g}ms"
     for size, unit in _DURATION_UNITS:

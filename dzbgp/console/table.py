@@ -16,7 +16,7 @@ _SILENT = frozenset({"", "-"})
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One column. `cells` has one cell a row; `short` is what stands there when space is scarce."""
+    """One column. `cells` has one cell for each row; `short` replaces them when space is scarce."""
 
     title: str
     cells: Sequence[Cell]
@@ -51,12 +51,12 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class _Arrangement:
-    """Which columns stand on the first line of a row, and which below it."""
+    """Which columns are on the first line of a row, and which below it."""
 
     first: tuple[Column, ...]
     below: tuple[Column, ...] = ()
     is_tail_inline: bool = False
-    """The tail stands on the first line, as its last column."""
+    """The tail is on the first line, as its last column."""
 
 
 def table(

@@ -48,7 +48,7 @@ def abbreviated(key: str) -> str:
 
 
 def name_or_key(text: str) -> str:
-    """Return a name as it is, and a key that stands for a missing name as its two ends."""
+    """Return a name unchanged, and a key in place of a missing name shortened to its two ends."""
     return abbreviated(text) if len(text) > _SHORTEST_KEY else text
 
 

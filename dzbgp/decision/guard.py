@@ -142,7 +142,7 @@ def _way_through(past: Past) -> str:
 
 
 def _forgetful(decision: Decision) -> Decision:
-    """Forget the passes of what is held no more; what was held long enough stays so until it is Down onchain."""
+    """Reset the count of a Down that is not held any more; a Down held long enough keeps it until it is onchain."""
     memory = decision.memory
     is_over = decision.observation.user.bgp_status is not BgpStatus.UP or decision.is_write
     if memory is None or not memory.held_passes or not is_over:

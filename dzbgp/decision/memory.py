@@ -19,7 +19,7 @@ def remember(
     """Return the memory of a user after `observation`; transitions older than `keep_s` are forgotten.
 
     The device was asked between `now`, when the pass began, and `seen_at` (default: the same).
-    An UNKNOWN observation teaches no more than that the user is there since when, and ends a row of passes that saw the
+    An UNKNOWN observation shows only since when the user exists, and ends a row of passes that saw the
     same.
     A session that is up in two observations and has an uptime shorter than the time between them went down and up
     in between: two transitions.

@@ -240,7 +240,7 @@ def _weigh(user: User, vrf: str | None, answer: _Answer, evidence: Sequence[Neig
 
 
 def _is_tunnel(net: Net) -> bool:
-    """Whether the controller renders a neighbor for the net; 0.0.0.0 is what stands there before allocation."""
+    """Whether the controller renders a neighbor for the net; 0.0.0.0 is the value before allocation."""
     return net.prefix_len == _POINT_TO_POINT and net.address != 0
 
 

@@ -39,7 +39,7 @@ def run_within(deadline: Deadline, work: Callable[[], T], abandon: Callable[[], 
     """
     future = begin(work, "device")
     try:
-        # A little later than the deadline itself, so that who can tell what was late does.
+        # A little later than the deadline itself, so that the code that knows the late request reports it.
         return future.result(deadline.left() + _GRACE_S)
     except FutureTimeoutError:
         if future.done():

@@ -75,7 +75,7 @@ class CommandRefusedError(Exception):
 
 @dataclass(slots=True)
 class Line:
-    """What an eAPI connection is told by who opened it."""
+    """The settings of an eAPI connection, from the code that opens it."""
 
     transport: str
     deadline: Deadline | None = None
@@ -261,7 +261,7 @@ class _Response(http.client.HTTPResponse):
                 raise too_large(limit)
         if announced is not None and len(body) < announced:
             raise http.client.IncompleteRead(b"", announced - len(body))
-        # Else the connection would wait for somebody to read on.
+        # Otherwise the connection would wait for a reader.
         self.close()
         return body
 
@@ -373,7 +373,7 @@ def _context_of_files(key_file: str | None, cert_file: str | None, ca_file: str 
 
 
 def _keep_alive(sock: Any) -> None:
-    """Let the kernel find out that a device, or a firewall on the way, has forgotten an idle connection."""
+    """Let the kernel detect that a device or a firewall has dropped an idle connection."""
     with contextlib.suppress(OSError, AttributeError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3)):

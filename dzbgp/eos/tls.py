@@ -1,4 +1,4 @@
-"""Decide what devices must prove before they are told the password, and by which CA; trust.py looks at the proof.
+"""Decide what devices must prove before the password is sent, and by which CA; trust.py checks the proof.
 
 What NAPALM 5.2 and pyeapi 1.0 make of it: over https a certificate is only looked at with `enforce_verification`, or
 with an ssl context of one's own; http proves nothing; over ssh a host key is only looked at with `ssh_strict`.

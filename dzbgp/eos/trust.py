@@ -1,4 +1,4 @@
-"""What a device proves itself with before it is told the password: the certificate or SSH host key that is expected.
+"""What a device proves its identity with before the password is sent: the certificate or SSH host key that is expected.
 
 By default the key that a host shows first is accepted, remembered, and expected from then on, as ssh does. It is looked
 at when a connection is made, and remembered when the login went well.
@@ -26,7 +26,7 @@ _DIGITS = 64
 
 
 class UntrustedDeviceError(Exception):
-    """A device did not show the certificate or key that is expected of it. It was told no password."""
+    """A device did not show the certificate or key that is expected of it. No password was sent."""
 
 
 def fingerprint(text: str) -> str:

@@ -227,7 +227,7 @@ class Fleet:
         try:
             return self._round(due, progress, lambda: None, within_s)
         except ClusterError as error:
-            # What needs no second look stands.
+            # A decision that needs no second look is kept.
             log.warning("no second look: %s", error)
             return {
                 name: DeviceReading(name, DeviceResult.FAILED, device, str(error))

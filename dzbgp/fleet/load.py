@@ -61,7 +61,7 @@ def load_inventory(
 def _prepare(
     nornir: Nornir, path: Path, named: Sequence[str], verifier: Verifier, login: Login
 ) -> tuple[dict[str, str], bool]:
-    """Give every chosen host connection options of its own, and what an option asks for.
+    """Set each chosen host's own connection options, with the changes that options ask for.
 
     Return the hosts of other platforms, and whether some inventory's host has no login. Raises InventoryError.
     """

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dzbgp.models.ledger import Device, DeviceStatus
 
 _GONE = frozenset({DeviceStatus.PENDING, DeviceStatus.REJECTED, DeviceStatus.DELETING})
-"""A device registered again stands beside its old account, with the same code and address."""
+"""A device that was registered again has a second account, with the same code and address."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,8 @@ from dzbgp.ledger.networks import Network, network
 
 
 def network_for(request: FleetRequest) -> Network:
-    """Give the ledger that a request is about: that of its inventory, if it is made of one. Raises UsageError."""
-    # What is wrong with the options is told first, whatever the inventory is.
+    """Return the ledger of a request: that of its inventory, if the inventory comes from one. Raises UsageError."""
+    # Errors in the options are reported first, whatever the inventory is.
     asked = _network(request, request.env)
     if request.inventory is None:
         return asked

@@ -118,7 +118,7 @@ class Rounds:
             self._late.append(asked)
             found = dict.fromkeys(asked.unanswered()) | asked.results
             if not found:
-                # Nobody even began: what stands in the way will not go by waiting.
+                # No host began: waiting does not remove the cause.
                 found = dict.fromkeys(names)
         found |= dict.fromkeys(busy & set(names))
         return {name: found[name] for name in names if name in found}

@@ -1,4 +1,4 @@
-"""Tells the workers of a Dask cluster how to build the same inventory."""
+"""The recipe by which the workers of a Dask cluster build the same inventory."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -26,7 +26,7 @@ def tell_workers(
     *,
     needs_login: bool,
 ) -> None:
-    """Give the Dask runner, if `nornir` has it, the recipe for the workers: the same files, read there.
+    """Pass the recipe for the workers to the Dask runner, if `nornir` has it: the same files, read there.
 
     `build` is called there, with the path, the verification, what is public of the network, the known keys,
     and the secrets.

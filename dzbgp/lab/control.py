@@ -1,4 +1,4 @@
-"""Change a running lab from another terminal: sessions that flap or fail, a ledger that stands still."""
+"""Change a running lab from another terminal: sessions that flap or fail, a ledger that is frozen."""
 
 import contextlib
 import json
@@ -20,7 +20,7 @@ _MOST = 4096
 
 
 class _Control:
-    """What a lab does when it is told to."""
+    """The actions of a running lab."""
 
     def __init__(self, lab: Lab) -> None:
         self._lab = lab

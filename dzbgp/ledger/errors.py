@@ -6,7 +6,7 @@
     |-- RpcProtocolError       the answer is not JSON-RPC, or belongs to another request
     |-- RpcSizeError           an answer beyond the limit
     |-- RpcError               a JSON-RPC error: `code`, `data`
-    |   `-- LedgerBehindError  this RPC's ledger stands still, is behind, or differs from this machine's clock
+    |   `-- LedgerBehindError  this RPC's ledger does not advance, is behind, or differs from this machine's clock
     |-- EmptyProgramError      the program has no accounts: a wrong program ID, never an empty fleet
     |-- ClusterMismatchError   the RPC serves another cluster than the one asked for
     |-- LedgerReplacedError    another ledger is served than at the start
@@ -55,7 +55,7 @@ class RpcError(LedgerError):
 
 
 class LedgerBehindError(RpcError):
-    """The RPC's ledger stands still, is behind, or its time differs from this machine's clock."""
+    """The RPC's ledger does not advance, is behind, or its time differs from this machine's clock."""
 
 
 class EmptyProgramError(LedgerError):

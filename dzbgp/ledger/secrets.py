@@ -26,7 +26,7 @@ def redact(url: str) -> str:
 
 
 class Redactor:
-    """Makes the words of an RPC fit to be shown.
+    """A filter that makes the text of an RPC safe to show.
 
     They may hold control characters, and a proxy may repeat the path of the request, which is an access token.
     """

@@ -1,4 +1,4 @@
-"""`dzbgp history`: passes, transitions and writes as a state file has them. Neither ledger nor device is asked."""
+"""`dzbgp history`: passes, transitions and writes from a state file. Neither the ledger nor a device is read."""
 
 import time
 from collections import Counter

@@ -94,7 +94,7 @@ class PassGauges:
 
 @dataclass(frozen=True, slots=True)
 class MetricsState:
-    """The state that the gauges show. Times are Unix seconds; 0 stands for never."""
+    """The state that the gauges show. Times are Unix seconds; 0 means never."""
 
     last_pass_at: float = 0.0
     last_complete_at: float = 0.0
@@ -181,7 +181,7 @@ def _pass_families(gauges: PassGauges) -> Iterator[Metric]:
 
 
 def _report_ages_s(report: Report) -> dict[DeviceLabels, float]:
-    """Leave out who was never reported, and who is absent and Down: that report is never renewed."""
+    """Leave out users that were never reported, and absent users that are Down: their report is never renewed."""
     landed = {item.user for item in report.submissions.values() if item.outcome in LANDED}
     ages: dict[DeviceLabels, float] = {}
     for decision in report.decisions:

@@ -38,7 +38,7 @@ class _Registry(CollectorRegistry):
     """
 
     def collect(self) -> Iterator[Metric]:
-        """Give the metrics."""
+        """Yield the metrics."""
         for metric in super().collect():
             metric.samples = [sample for sample in metric.samples if not sample.name.endswith("_created")]
             yield metric
@@ -47,7 +47,7 @@ class _Registry(CollectorRegistry):
 class Metrics(Collector):
     """The metrics of one process, in a registry of their own. For any number of threads.
 
-    `now` gives Unix seconds. Nothing here raises for what it is told; write_textfile and serve say what they do.
+    `now` gives Unix seconds. Nothing here raises for a bad value; write_textfile and serve say what they raise.
     """
 
     def __init__(self, now: Callable[[], float] = time.time) -> None:

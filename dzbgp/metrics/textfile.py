@@ -35,7 +35,7 @@ class MetricsTextfile:
 
     @contextlib.contextmanager
     def recording_failure(self) -> Iterator[None]:
-        """Write the file too when the pass inside fails as a whole; the error goes on its way."""
+        """Write the file also if the whole pass inside fails; the error is raised again."""
         started = time.monotonic()
         try:
             yield
@@ -88,7 +88,7 @@ def read_back(file: Path) -> MetricsState:
 
 
 def _check(file: Path) -> None:
-    """Find out before anything is written onchain that the metrics would have nowhere to go."""
+    """Check before anything is written onchain that the metrics file can be written."""
     if file.suffix != ".prom":
         raise UsageError(
             f"--metrics-textfile {file}: expected a name that ends in .prom, the only files that node_exporter reads"

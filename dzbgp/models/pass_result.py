@@ -40,11 +40,11 @@ class PassResult:
     is_interrupted: bool = False
     """A signal ended the pass before all its writes were sent and confirmed."""
     ledger_doubt: str = ""
-    """Why the ledger's data is not believed: no RPC answered, or all stand still or are behind. Then even what is
+    """Why the ledger's data is not believed: no RPC answered, or none advances, or all are behind. Then even what is
     unchanged may not be so."""
     alarms: tuple[str, ...] | None = None
     """Of its problems those that are to be said now, because they began, ended or last for long; None: all of them."""
     has_state: bool = True
     """Whether a state file was used: without one nothing can be released."""
     notes: tuple[str, ...] = ()
-    """Sentences for a person: hosts ignored, low balances and the like."""
+    """Sentences for people: ignored hosts, low balances and others."""

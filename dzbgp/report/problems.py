@@ -21,7 +21,7 @@ _PASSING = frozenset({"in-flight", "expired", "unconfirmed"})
 
 
 def problems(report: Report) -> Iterator[Problem]:
-    """Yield each device without a credible answer, what is held, writes that failed or are pending, and the like."""
+    """Yield the problems: devices without a credible answer, held Downs, failed and pending writes, and others."""
     yield from _devices(report)
     yield from _held(report)
     yield from _writes(report)

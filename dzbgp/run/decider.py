@@ -33,7 +33,7 @@ class Decider:
     identity_checks: Mapping[str, bool]
     """Of hosts that say so themselves."""
     is_memory_old: bool = False
-    """Whether it goes back so far that a user which is not in it is new."""
+    """Whether it is long enough that a user missing from it is new."""
 
     @classmethod
     def of(
@@ -89,7 +89,7 @@ class Decider:
     def confirm(
         self, first: Iterable[Decision], readings: Mapping[str, DeviceReading], look: Look | None
     ) -> dict[Pubkey, Decision]:
-        """Decide again about users whose devices were asked again: a write stands if both looks agree on it."""
+        """Decide again about users whose devices were asked again: a write is kept if both looks agree on it."""
         assessed = {reading.host: reading for reading in self.assess(readings.values())}
         second = {one.user.pubkey: one for one in self._observations(assessed.values())}
         return {

@@ -2,7 +2,7 @@
 
 
 class Interrupts:
-    """Holds nothing back: whoever calls from Python has signal handlers of their own."""
+    """Delays no signal: a Python program has its own signal handlers."""
 
     is_begun = False
     """Whether a write may have been sent."""

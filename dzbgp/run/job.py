@@ -32,7 +32,7 @@ from dzbgp.state.memory import Memory
 
 Submit = Callable[[list[Decision], float], bool]
 """Called with decisions to be written, as soon as they are certain, and with the seconds that a slot takes. Returns
-whether the pass shall go on."""
+whether the pass continues."""
 
 
 def run_pass(

@@ -1,4 +1,4 @@
-"""What is told of the passes of a watch."""
+"""The events of a watch's passes."""
 
 from dzbgp.errors import ExitCode
 from dzbgp.models.report import Report

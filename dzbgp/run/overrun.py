@@ -14,7 +14,7 @@ _STOPPED_S = 2.0
 
 
 class Overrun:
-    """Tells from pass to pass. `begin`, `pause` and `cancel` belong to the thread that does the passes."""
+    """Reports slow passes. `begin`, `pause` and `cancel` belong to the thread that does the passes."""
 
     def __init__(self, interval_s: float) -> None:
         self._interval_s = interval_s

@@ -176,7 +176,7 @@ def _rpc_notes(network: Network) -> list[str]:
 
 
 def not_signed(decision: Decision, refused: Mapping[Pubkey, Refusal]) -> Decision:
-    """Return the decision as it stands after the writes: what was refused before its signature is skipped."""
+    """Return the decision after the writes: a write that was refused before its signature is skipped."""
     refusal = refused.get(decision.user)
     if refusal is None:
         return decision

@@ -27,7 +27,7 @@ def recheck(
     sleep: Callable[[float], None] = time.sleep,
     waited_s: float = 0.0,
 ) -> Iterator[dict[Pubkey, Decision]]:
-    """Ask the devices of all writes again; yield the decisions that stand, in groups that are no older than a look.
+    """Ask the devices of all writes again; yield the confirmed decisions, in groups that are no older than a look.
 
     A Down waits `confirm_down_s` for its second look, of which `waited_s` have passed since the first one. The first
     group has all that needs none. A group ends when its time is over: devices that were not asked by then are those of

@@ -73,7 +73,7 @@ class PassOptions:
     max_age_s: float = RunRequest.max_age_s
     """A decision older than this is not signed; each look at the devices gets half of it."""
     signers: "Signers | None" = None
-    """None: nobody can sign, which only a dry run may do without."""
+    """None: there are no keys, which is allowed only in a dry run."""
 
     @classmethod
     def of(cls, request: RunRequest, signers: "Signers | None") -> Self:

@@ -40,14 +40,14 @@ _NO_INVENTORY = (
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What to ask and how: what a long-running process reads again when it is told to."""
+    """The fleet and how to read it: what a long-running process reloads on SIGHUP."""
 
     fleet: Fleet
     options: PassOptions
 
 
 def network_of_run(request: SetupRequest) -> Network:
-    """Give the network to write to. Raises UsageError, also without an inventory."""
+    """Return the network to write to. Raises UsageError, also without an inventory."""
     net = network_for(request)
     if request.inventory is None:
         raise UsageError(_NO_INVENTORY)
@@ -74,7 +74,7 @@ def choose_contributors(fleet: Fleet, request: RunRequest, ledger: LedgerSession
 def open_ledger(
     request: RunRequest, net: Network, fleet: Callable[[], Fleet], on_fetch: OnFetch, *, is_fixed: bool
 ) -> LedgerSession:
-    """Give the session with the network's ledger, to be entered.
+    """Return the session with the network's ledger, to be entered.
 
     `fleet` gives the fleet of the moment. Unless it `is_fixed`, all users are asked for, since a reload may change it.
     """

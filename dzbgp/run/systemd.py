@@ -47,7 +47,7 @@ class Notifier:
         self._send(f"STATUS={' '.join(line.split())}")
 
     def alive(self) -> None:
-        """Feed the watchdog, a few times as often as it wants to be fed and no more."""
+        """Feed the watchdog, a few times in each period of its timeout."""
         now = time.monotonic()
         if self._watchdog_s and now - self._alive_at >= self.feed_s:
             self._alive_at = now

@@ -154,7 +154,7 @@ class Watch:
                 due += (math.floor(late_s / interval_s) + 1) * interval_s
 
     def _waited(self, due: float) -> bool:
-        """Wait until `due`, reloading meanwhile what shall be; False when it is to end instead."""
+        """Wait until `due`, and reload meanwhile if asked to; False if the watch must end instead."""
         while not self._stopping:
             if self._reloading:
                 self._reloading = False
@@ -165,7 +165,7 @@ class Watch:
         return False
 
     def _rest(self, until: float) -> None:
-        """Wait at most until then, but not longer than the watchdog does; less when it is told something."""
+        """Wait until then at most, but not longer than the watchdog does; a signal ends the wait."""
         self._notifier.alive()
         left_s = min(until - time.monotonic(), self._notifier.feed_s, 1.0)
         try:

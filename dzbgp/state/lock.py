@@ -41,7 +41,7 @@ def is_locked(file: Path) -> bool:
 
 
 class DeviceLocks:
-    """The locks that one run holds. A file system without locks is said once, and the run goes on without."""
+    """The locks that one run holds. A file system without locks is logged once, and the run continues without locks."""
 
     def __init__(self, state: Path, wait_s: float = 5.0) -> None:
         self._file = lock_file(state)
@@ -94,7 +94,7 @@ class DeviceLocks:
                 self._set(fcntl.F_UNLCK, _OPENING)
 
     def close(self) -> None:
-        """Give everything back."""
+        """Release all locks."""
         self._held = {}
         if self._descriptor is not None:
             os.close(self._descriptor)

@@ -304,7 +304,7 @@ class Store:
                 "host = excluded.host WHERE code != excluded.code OR host != excluded.host",
                 names,
             )
-            # A release is over once its user is held no more.
+            # A release ends when its user is not held any more.
             database.execute(
                 "DELETE FROM releases WHERE user NOT IN (SELECT user FROM users WHERE held_since <= released_at)"
             )

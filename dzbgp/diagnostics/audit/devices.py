@@ -49,7 +49,7 @@ def _name(device: Device) -> str:
 
 
 def _audit_publishers(evidence: AuditInput, devices: Sequence[Device]) -> Iterator[Finding]:
-    """Find devices that nobody can report for, or that somebody else reports on.
+    """Find devices without a usable publisher, and devices that another writer reports on.
 
     A missing key counts only for a device of the fleet.
     """

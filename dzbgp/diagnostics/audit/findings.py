@@ -1,6 +1,6 @@
 """What is odd across the ledger and, where devices were asked, the fleet.
 
-Pure: no I/O, no clock of its own. A finding is for a person to look at: no decision depends on it.
+Pure: no I/O, no clock of its own. A finding is for people: no decision depends on it.
 """
 
 from collections.abc import Container, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Tunnel nets that overlap: a net that is not a /31 is never rendered, and still stands on the ledger."""
+"""Tunnel nets that overlap: a net that is not a /31 is never rendered, but is still on the ledger."""
 
 from collections.abc import Iterable
 
@@ -39,5 +39,5 @@ def bounds(net: Net) -> tuple[int, int]:
 
 
 def _is_tunnel(net: Net) -> bool:
-    """A net with at least one address beside its own; 0.0.0.0 is what stands there before allocation."""
+    """A net with at least one address beside its own; 0.0.0.0 is the value before allocation."""
     return net.address != 0 and 0 < net.prefix_len < _IPV4_BITS

@@ -12,7 +12,7 @@ from dzbgp.models.ledger import BgpStatus, User, UserStatus
 
 _UNSET = "0.0.0.0"
 _POINT_TO_POINT = 31
-# The controller's default, which an option of its own changes; a user that is Up has a neighbor all the same.
+# The controller's default, which an option of its own changes; a user that is Up has a neighbor anyway.
 _FIRST_TUNNEL_ID, _TUNNEL_SLOTS = 500, 128
 # What the controller treats as martian (malbeclabs/doublezero, 2026-08). 198.18.0.0/15 is not in the list.
 _MARTIAN = tuple(

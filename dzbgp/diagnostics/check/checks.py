@@ -100,7 +100,7 @@ def run_check(request: SetupRequest, progress: Progress) -> CheckReport:
 
 
 def _checked_inventory(request: SetupRequest, found: CheckResults) -> tuple[SetupRequest, Network]:
-    """Give the request, without an inventory that cannot be read, and the network."""
+    """Return the request, without an inventory that cannot be read, and the network."""
     if request.inventory is None:
         detail = "no inventory was given"
         hint = (

@@ -57,7 +57,7 @@ HINTS = {
 
 
 def check_writers(matched: Mapping[str, Device | None], others: Mapping[Pubkey, int]) -> CheckResults:
-    """Name the hosts that somebody else reports on; `others`: of how many users, by device."""
+    """Name the hosts that another writer reports on; `others`: of how many users, by device."""
     found = CheckResults(CheckSection.DEVICES)
     for host, device in matched.items():
         count = 0 if device is None else others.get(device.pubkey, 0)

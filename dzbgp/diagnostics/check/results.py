@@ -9,7 +9,7 @@ from dzbgp.errors import ExitCode, first_of
 
 
 class Verdict(StrEnum):
-    """FAIL: this part is skipped, or the run cannot start. WARNING: the run goes on; a person should look at it."""
+    """FAIL: this part is skipped, or the run cannot start. WARNING: the run continues; a person should check it."""
 
     OK = "ok"
     WARNING = "warning"

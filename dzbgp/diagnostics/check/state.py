@@ -55,7 +55,7 @@ def _check_content(path: Path, subject: str, program_id: Pubkey, found: CheckRes
     if path.stat().st_size == 0:
         return
     if path.with_name(path.name + "-wal").exists():
-        # To read it SQLite would have to write beside it.
+        # To read it, SQLite would have to write files next to it.
         found.ok(subject, "content", "not tested: a run uses it, or was killed; the next run recovers it")
         return
     try:

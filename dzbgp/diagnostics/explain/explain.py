@@ -19,7 +19,7 @@ from dzbgp.state.records import transitions, writes
 from dzbgp.state.store import Store
 
 _KEPT = 10
-"""Transitions and writes that are told, the last ones."""
+"""How many of the last transitions and writes are shown."""
 
 
 def run_explain(request: RunRequest, text: str, progress: Progress) -> Explanation:

@@ -18,7 +18,7 @@ PLUGIN = "DoubleZeroInventory"
 _FILTERS = ("contributor", "metro", "location", "status", "code")
 _CHOICE = (*_FILTERS, "hostname", "extra")
 _ALL = "all"
-"""Only in a URL: devices of every contributor are meant, and are told the password."""
+"""Only in a URL: the devices of every contributor are chosen, and get the password."""
 _OWN_DOMAIN = re.compile(r"\}\.[^{}]*[A-Za-z][^{}]*$")
 """A template that ends in a domain, such as `{code}.mgmt.example.net`."""
 OPTIONS = ("env", "rpc_url", "program_id", *_CHOICE)

@@ -42,7 +42,7 @@ def choose(
 
 
 def _named(name: str, hosts: Mapping[str, Host]) -> list[str]:
-    """Return the hosts that a name, else a pattern, stands for."""
+    """Return the hosts that a name, or else a pattern, matches."""
     return [name] if name in hosts else [host for host in hosts if fnmatchcase(host, name)]
 
 

@@ -106,7 +106,7 @@ class EosFleet:
         return self._devices[code].device
 
     def requests(self, code: str) -> int:
-        """Return how many HTTP requests the device has read so far, whatever became of them."""
+        """Return how many HTTP requests the device has read so far, with any result."""
         return self._devices[code].requests
 
     def connections(self, code: str) -> int:

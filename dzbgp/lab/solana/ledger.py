@@ -157,7 +157,7 @@ class Ledger:
         self._call(lambda core: core.chain.begin_anew(slot))
 
     def freeze(self) -> None:
-        """Let the ledger stand still: its RPCs answer, and no slot passes."""
+        """Freeze the ledger: its RPCs answer, and no slot passes."""
         self._call(lambda core: core.chain.freeze())
 
     def thaw(self) -> None:

@@ -29,7 +29,7 @@ _RENT_OVERHEAD = 128
 
 
 class UserMaker:
-    """Makes users one by one, each with addresses that no other has.
+    """A maker of users, each with addresses that no other user has.
 
     Raises ValueError when there are more users than addresses, or `now_slot` is too young for old reports.
     """

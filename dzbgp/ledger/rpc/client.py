@@ -35,7 +35,7 @@ from dzbgp.ledger.rpc.wire import (
 from dzbgp.models.ledger import Account
 
 _FINALITY_SLOTS = 300
-"""A healthy cluster finalizes some 32 slots behind its newest block. What is so far behind stands still."""
+"""A healthy cluster finalizes some 32 slots behind its newest block. A node that is so far behind does not advance."""
 
 T = TypeVar("T")
 
@@ -125,7 +125,7 @@ class RpcClient:
     async def bank(self, keys: Sequence[Pubkey] = (), min_context_slot: int = 0) -> Bank:
         """Return up to 99 accounts and the ledger's time, all as of one slot, from an RPC that is believed.
 
-        Raises LedgerBehindError if every RPC stands still, is behind, or differs from this machine's clock.
+        Raises LedgerBehindError if every RPC stops advancing, is behind, or differs from this machine's clock.
         """
         try:
             bank = await self._bank(keys, min_context_slot)

@@ -108,7 +108,7 @@ class Credibility:
     def needs_another_reading(self, ledger_at: float | None, now: float) -> float:
         """Return after how many seconds a reading must be repeated to show motion; 0 if it need not.
 
-        Only where there is no Clock to read: then motion alone tells a ledger that stands still.
+        Only where there is no Clock to read: then only the slots show that a ledger does not advance.
         """
         if ledger_at is not None or (self._last is not None and now - self._last.at >= MOTION_S):
             return 0.0

@@ -34,7 +34,7 @@ def proxy_of(url: str, *, use_proxies: bool = True) -> str | None:
 def tls_context(url: str, proxy: str | None) -> ssl.SSLContext:
     """Return the context to verify an RPC with. Raises UsageError if a file that the environment names is missing."""
     if not any(one and one.startswith("https:") for one in (url, proxy)):
-        # Nothing is encrypted, so no file is read. Should it be used all the same, it trusts nobody.
+        # Nothing is encrypted, so no file is read. If it is used anyway, it trusts no CA.
         return ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     try:
         return httpx2.create_ssl_context()

@@ -1,4 +1,4 @@
-"""Failures of RPCs: how they are told apart and worded. Pure rules, no I/O.
+"""Failures of RPCs: their kinds and their messages. Pure rules, no I/O.
 
 Two questions are kept apart. `is_transient`: is it worth asking this RPC again? `is_about_request`: would every RPC
 refuse this request? If not, another RPC is asked.

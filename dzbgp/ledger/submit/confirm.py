@@ -2,7 +2,7 @@
 
 The same bytes are sent again while their blockhash lives. That is safe: the ledger accepts a signature once.
 A transaction counts as expired only when a node that has seen a finalized block beyond the last valid block height
-answers from that slot or later and does not know the signature. Whether it landed all the same, because the node
+answers from that slot or later and does not know the signature. Whether it landed anyway, because the node
 forgot it or never knew it, is another question: see expiry.py.
 """
 

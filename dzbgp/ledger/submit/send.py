@@ -10,7 +10,7 @@ from dzbgp.ledger.submit.rejection import ALREADY_PROCESSED, BLOCKHASH_NOT_FOUND
 log = logging.getLogger(__name__)
 
 # The node did not accept the transaction: a malformed or unknown request, a failed preflight, a bad signature. After
-# any other error (an internal one, a rate limit) a proxy may have passed it on all the same.
+# any other error (an internal one, a rate limit) a proxy may have passed it on anyway.
 _NOT_ACCEPTED = frozenset({-32700, -32600, -32601, -32602, -32002, -32003})
 
 

@@ -1,7 +1,7 @@
 """Writes statuses onchain: simulate, authorize, sign, send, confirm; never twice, and never an older truth.
 
 One coroutine takes one batch from beginning to end, several at a time. Before each signature the users are read again
-and `authorize` is asked who may still be written. A second signature is made only for what is left of a batch whose
+and `authorize` is asked which users may still be written. A second signature is made only for the rest of a batch whose
 transaction was rejected. A transaction that expires is never signed again: its users need another look first. When
 the fate is not known in time, the write is reported as pending, with its signature.
 """
@@ -156,7 +156,7 @@ class Submitter:
         ]
 
     async def _deliver(self, batch: Batch) -> None:
-        """Take one batch to its end. Whatever leaves it on the way has been reported."""
+        """Process one batch to its end. Writes that leave the batch earlier have been reported."""
         if batch.publisher not in self._signers:
             self._fail(batch.writes, f"not sent: there is no keypair for publisher {batch.publisher}")
             return
@@ -219,7 +219,7 @@ class Submitter:
         return None
 
     async def _send(self, ready: _Ready) -> Batch | None:
-        """Sign and send one transaction and wait for its fate. Return what is left to do."""
+        """Sign and send one transaction and wait for its fate. Return the writes that are left."""
         batch, blockhash, started = ready.batch, ready.blockhash, time.monotonic()
         message = self._builder.message(batch, blockhash.hash, ready.compute_units)
         transaction = self._signers.sign(message, self._builder.program_id, self._users)
