@@ -61,6 +61,10 @@ def main() -> NoReturn:
 
 
 def _settle_environment() -> None:
+    for stream in ("stdout", "stderr"):
+        if getattr(sys, stream) is None:
+            # It was closed before the start: nobody wants what is printed.
+            setattr(sys, stream, open(os.devnull, "w", encoding="utf-8", errors="replace"))  # noqa: SIM115, PTH123
     if os.environ.get("COLUMNS") == "0":
         # Some programs say so that they do not know; rich would print nothing.
         del os.environ["COLUMNS"]
@@ -106,9 +110,7 @@ def _leave(code: int) -> NoReturn:
     """
     for stream in (sys.stdout, sys.stderr):
         try:
-            # None when it was closed before the start.
-            if stream is not None:
-                stream.flush()
+            stream.flush()
         except OSError:
             _forget(stream)
     if threading.active_count() == 1:

@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,9 +47,12 @@ def register(app: typer.Typer) -> None:
     def show(wanted: _Wanted, logging: Logging, ctx: typer.Context) -> None:
         """Shows the value of each option and where it comes from. Secrets are masked; nothing is written.
 
-        Precedence: command line, environment, file, default. Exit codes: 0 done; 2 an error in the file.
+        Precedence: command line, environment, file, default. Exit codes: 0 done; 2 an error in the file; 3 the result
+        could not be printed.
         """
         with reporting_errors(logging):
+            from dzbgp.console.stdout import print_text  # noqa: PLC0415 - slow
+
             found = config_file.read(config_file.find(ctx.params["config"]), every_command())
             settings = [*_login(found), *_shared(found), *_tables(found)]
             if wanted.json:
@@ -58,15 +61,21 @@ def register(app: typer.Typer) -> None:
                     for one in settings
                 ]
                 file = None if found.path is None else str(found.path)
-                typer.echo(json.dumps({"file": file, "settings": rows}, indent=2))
-                return
-            typer.echo(f"# file: {one_line(found.path or 'none')}")
-            command = ""
-            for one in settings:
-                if one.command != command:
-                    command = one.command
-                    typer.echo(f"\n[{command}]")
-                typer.echo(_line(one))
+                text = json.dumps({"file": file, "settings": rows}, indent=2)
+            else:
+                text = "\n".join(_lines(found, settings))
+            code = print_text(text)
+        raise typer.Exit(code)
+
+
+def _lines(found: config_file.ConfigFile, settings: Iterable[_Effective]) -> Iterator[str]:
+    yield f"# file: {one_line(found.path or 'none')}"
+    command = ""
+    for one in settings:
+        if one.command != command:
+            command = one.command
+            yield f"\n[{command}]"
+        yield _line(one)
 
 
 def _line(one: _Effective) -> str:

@@ -60,6 +60,7 @@ def register(app: typer.Typer) -> None:
         Asks for options that are missing. Nothing is written onchain. Exit codes: those of `dzbgp check`.
         """
         with reporting_errors(logging):
+            from dzbgp.console.stdout import print_text  # noqa: PLC0415 - slow
             from dzbgp.fleet.from_ledger.selection import Selection  # noqa: PLC0415 - slow
             from dzbgp.ledger.networks import network  # noqa: PLC0415 - slow
 
@@ -80,11 +81,11 @@ def register(app: typer.Typer) -> None:
             job.check()
             code = sync(job.inventory, net, Selection(contributor=wanted.contributor))
             for file in job.write():
-                typer.echo(f"Wrote {file}.")
+                code = print_text(f"Wrote {file}.") or code
             code = _check(job) or code
-            typer.echo(f"\nNext: dzbgp run --config {job.config} --dry-run")
+            code = print_text(f"\nNext: dzbgp run --config {job.config} --dry-run") or code
             if job.steps:
-                typer.echo("\n  ".join(["Then, as root:", *job.steps]))
+                code = print_text("\n  ".join(["Then, as root:", *job.steps])) or code
         raise typer.Exit(code)
 
 

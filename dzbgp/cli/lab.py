@@ -63,14 +63,16 @@ def register(app: typer.Typer) -> None:
     ) -> None:
         """Start simulated devices and a local ledger, print how to use them, and run until interrupted."""
         with reporting_errors(logging):
+            from dzbgp.console.stdout import print_text  # noqa: PLC0415 - slow
+
             if action:
                 from dzbgp.lab.control import send  # noqa: PLC0415 - slow
 
-                typer.echo(send(wanted.directory, action))
+                print_text(send(wanted.directory, action))
                 return
             from dzbgp.lab.serve import serve_lab  # noqa: PLC0415 - slow
 
-            serve_lab(wanted.directory, port=wanted.port, seed=wanted.seed, say=typer.echo)
+            serve_lab(wanted.directory, port=wanted.port, seed=wanted.seed, say=print_text)
 
 
 @contextlib.contextmanager

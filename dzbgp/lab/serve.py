@@ -11,7 +11,7 @@ from dzbgp.lab.control import controlled
 from dzbgp.lab.lab import Lab
 
 
-def serve_lab(directory: Path, *, port: int, seed: int, say: Callable[[str], None]) -> None:
+def serve_lab(directory: Path, *, port: int, seed: int, say: Callable[[str], object]) -> None:
     """Start the lab, print how to use it, and wait for a KeyboardInterrupt. Raises LabError."""
     home = directory.resolve()
     keypairs, inventory = home / "keypairs", home / "inventory"
@@ -33,7 +33,7 @@ def serve_lab(directory: Path, *, port: int, seed: int, say: Callable[[str], Non
         say("stopping")
 
 
-def _introduce(lab: Lab, directory: Path, say: Callable[[str], None]) -> None:
+def _introduce(lab: Lab, directory: Path, say: Callable[[str], object]) -> None:
     addresses = [f"{spec.address}:{spec.port}" for spec in lab.world.devices]
     command = ["dzbgp", "run", "--inventory", str(lab.inventory), "--env", "localnet"]
     command += ["--rpc-url", lab.ledger.url, "--keypair", str(lab.keypairs)]

@@ -46,6 +46,28 @@ def test_a_full_disk_is_one_line_and_no_traceback(args: list[str]) -> None:
     assert (done.returncode, done.stderr) == (3, "error: stdout: No space left on device\n")
 
 
+@pytest.mark.parametrize("args", [["config", "show"], ["config", "show", "--json"]])
+def test_the_configuration_is_shown_to_a_full_disk_and_to_a_reader_that_has_gone(args: list[str]) -> None:
+    code = f"import sys; sys.argv[1:] = {[*args, '--config', '/dev/null']!r}; import dzbgp.__main__ as m; m.main()"
+    with open("/dev/full", "w", encoding="utf-8") as full:  # noqa: PTH123 - a device
+        done = ran(code, stdout=full.fileno())
+    assert done.returncode == 3
+    assert done.stderr.endswith("stdout: the result could not be printed: No space left on device\n")
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = ran(code, stdout=writer)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("args", [["--help"], ["run", "--help"], ["--version"], ["config", "show"]])
+@pytest.mark.parametrize("closed", [1, 2])
+def test_a_stream_that_is_closed_before_the_start_is_not_missed(args: list[str], closed: int) -> None:
+    code = f"import sys; sys.argv[1:] = {args!r}; import dzbgp.__main__ as m; m.main()"
+    done = ran(f"import os; os.close({closed}); os.execv({sys.executable!r}, ['python', '-c', {code!r}])")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize(("args", "is_told"), [([], False), (["-v"], True)])
 def test_what_goes_wrong_outside_a_command_shows_its_traceback_only_if_that_is_asked_for(
     args: list[str], is_told: bool
