@@ -2,11 +2,11 @@
 
 import json
 import os
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import typer
 
@@ -16,6 +16,9 @@ from dzbgp.cli.options import Logging, declared_by, every_command, takes
 from dzbgp.console.option import REPORT, Declared, option
 from dzbgp.errors import one_line
 from dzbgp.fleet.options import rpc_urls_in
+from dzbgp.ledger.secrets import redact
+
+_PROGRAM = re.compile(r"\s*[\w./-]+(?=\s|$)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,17 +129,14 @@ def _masked(key: str, value: Any) -> Any:
     if key == "rpc-url":
         return " ".join(map(_origin, rpc_urls_in(value)))
     if key == "eos-password-command":
-        return f"{Path(value.split()[0]).name} ..." if value.split() else value
+        # A first word of another kind, such as TOKEN=..., is no program's name.
+        return f"{Path(found[0]).name} ..." if (found := _PROGRAM.match(value)) else "..."
     return value
 
 
 def _origin(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        where = f"{parts.scheme}://{parts.hostname}" + (f":{parts.port}" if parts.port else "")
-    except ValueError:
-        return "..."
-    return f"{where}/..." if parts.path.strip("/") or parts.query or parts.username else where
+    where = redact(url)
+    return where if url.rstrip("/") == where else f"{where}/..."
 
 
 def _default(one: Declared) -> Any:

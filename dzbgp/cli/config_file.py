@@ -140,6 +140,18 @@ def _path(dotted: str) -> tuple[str, ...]:
     return tuple(part.strip(" \"'") for part in dotted.split("."))
 
 
+def _noun(value: Any) -> str:
+    """Return what a value is. What it says may be secret: the URL of an RPC, which is not what was expected."""
+    nouns = {bool: "true or false", str: "a text", int: "a number", float: "a number", dict: "a table"}
+    if isinstance(value, list):
+        return (
+            f"a list with {_noun(odd)}"
+            if (odd := next((one for one in value if not isinstance(one, str)), None)) is not None
+            else "a list"
+        )
+    return nouns.get(type(value), "a date or a time")
+
+
 class _Reader:
     def __init__(
         self,
@@ -189,7 +201,7 @@ class _Reader:
             raise self._wrong(path, str(error).removeprefix(f"--{key}: ")) from None
 
     def _login(self, key: str, given: Any) -> Setting:
-        if not isinstance(given, str) or not given:
+        if not isinstance(given, str) or not given or "\0" in given:
             raise self._wrong((key,), "expected a text")
         if key == "eos-password-command" and not self._is_private:
             raise self._wrong(
@@ -204,12 +216,14 @@ class _Reader:
         kinds = {one.kind, *get_args(one.kind)}
         if bool in kinds:
             if not isinstance(given, bool):
-                raise ValueError(f"expected true or false, found {given!r}")
+                raise ValueError(f"expected true or false, found {_noun(given)}")
             return given
         if one.default == ():
             items = [given] if isinstance(given, str) else given
             if not isinstance(items, list) or not all(isinstance(item, str) for item in items):
-                raise ValueError(f"expected a list of texts, found {given!r}")
+                raise ValueError(f"expected a list of texts, found {_noun(given)}")
+            if not items:
+                raise ValueError("an empty list; expected at least one, or no such key")
             if not one.option.is_repeatable:
                 return self._checked(one, kinds, ",".join(items))
             return [self._checked(one, kinds, item) for item in items]
@@ -218,7 +232,7 @@ class _Reader:
             return self._checked(one, kinds, str(given))
         if isinstance(given, str):
             return self._checked(one, kinds, given)
-        raise ValueError(f"expected a text, found {given!r}")
+        raise ValueError(f"expected a text, found {_noun(given)}")
 
     def _checked(self, one: Declared, kinds: set[Any], text: str) -> str:
         if one.option.parse is not None:
@@ -229,6 +243,8 @@ class _Reader:
             if isinstance(kind, type) and issubclass(kind, StrEnum) and text not in set(kind):
                 raise ValueError(f"unknown value {text!r}: expected one of {', '.join(kind)}")
         one.check_filled(text)
+        if "\0" in text:
+            raise ValueError("a null character; expected a text without it")
         return self._place(text) if one.is_path else text
 
     def _place(self, text: str) -> str:

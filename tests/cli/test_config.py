@@ -97,6 +97,23 @@ def test_show_masks_each_url_of_a_variable() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("eos-password-command", "TOKEN=SECRET vault read"),
+        ("rpc-url", "SECRET:8899"),
+        ("rpc-url", "x/SECRET"),
+        ("rpc-url", "https://x\\\\SECRET"),
+        ("rpc-url", "https://u:SECRET@x:99999/"),
+        ("rpc-url", "https://x/#SECRET"),
+    ],
+)
+def test_what_is_malformed_is_masked_too(tmp_path: Path, key: str, value: str) -> None:
+    file = written(tmp_path / "c.toml", f'{key} = "{value}"')
+    assert (None, key) in values("--config", str(file))
+    assert "SECRET" not in show("--config", str(file)).output
+
+
 def test_the_first_of_the_two_places_is_read_and_never_the_working_directory(
     tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -129,16 +146,26 @@ def test_the_first_of_the_two_places_is_read_and_never_the_working_directory(
         ('[users]\ninterval = "1s"', "2: users.interval: unknown key for dzbgp users"),
         ("[wtach]", "1: wtach: unknown command; did you mean watch?"),
         ("interval = 60", "1: interval: invalid duration '60': expected for example 90s, 5m or 6h"),
-        ("env = 1", "1: env: expected a text, found 1"),
+        ("env = 1", "1: env: expected a text, found a number"),
         ("workers = 0", "1: workers: invalid number '0': expected a whole number, 1 or more"),
-        ("workers = true", "1: workers: expected a text, found True"),
-        ('dry-run = "yes"', "1: dry-run: expected true or false, found 'yes'"),
+        ("workers = true", "1: workers: expected a text, found true or false"),
+        ('dry-run = "yes"', "1: dry-run: expected true or false, found a text"),
+        ("limit = []", "1: limit: an empty list; expected at least one, or no such key"),
+        ("rpc-url = []", "1: rpc-url: an empty list; expected at least one, or no such key"),
+        ("env = 2026-01-01", "1: env: expected a text, found a date or a time"),
+        ('rpc-url = {a = "https://x/TOKEN"}', "1: rpc-url: expected a list of texts, found a table"),
+        (
+            'rpc-url = ["https://x/TOKEN", 5]',
+            "1: rpc-url: expected a list of texts, found a list with a number",
+        ),
+        ('state = "a\\u0000b"', "1: state: a null character; expected a text without it"),
+        ('eos-password-file = "a\\u0000b"', "1: eos-password-file: expected a text"),
         ('rpc-url = [""]', "1: rpc-url: it is empty; expected a URL"),
         ('keypair = [""]', "1: keypair: it is empty; expected a path"),
         ('genesis-hash = ""', "1: genesis-hash: it is empty; expected a HASH"),
         ('commitment = ""', "1: commitment: unknown value '': expected one of confirmed, finalized"),
         ('verbose = "x"', "1: verbose: invalid number 'x': expected a whole number"),
-        ("keypair = [1]", "1: keypair: expected a list of texts, found [1]"),
+        ("keypair = [1]", "1: keypair: expected a list of texts, found a list with a number"),
         ('commitment = "sure"', "1: commitment: unknown value 'sure': expected one of confirmed, finalized"),
         ('filter = ["x"]', "1: filter: invalid filter 'x': expected KEY=VALUE"),
         ("max-down = 30", "1: max-down: invalid share '30': expected for example 30% or 0.3"),
