@@ -9,10 +9,10 @@ REFRESHES, FEE_SOL = 30 * 24 // 6, 5_000 / 10**9
 
 def test_each_row_of_the_costs_follows_from_the_formula() -> None:
     page = (DOCS / "should-i-run-this.md").read_text(encoding="utf-8")
-    found = re.search(r"=  (\d+) x \(sum over publishers of users / (\d+), rounded up\)", page)
+    found = re.search(r"its users / (\d+), rounded up\..*\n2\. Times (\d+), .* \(30 days x (\d+)\)", page)
     assert found is not None
-    assert int(found[1]) == REFRESHES
-    packed = int(found[2])
+    assert int(found[2]) == 30 * int(found[3]) == REFRESHES
+    packed = int(found[1])
     # The plan for large fleets rests on the same packing.
     assert f"up to {packed} users" in (DOCS / "scale.md").read_text(encoding="utf-8")
     rows = re.findall(

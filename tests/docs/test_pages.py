@@ -16,6 +16,7 @@ import dzbgp.errors
 import dzbgp.ledger.errors
 from dzbgp.decision.guard import LONG_HELD_S
 from dzbgp.decision.rules import Rules
+from dzbgp.eos.eapi import PORTS
 from dzbgp.errors import DzbgpError
 from dzbgp.models.session import Neighbor, Seen, Vrf
 from dzbgp.run.request import WatchRequest
@@ -206,6 +207,16 @@ def test_the_pages_say_that_nothing_is_dampened_by_default() -> None:
     for file in (README, DOCS / "should-i-run-this.md", DOCS / "decisions.md"):
         text = " ".join(file.read_text(encoding="utf-8").split())
         assert re.search(r"`--flap-limit N` \(off by default\)", text), file.name
+
+
+def test_the_page_on_the_inventory_names_every_transport() -> None:
+    table = (
+        (DOCS / "inventory.md")
+        .read_text(encoding="utf-8")
+        .partition("| `transport` |")[2]
+        .partition("\n\n")[0]
+    )
+    assert set(re.findall(r"`(https?\w*|ssh)`(?=[^|]*\|[^|]*\|$)", table, re.MULTILINE)) == {*PORTS, "ssh"}
 
 
 def test_no_page_is_wider_than_it_reads_well() -> None:
