@@ -322,20 +322,26 @@ def test_kubernetes_has_one_writer_and_the_files_where_the_configuration_names_t
     assert volumes["state"]["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
     said = (CONTRIB.parent / "Containerfile").read_text(encoding="utf-8")
     assert f"ENV STATE_DIRECTORY={mounts['state']}\n" in said
-    items = [
-        item
-        for source in volumes["settings"]["projected"]["sources"]
-        for kind in source.values()
-        for item in kind.get("items", [])
-    ]
-    files = {f"{mounts['settings']}/{item['path']}" for item in items}
+    files = {
+        kind: {f"{mounts['settings']}/{item['path']}": item["key"] for item in source["items"]}
+        for one in volumes["settings"]["projected"]["sources"]
+        for kind, source in one.items()
+    }
     configured = config_file.read(CONFIG, every_command())
     inventory = configured.shared["inventory"].value
-    assert files == {
+    assert files["configMap"].keys() == {
+        f"{inventory}/{name}.yaml" for name in ("hosts", "groups", "defaults")
+    }
+    # The configuration too: the path of the RPC's URL is one.
+    secrets = [
+        "/etc/dzbgp/config.toml",
         *configured.shared["keypair"].value,
         configured.login["eos-password-file"].value,
-        *(f"{inventory}/{name}.yaml" for name in ("hosts", "groups", "defaults")),
-    }
+    ]
+    assert list(files["secret"]) == secrets
+    for text in (KUBERNETES, DOCS / "deploy.md"):
+        (made,) = re.findall(r"kubectl create secret generic dzbgp (.*)", text.read_text(encoding="utf-8"))
+        assert made.split() == [f"--from-file={key}" for key in files["secret"].values()]
     port = container["ports"][0]["containerPort"]
     assert {"name": "DZBGP_METRICS_ADDR", "value": f"0.0.0.0:{port}"} in container["env"]
     assert configured.tables["watch"]["metrics-addr"].value.endswith(f":{port}")
