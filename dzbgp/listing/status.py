@@ -10,7 +10,7 @@ from dzbgp.errors import ExitCode, UsageError
 from dzbgp.listing.history import result_word, when
 from dzbgp.listing.json import SCHEMA_VERSION
 from dzbgp.models.problem import Alarm
-from dzbgp.state.records import PassRecord, alarms, held_users, last_pass
+from dzbgp.state.records import PassRecord, alarms, held_users, last_pass, released_users
 from dzbgp.state.store import Store
 
 
@@ -22,6 +22,8 @@ class Status:
     now: float
     held: int
     """Users that the guard holds."""
+    released: int
+    """How many of them were released since, and wait for the next pass."""
     problems: tuple[Alarm, ...]
 
     @property
@@ -43,7 +45,7 @@ def read_status(store: Store) -> Status:
             f"--state {store.database.path}: it has no pass yet. Run `dzbgp run` or `dzbgp watch` first"
         )
     lasting = tuple(one for one in alarms(store) if not one.is_event)
-    return Status(record, time.time(), len(held_users(store)), lasting)
+    return Status(record, time.time(), len(held_users(store)), len(released_users(store)), lasting)
 
 
 def render_json(status: Status) -> str:
@@ -58,6 +60,7 @@ def render_json(status: Status) -> str:
         "error": record.error,
         "summary": dict(record.totals),
         "held": status.held,
+        "released": status.released,
         "problems": [{"since": iso(when(one.since)), "problem": one.line} for one in status.problems],
     }
     return json.dumps(document, indent=2, allow_nan=False)
@@ -84,9 +87,16 @@ def _lines(status: Status) -> Iterator[str]:
         yield "Users:     " + ", ".join(users)
         more = numbered((totals.get("failed", 0), "failed"))
         if status.held:
-            more.append(f"{amount(status.held, 'user')} held by the guard (`dzbgp release`)")
+            more.append(f"{amount(status.held, 'user')} held by the guard{_released(status)}")
         yield "Writes:    " + ", ".join([written, *more])
     yield f"Problems:  {_problems(status)}"
+
+
+def _released(status: Status) -> str:
+    if not status.released:
+        return " (`dzbgp release`)"
+    which = "all" if status.released == status.held else f"{status.released:,} of them"
+    return f", {which} released: written at the next pass"
 
 
 def _problems(status: Status) -> str:

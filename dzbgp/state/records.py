@@ -131,6 +131,16 @@ def held_users(store: Store) -> dict[Pubkey, Pubkey]:
     }
 
 
+def released_users(store: Store) -> frozenset[Pubkey]:
+    """Return the held users that `dzbgp release` has released: the next pass writes those that are still down."""
+    memories, releases = store.users(), store.releases()
+    return frozenset(
+        user
+        for user in held_users(store)
+        if user in releases and (memories[user].held_since or 0.0) <= releases[user]
+    )
+
+
 def alarms(store: Store, fleet: str = "") -> list[Alarm]:
     """Return the problems that were said of a fleet and are not over, or of all fleets; oldest first."""
     rows = store.database.read(

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from e2e_lab import E2eLab, dzbgp, started_lab
 
-from dzbgp.ledger.networks import network
+from dzbgp.ledger.networks import NETWORKS, network
 from dzbgp.state.store import Store
 
 HOST = "ams-dz-001"
@@ -72,6 +72,12 @@ def test_release_lets_what_is_held_now_through_at_the_next_pass(held: E2eLab, tm
     done = dzbgp(tmp_path, "release", HOST, "--env", "localnet")
     assert done.code == 0, done.err
     assert done.out.startswith("Released ")
+    # The pass that held them is still the last one.
+    status = dzbgp(tmp_path, "status", "--env", "localnet")
+    assert status.code == 4
+    assert "held by the guard, all released: written at the next pass" in status.out
+    shown = json.loads(dzbgp(tmp_path, "status", "--env", "localnet", "--json").out)
+    assert shown["released"] == shown["held"] > 0
     ended = dzbgp(tmp_path, "run", *held.args, "--output", "json")
     assert ended.code == 0, ended.err
     down = [user for user in ended.report["users"] if user["device"] == HOST and user["action"] == "submit"]
@@ -92,6 +98,17 @@ def test_without_a_state_file_the_commands_say_where_it_would_be(tmp_path: Path)
         assert done.code == 2
         assert "there is no state file; expected one that a pass" in done.error
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_state_file_of_another_network_is_named_if_there_is_one(tmp_path: Path) -> None:
+    told = []
+    for name in ("localnet", "testnet"):
+        place = tmp_path / "dzbgp" / f"{NETWORKS[name].program_id}.sqlite"
+        place.parent.mkdir(exist_ok=True)
+        place.write_bytes(b"SQLite")
+        told.append(dzbgp(tmp_path, "status", XDG_STATE_HOME=str(tmp_path)).error)
+    assert told[0].endswith("has made. There is one of localnet: --env localnet")
+    assert told[1].endswith("has made")
 
 
 @pytest.mark.parametrize("command", ["history", "status", "release"])
