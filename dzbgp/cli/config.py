@@ -129,7 +129,7 @@ def _masked(key: str, value: Any) -> Any:
     if key == "rpc-url":
         return " ".join(map(_origin, rpc_urls_in(value)))
     if key == "eos-password-command":
-        # A first word of another kind, such as TOKEN=..., is no program's name.
+        # The first word may be a secret too, as in TOKEN=... vault.
         return f"{Path(found[0]).name} ..." if (found := _PROGRAM.match(value)) else "..."
     return value
 

@@ -27,6 +27,8 @@ from dzbgp.ledger.program.instruction import is_set_bgp_status
 log = logging.getLogger(__name__)
 
 _KEYPAIR_INTEGERS = 64
+_LONGEST = 1 << 16
+"""Bytes that are read of a file: /dev/zero has no end."""
 _EXPECTED = "expected a Solana CLI keypair, a JSON array of 64 integers"
 # An array of bytes or the beginning of one, base58, hexadecimal: what people paste instead of a path.
 _KEY_ITSELF = re.compile(r"\s*\[[\d,\s]*\]?\s*|[1-9A-HJ-NP-Za-km-z]{80,}|[0-9A-Fa-f]{64,}")
@@ -134,7 +136,8 @@ def _is_dir(path: Path) -> bool:
 def _load(path: Path) -> Keypair:
     try:
         mode = path.stat().st_mode
-        text = path.read_bytes()
+        with path.open("rb") as file:
+            text = file.read(_LONGEST)
     except OSError as error:
         raise KeypairError(f"--keypair {path}: {error.strerror or 'unreadable'}; {_EXPECTED}") from None
     keypair = keypair_of(path, text)

@@ -4,6 +4,8 @@ import json
 import logging
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -330,3 +332,14 @@ def test_any_signer_will_do_that_has_a_key_and_signs() -> None:
     service = Service()
     message = Message.new_with_blockhash([LIMIT, STATUS], service.pubkey(), HASH)
     Signers({service.pubkey(): service}).sign(message, PROGRAM, {USER}).verify()
+
+
+def test_a_file_without_an_end_is_no_keypair() -> None:
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))\n"
+        "from pathlib import Path\n"
+        "from dzbgp.ledger.submit.signers import load_signers\n"
+        "load_signers([Path('/dev/zero')])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "KeypairError: --keypair /dev/zero: it is not JSON" in done.stderr
