@@ -5,6 +5,7 @@ import dataclasses
 import re
 import tomllib
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -156,6 +157,24 @@ def test_every_cause_of_a_device_that_can_not_be_read_is_in_the_page_for_trouble
     assert len(causes) > 15
     missing = sorted(cause for cause in causes if cause not in told)
     assert not missing, "\n".join(missing)
+
+
+def cells(row: str) -> list[str]:
+    return [cell.strip() for cell in re.split(r"(?<!\\)\|", row)[1:-1]]
+
+
+@pytest.mark.parametrize("file", [README, *PAGES], ids=lambda file: f"{file.parent.name}/{file.name}")
+def test_every_row_of_a_table_has_the_cells_of_its_head(file: Path) -> None:
+    text = re.sub(r"```.*?```", "", file.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for table in re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE):
+        head, *rows = table.splitlines()
+        assert not [row for row in rows if len(cells(row)) != len(cells(head))]
+
+
+def test_messages_with_the_same_cause_and_remedy_share_a_row() -> None:
+    lines = (DOCS / "troubleshooting.md").read_text(encoding="utf-8").splitlines()
+    rows = [cells(line) for line in lines]
+    assert not [row for row, after in pairwise(rows) if row and row[1:] == after[1:]]
 
 
 def test_every_reason_that_the_code_gives_is_explained_and_no_other() -> None:
