@@ -1,4 +1,4 @@
-"""A ledger that stands still, with the lab's world on it, and the commands that read it, in the test's own process."""
+"""A ledger that does not change, with the lab's world on it, and the commands that read it, in the test's process."""
 
 import logging
 from collections.abc import Iterator

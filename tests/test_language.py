@@ -50,6 +50,11 @@ INSTEAD = {
     r"\bheed(s|ed|ing)?\b": "use, read",
     r"\bfor want of\b": "missing",
     r"\btak(e|en|es|ing) for known\b": "believed",
+    r"\ball the same\b": "anyway",
+    r"\bsomebody else\b": "another writer",
+    r"\bstands? still\b": "does not advance",
+    r"\bwhat(ever)? came of\b": "the result of",
+    r"\bheld no more\b": "not held any more",
     r"\bwhether anybody\b": "even if nobody",
     r"\bprints what follows\b": "prints these figures",
     r"\bin the order of what\b": "the most effective first",
@@ -65,6 +70,7 @@ INSTEAD = {
 NAMES = frozenset({r"\bPaper\b", r"\bSeats?\b", r"\bRecall\b"})
 """Compared with the case: the words themselves are plain English."""
 VERBS = (
+    "Give",
     "Gives",
     "Says",
     "Tells",

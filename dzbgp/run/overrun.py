@@ -10,7 +10,7 @@ from dzbgp.console.words import duration
 log = logging.getLogger(__name__)
 
 _STOPPED_S = 2.0
-"""A thread that wakes up so much too late was stopped together with its process, and so was the pass."""
+"""A thread that wakes up later than this was stopped together with its process, and so was the pass."""
 
 
 class Overrun:

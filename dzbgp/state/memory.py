@@ -163,7 +163,7 @@ class Memory:
         return data.scope is None or (memory is not None and memory.device in data.scope)
 
     def other_writers(self, users: Iterable[User]) -> OtherWriters:
-        """Return where somebody else reported: another holder of the key of the device's publisher.
+        """Return where another writer reported: another holder of the key of the device's publisher.
 
         To be asked before this pass is remembered and before it writes.
         """

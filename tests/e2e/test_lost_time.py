@@ -1,4 +1,4 @@
-"""Whole passes in which something stands still: a ledger that drops what it accepted, a process that was stopped."""
+"""Whole passes in which something stops: a ledger that drops what it accepted, a process that was stopped."""
 
 import signal
 import time

@@ -145,7 +145,7 @@ class Stage:
             )
 
     def change(self, key: Pubkey, **changes: Any) -> None:
-        """Let somebody else change a user's account."""
+        """Change a user's account as another writer."""
         self.ledger.set_account(key, encode_user(replace(self.user(key), **changes)))
 
     def report_elsewhere(self, key: Pubkey, slot: int) -> None:

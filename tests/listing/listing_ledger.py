@@ -1,4 +1,4 @@
-"""What the tests of listings do with a ledger that stands still."""
+"""Helpers of the tests of listings, on a ledger that does not change."""
 
 import csv
 import io

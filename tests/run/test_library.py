@@ -1,4 +1,4 @@
-"""One pass from Python, in somebody else's process."""
+"""One pass from Python, in another program's process."""
 
 import asyncio
 import gc

@@ -1,7 +1,7 @@
 """Upstream's agent on a device: it reads its own sessions, remembers what it wrote, and writes beside the program.
 
 As read in its public source: it seeds its memory from the ledger once and compares with that memory only, so what
-somebody else wrote it does not notice until its own session changes or the refresh is due.
+another writer wrote it does not notice until its own session changes or the refresh is due.
 """
 
 from typing import TYPE_CHECKING

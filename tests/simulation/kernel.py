@@ -612,7 +612,7 @@ class _Datetime(dt.datetime):
 
 
 def virtual_datetime(modules: dict[str, Any]) -> None:
-    """Give the program's modules a datetime that knows the kernel's time."""
+    """Install a datetime with the kernel's time in the program's modules."""
     for name, module in list(modules.items()):
         if name.startswith("dzbgp.") and getattr(module, "datetime", None) is dt.datetime:
             module.datetime = _Datetime

@@ -85,7 +85,7 @@ BUGS = {
         _always(0.0),
     ),
     "credulous": _bug(
-        "2. ledgers that stand still",
+        "2. ledgers that do not advance",
         "every RPC is believed, however old what it says",
         "stale-ledger hidden never-settles silent-at-rest",
         "dzbgp.ledger.rpc.credible:Credibility.doubt",

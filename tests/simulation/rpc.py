@@ -1,4 +1,4 @@
-"""RPC endpoints as they are in the wild: pools of nodes that lag, stand still, forget, drop and fail.
+"""RPC endpoints as they are in the wild: pools of nodes that lag, freeze, forget, drop and fail.
 
 The seam is httpx2's transport: what the program's own client sends arrives here, and what is answered here goes
 through all of its code for HTTP, JSON-RPC, retries and errors.

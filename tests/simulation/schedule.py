@@ -43,7 +43,7 @@ class Schedule:
     agents: tuple[int, ...]
     """Devices on which upstream's agent writes too."""
     standing: tuple[Event, ...]
-    """What is wrong from the beginning and stays so: the rest has to be right all the same."""
+    """Faults from the beginning to the end: everything else must still be right."""
     commitment: str
     is_verbose: bool
     events: tuple[Event, ...]
@@ -214,7 +214,7 @@ def _pause(rng: random.Random, at: float, devices: int, users: int, _: int) -> _
 
 
 def _standstill(rng: random.Random, at: float, devices: int, users: int, endpoints: int) -> _Drawn:
-    """Every RPC stands still, and a session changes meanwhile."""
+    """Freeze every RPC, and change a session meanwhile."""
     still: _Drawn = [(at, "rpc", ("frozen", number, -1, 240.0, 0.0)) for number in range(endpoints)]
     changes = [
         change for _ in range(3) for change in _change(rng, at + rng.uniform(40, 120), devices, users, 0)

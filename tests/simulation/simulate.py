@@ -31,7 +31,7 @@ LONGEST_RUN_S = 900.0
 
 @dataclass
 class Result:
-    """What came of a seed."""
+    """The result of a seed."""
 
     schedule: Schedule
     findings: list[Finding]

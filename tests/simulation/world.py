@@ -473,7 +473,7 @@ class World:
         self.disk.full_until = self.kernel.now + seconds
 
     def _on_other_report(self, which: float, status: str) -> None:
-        """Let somebody else, who has the key too, report of a user, right or wrong."""
+        """Report a user as another writer that has the key too, right or wrong."""
         users = [user for user in self.chain.users() if user.status is UserStatus.ACTIVATED]
         if users:
             user = users[int(which * len(users))]
@@ -596,7 +596,7 @@ def made(kernel: Kernel, schedule: Schedule) -> Iterator[World]:
 
 
 def _fresh(user: User) -> User:
-    """Return a user of whom nothing was ever reported."""
+    """Return a user that was never reported."""
     return replace(user, bgp_status=BgpStatus.UNKNOWN, last_bgp_reported_at=0, last_bgp_up_at=0, bgp_rtt_ns=0)
 
 

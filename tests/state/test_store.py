@@ -334,7 +334,7 @@ def cut(share: float) -> Callable[[Path], None]:
 def overwrite(start: float, end: float) -> Callable[[Path], None]:
     def damage(file: Path) -> None:
         content = bytearray(file.read_bytes())
-        # Without its header it would be taken for somebody else's file.
+        # Without its header it would look like another program's file.
         a, b = max(16, int(len(content) * start)), int(len(content) * end)
         content[a:b] = random.Random(1).randbytes(b - a)
         file.write_bytes(content)
@@ -722,7 +722,7 @@ def test_where_nothing_can_be_locked_no_lock_file_is_said_to_be_removed(tmp_path
         assert [one.signature for one in first.in_flight()] == ["by another", "ours"]
 
 
-# Files that are somebody else's
+# Files of other programs
 
 
 @pytest.mark.parametrize("content", [b"[1, 2, 3]", b"not a database" * 500, b"SQLite format 3"])

@@ -27,7 +27,7 @@ def one() -> Iterator[Stage]:
 
 
 def change(made: Stage, number: int, **changes: Any) -> Pubkey:
-    """Let somebody else change the user of a write."""
+    """Change the user of a write as another writer."""
     made.change(made.writes[number].user, **changes)
     return made.writes[number].user
 
