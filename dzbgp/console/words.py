@@ -47,6 +47,12 @@ def abbreviated(key: str) -> str:
     return f"{key[:4]}..{key[-4:]}"
 
 
+def may_mean(text: str, key: str) -> bool:
+    """Return whether `text` is a key's first characters, or its two ends as `abbreviated` shows them."""
+    start, _, end = text.partition("..")
+    return key.startswith(start) and key.endswith(end)
+
+
 def name_or_key(text: str) -> str:
     """Return a name unchanged, and a key in place of a missing name shortened to its two ends."""
     return abbreviated(text) if len(text) > _SHORTEST_KEY else text

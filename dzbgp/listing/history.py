@@ -11,7 +11,7 @@ from typing import Any, Generic
 from solders.pubkey import Pubkey
 
 from dzbgp.console.layout import BAD, DIM, GOOD, LOUD
-from dzbgp.console.words import duration, iso, moment, name_or_key
+from dzbgp.console.words import duration, iso, may_mean, moment, name_or_key
 from dzbgp.errors import ExitCode, UsageError
 from dzbgp.listing.model import NOTHING, Field, R, Styled
 from dzbgp.listing.query import HistoryQuery, Record
@@ -101,14 +101,14 @@ def _check(query: HistoryQuery, record: Record) -> None:
             )
 
 
-def _of_user(rows: Sequence[R], beginning: str | None, user: Callable[[R], Pubkey]) -> list[R]:
-    """Return the rows of the one user whose key begins so. Raises UsageError."""
-    if not beginning:
+def _of_user(rows: Sequence[R], start: str | None, user: Callable[[R], Pubkey]) -> list[R]:
+    """Return the rows of the one user whose key `start` may mean. Raises UsageError."""
+    if not start:
         return list(rows)
-    found = [row for row in rows if str(user(row)).startswith(beginning)]
+    found = [row for row in rows if may_mean(start, str(user(row)))]
     users = {user(row) for row in found}
     if len(users) > 1:
-        raise UsageError(f"--user {beginning}: {len(users)} users match: expected more characters of the key")
+        raise UsageError(f"--user {start}: {len(users)} users match: expected more characters of the key")
     return found
 
 

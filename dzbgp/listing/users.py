@@ -5,6 +5,7 @@ from collections.abc import Iterable, Sequence
 from solders.pubkey import Pubkey
 
 from dzbgp.console.filters import Filter, contributor_filter, word_filter
+from dzbgp.console.words import may_mean
 from dzbgp.ledger.program.snapshot import Snapshot
 from dzbgp.listing.model import (
     Ages,
@@ -62,8 +63,8 @@ def _row(user: User, snapshot: Snapshot, ages: Ages) -> UserRow:
 
 
 def _whole(start: str, keys: Iterable[str]) -> str:
-    """Return the only key that begins so; else what was given, which then names nobody."""
-    found = [key for key in keys if key.startswith(start)]
+    """Return the only key that `start` may mean; else what was given, which then names nobody."""
+    found = [key for key in keys if may_mean(start, key)]
     return found[0] if len(found) == 1 else start
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from e2e_lab import E2eLab, dzbgp, started_lab
 
+from dzbgp.console.words import abbreviated
 from dzbgp.ledger.networks import NETWORKS, network
 from dzbgp.state.store import Store
 
@@ -51,8 +52,9 @@ def test_history_lists_passes_transitions_and_writes(held: E2eLab, tmp_path: Pat
     assert rows
     assert {(row["device"], row["state"]) for row in rows} == {(HOST, "down")}
     one = rows[0]["user"]
-    found = dzbgp(tmp_path, "history", "--user", one[:8], "--env", "localnet", "-o", "json")
-    assert [row["user"] for row in json.loads(found.out)["transitions"]] == [one]
+    for text in (one[:8], abbreviated(one)):
+        found = dzbgp(tmp_path, "history", "--user", text, "--env", "localnet", "-o", "json")
+        assert [row["user"] for row in json.loads(found.out)["transitions"]] == [one]
     table = dzbgp(tmp_path, "history", "writes", "--env", "localnet", "-o", "table", COLUMNS="80")
     assert table.code == 0
     assert "confirmed" in table.out or "finalized" in table.out

@@ -197,6 +197,11 @@ def test_a_filter_leaves_exactly_what_matches(
     assert document["summary"]["shown"] == len(document["users"])
 
 
+def test_a_user_can_be_named_as_the_table_shows_it(ledger: Ledger) -> None:
+    key = json_of(ledger, "users")["users"][0]["account"]
+    assert [one["account"] for one in json_of(ledger, "users", "--user", abbreviated(key))["users"]] == [key]
+
+
 def test_filters_narrow_each_other(ledger: Ledger, world: World) -> None:
     user = world.user(NYC, 503).user
     args = (

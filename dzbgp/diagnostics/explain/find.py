@@ -3,6 +3,7 @@
 from collections.abc import Collection
 from ipaddress import AddressValueError, IPv4Address
 
+from dzbgp.console.words import may_mean
 from dzbgp.errors import UsageError
 from dzbgp.models.ledger import User, UserStatus
 
@@ -11,15 +12,13 @@ _EXPECTED = "expected a key or its first characters, a client IP, or a tunnel ad
 
 
 def find_user(text: str, users: Collection[User]) -> User:
-    """Return the user with this key (or its beginning), client IP or tunnel address; activated ones come first.
+    """Return the user with this key (or a part of it), client IP or tunnel address; activated ones come first.
 
     Raises UsageError for none and for several.
     """
     address = _address(text.partition("/")[0])
     if address is None:
-        found = (
-            [user for user in users if str(user.pubkey).startswith(text)] if len(text) >= _SHORTEST else []
-        )
+        found = [user for user in users if may_mean(text, str(user.pubkey))] if len(text) >= _SHORTEST else []
     else:
         found = [user for user in users if user.client_ip == text or _is_in_tunnel(address, user)]
     active = [user for user in found if user.status is UserStatus.ACTIVATED]
