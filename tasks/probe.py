@@ -11,7 +11,8 @@ from nornir.core.task import Result, Task
 
 from dzbgp.eos.connection import CONNECTION, EosConnection, OddAnswerError, connect, disconnect
 from dzbgp.eos.deadline import Deadline, run_within
-from dzbgp.eos.eapi import PORTS, CommandRefusedError, LoginRefusedError, NotEapiError, read
+from dzbgp.eos.decoding import CommandRefusedError, NotEapiError, read
+from dzbgp.eos.eapi import PORTS, LoginRefusedError
 from dzbgp.eos.errors import cause_of, explain
 from dzbgp.eos.getter import read_bgp
 from dzbgp.eos.probe import Probe, Step

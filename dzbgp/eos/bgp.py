@@ -9,7 +9,7 @@ import ipaddress
 import msgspec
 
 from dzbgp.eos.connection import OddAnswerError
-from dzbgp.eos.eapi import read
+from dzbgp.eos.decoding import read
 from dzbgp.models.session import Neighbor, Seen, Vrf
 
 SUMMARY = "show ip bgp summary vrf all"

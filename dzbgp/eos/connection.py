@@ -148,7 +148,7 @@ class EosConnection:
 
     def _json_of(self, send: Callable[[str], str], command: str) -> msgspec.Raw | None:
         """Return what a terminal answers to a command, None where that is not JSON."""
-        from dzbgp.eos.eapi import check_values, read  # noqa: PLC0415
+        from dzbgp.eos.decoding import check_values, read  # noqa: PLC0415
 
         if self.deadline is not None:
             self.deadline.left()

@@ -7,7 +7,7 @@ import msgspec
 
 from dzbgp.eos.bgp import NEIGHBORS
 from dzbgp.eos.connection import EosConnection, OddAnswerError
-from dzbgp.eos.eapi import DECODING, read
+from dzbgp.eos.decoding import DECODING, read
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,6 @@ import contextlib
 import http.client
 import io
 import json
-import re
 import resource
 import socket
 import ssl
@@ -16,61 +15,26 @@ import threading
 from dataclasses import dataclass
 from functools import partial
 from http.cookies import CookieError, SimpleCookie
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 from pyeapi import eapilib
 
+from dzbgp.eos import decoding
 from dzbgp.eos.deadline import Deadline
+from dzbgp.eos.decoding import NotEapiError
 from dzbgp.eos.tap import Tap
 from dzbgp.eos.trust import Proof
 
 PORTS = {"http": 80, "https": 443, "https_certs": 443, "http_session": 80, "https_session": 443}
 """The transports that speak eAPI over HTTP, by the names that NAPALM and pyeapi have for them; their usual ports."""
 
-MAX_ANSWER_BYTES = 18 * 1024 * 1024
-"""A neighbor takes about 4 kB in EOS's JSON, and the program allows a device 4,096 users."""
-MAX_OTHER_BYTES = 256 * 1024
-"""For what is decoded into Python objects as it is, which can take 30 times the memory: `show version`."""
-MAX_VALUES = 1_000_000
-"""How many values an answer may hold; 4,096 neighbors have 700,000."""
-
-DECODING = threading.RLock()
-"""Held while an answer is decoded: that takes many times its size, and 20 devices may answer at once."""
-
-T = TypeVar("T")
-
 _PIECE = 64 * 1024
 _PATH = "/command-api"
 
 
-class AnswerTooLargeError(OSError):
-    """A device's answer is beyond a limit."""
-
-
-class NotEapiError(Exception):
-    """What answered does not speak eAPI."""
-
-    def __init__(self, status: int) -> None:
-        super().__init__(f"HTTP {status}")
-
-
 class LoginRefusedError(Exception):
     """The device did not accept user and password."""
-
-
-class CommandRefusedError(Exception):
-    """The device refused a command. The message is EOS's own reason, and nothing of what other commands answered."""
-
-    @classmethod
-    def of(cls, code: Any, message: Any, data: Any) -> "CommandRefusedError":
-        """Return the error of a JSON-RPC error object, whatever its members are."""
-        # Code 1005 repeats what was typed, which may be the enable password.
-        told = re.sub(r"input=\S+", "input=(not shown)", str(message))
-        last = data[-1] if isinstance(data, list) and data else None
-        errors = last.get("errors") if isinstance(last, dict) else [last] if isinstance(last, str) else None
-        reasons = [one for one in errors if isinstance(one, str)] if isinstance(errors, list) else []
-        return cls(f"{told} (error {code})" + (f": {'; '.join(reasons)}" if reasons else ""))
 
 
 @dataclass(slots=True)
@@ -145,7 +109,12 @@ class Eapi(eapilib.EapiConnection):  # type: ignore[misc] # pyeapi has no types
 
     def send(self, data: str) -> Any:
         """Return the decoded answer to a request, as pyeapi does. Raises what `ask` raises."""
-        return {"result": [read(value, object) for value in decoded(self._post(data, MAX_OTHER_BYTES))]}
+        return {
+            "result": [
+                decoding.read(value, object)
+                for value in decoding.decoded(self._post(data, decoding.MAX_OTHER_BYTES))
+            ]
+        }
 
     def ask(self, commands: list[Any]) -> list[msgspec.Raw]:
         """Return the JSON that each command is answered with.
@@ -153,7 +122,9 @@ class Eapi(eapilib.EapiConnection):  # type: ignore[misc] # pyeapi has no types
         Raises OSError and http.client.HTTPException for a connection that fails, TimeoutError for one that is too slow,
         NotEapiError, LoginRefusedError and CommandRefusedError.
         """
-        return decoded(self._post(self.request(commands, encoding="json"), MAX_ANSWER_BYTES))
+        return decoding.decoded(
+            self._post(self.request(commands, encoding="json"), decoding.MAX_ANSWER_BYTES)
+        )
 
     def close(self) -> None:
         """Close the connection; the next request opens a new one. May be called from another thread."""
@@ -186,7 +157,7 @@ class Eapi(eapilib.EapiConnection):  # type: ignore[misc] # pyeapi has no types
     def _log_in(self) -> None:
         username, password = self._login
         body = json.dumps({"username": username, "password": password})
-        status, _ = self._exchange("/login", body, MAX_OTHER_BYTES)
+        status, _ = self._exchange("/login", body, decoding.MAX_OTHER_BYTES)
         if status in {http.client.UNAUTHORIZED, http.client.FORBIDDEN}:
             raise LoginRefusedError
         if status != http.client.OK or self._cookie is None:
@@ -254,11 +225,11 @@ class _Response(http.client.HTTPResponse):
         announced = self.length
         body = bytearray()
         if announced is not None and announced > limit:
-            raise too_large(limit)
+            raise decoding.too_large(limit)
         while piece := self.read1(_PIECE):
             body += piece
             if len(body) > limit:
-                raise too_large(limit)
+                raise decoding.too_large(limit)
         if announced is not None and len(body) < announced:
             raise http.client.IncompleteRead(b"", announced - len(body))
         # Otherwise the connection would wait for a reader.
@@ -294,63 +265,6 @@ class _TimedReader(io.RawIOBase):
         super().close()
 
 
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
-
-
-def strict(content: bytes | bytearray | msgspec.Raw) -> bytes:
-    """Return JSON without what only EOS and Python make of it: NaN, 1e999, halves of surrogates, bytes of no UTF-8.
-
-    Raises ValueError when it is still not JSON.
-    """
-    text = _SURROGATE.sub(rb"\\ufffd", bytes(content)).decode(errors="replace")
-    try:
-        return msgspec.json.encode(json.loads(text))
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-
-
-class _Error(msgspec.Struct):
-    code: Any = None
-    message: Any = None
-    data: Any = None
-
-
-class _Reply(msgspec.Struct):
-    result: list[msgspec.Raw] | None = None
-    error: _Error | None = None
-
-
-def decoded(content: bytes | bytearray) -> list[msgspec.Raw]:
-    """Return the JSON of each result in an answer. Raises CommandRefusedError, NotEapiError, AnswerTooLargeError."""
-    check_values(content)
-    with DECODING:
-        reply = read(content, _Reply)
-    if reply is not None and reply.error is not None:
-        raise CommandRefusedError.of(reply.error.code, reply.error.message, reply.error.data)
-    if reply is None or reply.result is None:
-        raise NotEapiError(http.client.OK)
-    return reply.result
-
-
-def check_values(content: bytes | bytearray) -> None:
-    """Raise AnswerTooLargeError for an answer of more values than a device may have."""
-    if sum(content.count(mark) for mark in (b",", b"[", b"{")) > MAX_VALUES:
-        raise AnswerTooLargeError(f"the answer holds more than {MAX_VALUES:,} values")
-
-
-def read(content: bytes | bytearray | msgspec.Raw, kind: type[T]) -> T | None:
-    """Return what of a JSON text is asked for, None where it is of another form or no JSON."""
-    try:
-        return msgspec.json.decode(content, type=kind)
-    except (msgspec.ValidationError, RecursionError):
-        return None
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        try:
-            return msgspec.json.decode(strict(content), type=kind)
-        except (ValueError, RecursionError):
-            return None
-
-
 def _cookie_of(response: http.client.HTTPResponse) -> str | None:
     try:
         return (
@@ -378,11 +292,6 @@ def _keep_alive(sock: Any) -> None:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for option, value in ((socket.TCP_KEEPIDLE, 30), (socket.TCP_KEEPINTVL, 10), (socket.TCP_KEEPCNT, 3)):
             sock.setsockopt(socket.IPPROTO_TCP, option, value)
-
-
-def too_large(limit: int) -> AnswerTooLargeError:
-    """Return the error of an answer beyond so many bytes."""
-    return AnswerTooLargeError(f"the answer is larger than {limit / 1024**2:g} MiB")
 
 
 def _most_kept() -> int:

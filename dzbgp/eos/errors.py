@@ -13,7 +13,8 @@ from nornir.core.inventory import ConnectionOptions
 
 from dzbgp.eos.connection import OddAnswerError
 from dzbgp.eos.deadline import DeadlineError
-from dzbgp.eos.eapi import AnswerTooLargeError, CommandRefusedError, LoginRefusedError, NotEapiError
+from dzbgp.eos.decoding import AnswerTooLargeError, CommandRefusedError, NotEapiError
+from dzbgp.eos.eapi import LoginRefusedError
 from dzbgp.eos.trust import UntrustedDeviceError
 
 RETRIED = (

@@ -14,7 +14,7 @@ from msgspec import UNSET, UnsetType
 
 from dzbgp.eos.bgp import MAX_NEIGHBORS, MAX_VRFS, NEIGHBORS, SUMMARY, address_of, seen_of
 from dzbgp.eos.connection import EosConnection
-from dzbgp.eos.eapi import DECODING, AnswerTooLargeError, CommandRefusedError, read
+from dzbgp.eos.decoding import DECODING, AnswerTooLargeError, CommandRefusedError, read
 from dzbgp.eos.tap import GetterError
 from dzbgp.models.session import Neighbor, Seen
 

@@ -2,7 +2,7 @@
 
 from netmiko.session_log import SessionLog
 
-from dzbgp.eos import eapi
+from dzbgp.eos import decoding
 
 
 class Limit(SessionLog):
@@ -11,16 +11,16 @@ class Limit(SessionLog):
     def __init__(self) -> None:
         super().__init__()
         # The greeting, and the answer to `show version`.
-        self._most = eapi.MAX_OTHER_BYTES
+        self._most = decoding.MAX_OTHER_BYTES
         self._taken = 0
 
     def begin(self) -> None:
         """Begin with an answer about BGP."""
-        self._most = eapi.MAX_ANSWER_BYTES
+        self._most = decoding.MAX_ANSWER_BYTES
         self._taken = 0
 
     def write(self, data: str) -> None:
         """Take in a piece of an answer. Raises AnswerTooLargeError."""
         self._taken += len(data)
         if self._taken > self._most:
-            raise eapi.too_large(self._most)
+            raise decoding.too_large(self._most)

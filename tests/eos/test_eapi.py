@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from dzbgp.eos import eapi
+from dzbgp.eos import decoding, eapi
 from dzbgp.eos.deadline import Deadline, DeadlineError
-from dzbgp.eos.eapi import CommandRefusedError, Eapi, Line, LoginRefusedError, NotEapiError
+from dzbgp.eos.decoding import CommandRefusedError, NotEapiError
+from dzbgp.eos.eapi import Eapi, Line, LoginRefusedError
 
 Answer = Callable[[socket.socket, bytes, int], None]
 """Called with the connection, the request and how many requests came before it on this connection."""
@@ -272,17 +273,17 @@ def test_a_session_whose_login_is_refused_is_a_wrong_password() -> None:
 
 
 def test_what_is_decoded_as_it_is_has_a_small_limit(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(eapi, "MAX_OTHER_BYTES", 1_000)
+    monkeypatch.setattr(decoding, "MAX_OTHER_BYTES", 1_000)
     with device(lambda client, *_: reply(client, {"result": ["x" * 2_000]})) as one:
         connection = ask(one)
         assert connection.ask(["show version"])
-        with pytest.raises(eapi.AnswerTooLargeError):
+        with pytest.raises(decoding.AnswerTooLargeError):
             connection.send(connection.request(["show version"], encoding="json"))
 
 
 def test_an_answer_of_too_many_values_is_refused_before_it_is_decoded() -> None:
-    with pytest.raises(eapi.AnswerTooLargeError, match="more than"):
-        eapi.decoded(b'{"result": [%s]}' % (b"[]," * 800_000))
+    with pytest.raises(decoding.AnswerTooLargeError, match="more than"):
+        decoding.decoded(b'{"result": [%s]}' % (b"[]," * 800_000))
 
 
 def test_the_clock_of_a_deadline_runs_from_its_making() -> None:

@@ -16,7 +16,8 @@ from nornir.core.inventory import ConnectionOptions
 
 from dzbgp.eos.connection import OddAnswerError
 from dzbgp.eos.deadline import DeadlineError
-from dzbgp.eos.eapi import CommandRefusedError, LoginRefusedError, NotEapiError
+from dzbgp.eos.decoding import CommandRefusedError, NotEapiError
+from dzbgp.eos.eapi import LoginRefusedError
 from dzbgp.eos.errors import explain
 
 PASSWORD = "hunter2"

@@ -8,7 +8,7 @@ import pytest
 from ssh_eos import SshEos, ssh_servers
 from test_fleet import PASSWORD, USERNAME, block, eos
 
-from dzbgp.eos import eapi
+from dzbgp.eos import decoding
 from dzbgp.eos.bgp import SUMMARY
 from dzbgp.eos.connection import EosConnection
 from dzbgp.eos.deadline import Deadline
@@ -44,17 +44,17 @@ def opened(connection: EosConnection, ssh: SshEos, address: str) -> None:
 def test_an_answer_about_bgp_may_be_as_large_as_over_eapi(
     device: EosFleet, ssh: SshEos, connection: EosConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(eapi, "MAX_ANSWER_BYTES", 1024 * 1024)
+    monkeypatch.setattr(decoding, "MAX_ANSWER_BYTES", 1024 * 1024)
     opened(connection, ssh, device.addresses["ams-1"][0])
     assert read_bgp(connection).vrfs
     # Each answer has a bound of its own.
     answer = len(bytes(connection.ask([SUMMARY])[0]))
-    monkeypatch.setattr(eapi, "MAX_ANSWER_BYTES", answer + 200)
+    monkeypatch.setattr(decoding, "MAX_ANSWER_BYTES", answer + 200)
     for _ in range(3):
         connection.ask([SUMMARY])
-    monkeypatch.setattr(eapi, "MAX_ANSWER_BYTES", 1024 * 1024)
+    monkeypatch.setattr(decoding, "MAX_ANSWER_BYTES", 1024 * 1024)
     ssh.flood = "show ip bgp"
-    with pytest.raises(eapi.AnswerTooLargeError, match="the answer is larger than 1 MiB"):
+    with pytest.raises(decoding.AnswerTooLargeError, match="the answer is larger than 1 MiB"):
         read_bgp(connection)
 
 
@@ -72,7 +72,7 @@ def test_a_login_that_says_too_much_is_given_up(
     device: EosFleet, ssh: SshEos, connection: EosConnection
 ) -> None:
     ssh.flood = "show version"
-    with pytest.raises(eapi.AnswerTooLargeError, match=r"the answer is larger than 0\.25 MiB"):
+    with pytest.raises(decoding.AnswerTooLargeError, match=r"the answer is larger than 0\.25 MiB"):
         opened(connection, ssh, device.addresses["ams-1"][0])
 
 
@@ -80,6 +80,6 @@ def test_an_answer_may_hold_as_many_values_as_over_eapi(
     device: EosFleet, ssh: SshEos, connection: EosConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     opened(connection, ssh, device.addresses["ams-1"][0])
-    monkeypatch.setattr(eapi, "MAX_VALUES", 3)
-    with pytest.raises(eapi.AnswerTooLargeError, match="more than 3 values"):
+    monkeypatch.setattr(decoding, "MAX_VALUES", 3)
+    with pytest.raises(decoding.AnswerTooLargeError, match="more than 3 values"):
         read_bgp(connection)

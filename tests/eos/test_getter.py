@@ -13,11 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from napalm.eos import EOSDriver
 
-from dzbgp.eos import eapi, getter
+from dzbgp.eos import decoding, getter
 from dzbgp.eos.bgp import MAX_NEIGHBORS, MAX_VRFS, NEIGHBORS, SUMMARY
 from dzbgp.eos.connection import EosConnection
 from dzbgp.eos.deadline import Deadline
-from dzbgp.eos.eapi import CommandRefusedError
+from dzbgp.eos.decoding import CommandRefusedError
 from dzbgp.eos.getter import held_against, read_bgp
 from dzbgp.lab.http import LoopThread, Request, Response, serve
 from dzbgp.models.session import Neighbor, Seen, Vrf
@@ -126,7 +126,7 @@ def test_an_ipv6_answer_that_cannot_be_read_costs_nothing(command: str, answer: 
 def test_answers_that_are_too_large_only_with_ipv6_are_asked_for_without(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(eapi, "MAX_ANSWER_BYTES", 10_000)
+    monkeypatch.setattr(decoding, "MAX_ANSWER_BYTES", 10_000)
     with connected({**answers(), NEIGHBORS_V6: "x" * 10_000}) as (connection, switch):
         assert read_bgp(connection) == SEEN
     assert switch.asked == [GETTER, [SUMMARY, NEIGHBORS]]

@@ -18,6 +18,7 @@ INSTRUMENTED = (
     "dzbgp.decision.policy",
     "dzbgp.decision.resolver",
     "dzbgp.eos.bgp",
+    "dzbgp.eos.decoding",
     "dzbgp.eos.eapi",
 )
 

@@ -10,7 +10,7 @@ import socket
 import sys
 import threading
 
-from dzbgp.eos import bgp, eapi
+from dzbgp.eos import bgp, decoding
 from dzbgp.eos.connection import EosConnection, OddAnswerError
 from dzbgp.eos.deadline import Deadline
 from dzbgp.eos.getter import read_bgp
@@ -26,7 +26,7 @@ KINDS: dict[str, bytes] = {
     "objects": b"{},",
     "nested": b"[" * 900 + b"]" * 900 + b",",
     "no number": b'{"peerAddress":"10.0.0.1","state":"Idle","a":NaN},',
-    "text": b'"' + b"x" * (eapi.MAX_ANSWER_BYTES // 2) + b'",',
+    "text": b'"' + b"x" * (decoding.MAX_ANSWER_BYTES // 2) + b'",',
     "neighbors": _PEER,
     "ipv6": _PEER,
     "vrfs": b'"vrf%d":{},',
@@ -43,7 +43,7 @@ def answer(kind: str, has_ipv6: bool) -> bytes:
     """
     unit = KINDS[kind]
     values = sum(unit.count(mark) for mark in (b",", b"[", b"{"))
-    count = min(eapi.MAX_ANSWER_BYTES // len(unit) - 100, (eapi.MAX_VALUES - 100) // values)
+    count = min(decoding.MAX_ANSWER_BYTES // len(unit) - 100, (decoding.MAX_VALUES - 100) // values)
     if kind == "vrfs":
         hostile = b'{"vrfs":{' + b"".join(unit % number for number in range(count)) + b'"vrf":{}}}'
     elif unit == _PEER:
@@ -56,8 +56,8 @@ def answer(kind: str, has_ipv6: bool) -> bytes:
     if has_ipv6:
         answers = [empty, empty, hostile] if kind == "ipv6" else [empty, hostile, empty]
     body = _HEAD + b",".join(answers) + b"]}"
-    assert len(body) <= eapi.MAX_ANSWER_BYTES, len(body)
-    return body + b" " * (eapi.MAX_ANSWER_BYTES - len(body))
+    assert len(body) <= decoding.MAX_ANSWER_BYTES, len(body)
+    return body + b" " * (decoding.MAX_ANSWER_BYTES - len(body))
 
 
 def _serve(listening: socket.socket, kind: str) -> None:

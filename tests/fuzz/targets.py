@@ -24,7 +24,7 @@ from dzbgp.decision.resolver import assess_credibility, resolve, users_by_device
 from dzbgp.decision.rules import Rules
 from dzbgp.eos.bgp import NEIGHBORS, SUMMARY, seen_of
 from dzbgp.eos.connection import OddAnswerError
-from dzbgp.eos.eapi import CommandRefusedError, NotEapiError, decoded
+from dzbgp.eos.decoding import CommandRefusedError, NotEapiError, decoded
 from dzbgp.eos.errors import explain
 from dzbgp.lab.eos.answers import JSON_COMMANDS
 from dzbgp.lab.eos.device import EosDevice, EosPeer

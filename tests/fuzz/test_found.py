@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from targets import CONNECTION, eapi_bodies
 
-from dzbgp.eos.eapi import CommandRefusedError
+from dzbgp.eos.decoding import CommandRefusedError
 from dzbgp.eos.errors import explain
 from dzbgp.lab.world.encode import NO_KEY
 from dzbgp.ledger.errors import RpcProtocolError

@@ -16,7 +16,7 @@ import pytest
 from napalm.base import exceptions as _napalm  # noqa: F401 - loaded here, not where memory is measured
 from nornir.core.inventory import ConnectionOptions
 
-from dzbgp.eos import eapi
+from dzbgp.eos import decoding, eapi
 from dzbgp.eos.deadline import Deadline
 from dzbgp.eos.errors import explain
 from dzbgp.ledger.errors import RpcSizeError, RpcTransportError
@@ -119,7 +119,7 @@ def peak_below(limit: int) -> Iterator[None]:
 def ask_device(port: int, timeout_s: float = 20) -> str:
     """What is told of a device that answers so."""
     connection = eapi.Eapi("127.0.0.1", port, timeout=30, line=eapi.Line("http", Deadline(timeout_s)))
-    with pytest.raises((eapi.AnswerTooLargeError, TimeoutError)) as raised:
+    with pytest.raises((decoding.AnswerTooLargeError, TimeoutError)) as raised:
         connection.ask(["show version"])
     extras = {"timeout": timeout_s}
     return explain(raised.value, ConnectionOptions(hostname="r1", port=443, extras=extras, platform="eos"))
@@ -139,7 +139,7 @@ def ask_rpc(port: int) -> None:
 
 @pytest.mark.parametrize("answer", [endless, until_closed, announced])
 def test_a_huge_answer_of_a_device_is_refused(monkeypatch: pytest.MonkeyPatch, answer: Answer) -> None:
-    monkeypatch.setattr(eapi, "MAX_ANSWER_BYTES", LIMIT)
+    monkeypatch.setattr(decoding, "MAX_ANSWER_BYTES", LIMIT)
     with serving(answer) as port, peak_below(SLACK):
         told = ask_device(port)
     assert told == "r1:443: the answer is larger than 4 MiB"
