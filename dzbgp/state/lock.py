@@ -51,8 +51,8 @@ class DeviceLocks:
         self._lost: dict[int, bytes] = {}
         """What a removed lock file held, and is not locked again yet."""
         self.was_removed = False
-        """Whether the lock file was removed or replaced while it was held: others may have written since. Who has
-        read again what they may have written sets it back."""
+        """Whether the lock file was removed or replaced while it was held: others may have written since. The store
+        resets it after it has read the users again."""
         self._is_warned = False
 
     def hold(self, keys: Collection[bytes], wait_s: float | None = None) -> bytes | None:
