@@ -5,6 +5,7 @@ Units and cron line are those of contrib/, with this machine's paths.
 
 import json
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -25,6 +26,10 @@ _CONTRIB = next(
 _PROGRAM, _DIRECTORY = "/opt/dzbgp/bin/dzbgp", "/etc/dzbgp"
 _ACCOUNT = "dzbgp"
 """Whose job the cron line is."""
+
+
+_ODD = re.compile(r"[^\w./@:+,=-]")
+"""What in a path a unit or a cron line takes for something else: blanks separate, % begins a specifier or a line."""
 
 
 class Schedule(StrEnum):
@@ -102,8 +107,10 @@ class Deployment:
 
     def check(self) -> None:
         """Raise UsageError for what could not be written."""
+        self._check_paths()
         for file in (self.config, *(self.directory / _target(source) for source in _SOURCES[self.schedule])):
-            if file.exists():
+            # A link to nowhere is there too.
+            if os.path.lexists(file):
                 raise UsageError(f"{file}: it exists already; edit it, or remove it first")
         if self.schedule in {Schedule.WATCH, Schedule.TIMER}:
             for keypair in self.keypairs:
@@ -111,6 +118,27 @@ class Deployment:
                     raise UsageError(
                         f"--keypair {keypair}: it is a directory; expected single files, which a systemd unit needs"
                     )
+
+    def _check_paths(self) -> None:
+        credentials = self.schedule in {Schedule.WATCH, Schedule.TIMER}
+        named = [
+            ("--output", self.directory, self.schedule is not Schedule.NONE),
+            ("this program", _program(), self.schedule is not Schedule.NONE),
+            *(("--keypair", path, credentials) for path in self.keypairs),
+            ("--eos-password-file", self.eos_password_file, credentials),
+            ("--tls-ca-file", self.tls_ca_file, False),
+        ]
+        for option, path, is_in_line in named:
+            text = str(path or "")
+            if not text.isprintable():
+                raise UsageError(
+                    f"{option}: {text!r} cannot be written into a file; expected a printable path"
+                )
+            if is_in_line and (odd := _ODD.search(text)):
+                raise UsageError(
+                    f"{option} {text}: it has {odd[0]!r}, which systemd and cron read as something else; "
+                    "expected a path without it, or --schedule none"
+                )
 
     def write(self) -> Iterator[Path]:
         """Write the files, and give the path of each. Raises UsageError."""
@@ -122,8 +150,7 @@ class Deployment:
             # The RPC's URL is a secret.
             mode = 0o600 if file == self.config else 0o644
             try:
-                with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "w") as opened:
-                    opened.write(text)
+                _write_new(file, text.encode(), mode)
             except OSError as error:
                 raise UsageError(
                     f"{file}: {error.strerror}; expected a directory that can be written to"
@@ -172,6 +199,17 @@ class Deployment:
             else:
                 lines.append(line.replace(_PROGRAM, _program()).replace(_DIRECTORY, str(self.directory)))
         return "\n".join([*lines, ""])
+
+
+def _write_new(file: Path, content: bytes, mode: int) -> None:
+    """Write a file that is not there yet. Raises OSError, and leaves no half of it: the next attempt would find it."""
+    with os.fdopen(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as opened:
+        try:
+            opened.write(content)
+            opened.flush()
+        except OSError:
+            file.unlink()
+            raise
 
 
 def _target(source: str) -> str:

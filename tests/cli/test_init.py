@@ -198,6 +198,11 @@ def test_it_asks_for_what_was_not_given(
         ((*GIVEN, "--eos-password-file", "a", "--eos-password-command", "b"), "expected one of the two"),
         ((*GIVEN, "--keypair", "."), "--keypair .: it is a directory"),
         (("--yes", "--contributor", "nobody"), "nobody"),
+        ((*GIVEN, "--keypair", "/k%h.json"), "--keypair /k%h.json: it has '%', which systemd and cron read"),
+        ((*GIVEN, "--eos-password-file", "/a b"), "--eos-password-file /a b: it has ' ', which systemd"),
+        ((*GIVEN, "--output", "/tmp/a b", "--schedule", "cron"), "--output /tmp/a b: it has ' ', which"),
+        ((*GIVEN, "--output", "/tmp/a\n* * * * * root x"), "--output: '/tmp/a\\n* * * * * root x' cannot be"),
+        ((*GIVEN, "--output", "/tmp/\udcff", "--schedule", "none"), "--output: '/tmp/\\udcff' cannot be"),
     ],
 )
 def test_what_is_wrong_is_a_usage_error_and_nothing_is_written(
@@ -207,6 +212,22 @@ def test_what_is_wrong_is_a_usage_error_and_nothing_is_written(
     assert done.exit_code == 2
     assert told in done.stderr
     assert not (tmp_path / "new").exists()
+
+
+def test_paths_that_no_unit_or_cron_line_names_may_have_blanks(ledger: Ledger, tmp_path: Path) -> None:
+    place = tmp_path / "a b%"
+    done = invoke(
+        ledger, "init", *GIVEN, "--output", str(place), "--keypair", "/k 1.json", "--schedule", "none"
+    )
+    assert done.exit_code == 0, done.output
+    assert config_file.read(place / "config.toml", every_command()).shared["keypair"].value == ["/k 1.json"]
+
+
+def test_a_link_to_nowhere_is_there_already_too(ledger: Ledger, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").symlink_to(tmp_path / "nowhere")
+    done = invoke(ledger, "init", *GIVEN, "--output", str(tmp_path))
+    assert (done.exit_code, [one.name for one in tmp_path.iterdir()]) == (2, ["config.toml"])
+    assert "it exists already" in done.stderr
 
 
 def test_what_is_there_already_is_kept(ledger: Ledger, tmp_path: Path) -> None:
