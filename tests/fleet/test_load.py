@@ -1,5 +1,6 @@
 """Loading an inventory: what hosts get of it, which are chosen, and how what is wrong is told."""
 
+import os
 from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
@@ -449,4 +450,11 @@ def test_a_number_of_workers_that_is_none_is_named(tmp_path: Path, workers: str)
     with pytest.raises(
         InventoryError, match=r"runner: options: num_workers is .*; expected a number, at least 1"
     ):
+        load_inventory(tmp_path / "config.yaml")
+
+
+def test_a_pipe_is_not_waited_for_as_an_inventory(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "hosts.yaml")
+    (tmp_path / "config.yaml").write_text("inventory: {options: {host_file: hosts.yaml}}")
+    with pytest.raises(InventoryError, match=r"hosts.yaml: not a regular file; expected a YAML file$"):
         load_inventory(tmp_path / "config.yaml")

@@ -78,8 +78,15 @@ def check_parents(
         _check_cycles(group_file, groups)
 
 
+def _check_regular(file: Path) -> None:
+    """Raise InventoryError for a pipe or a device, which may be read without end."""
+    if file.exists() and not file.is_file() and not file.is_dir():
+        raise InventoryError(f"{file}: not a regular file; expected a YAML file")
+
+
 def load_yaml(file: Path) -> dict[Any, Any]:
     """Return the mapping that a file holds, an empty one for an empty file. Raises InventoryError."""
+    _check_regular(file)
     try:
         text = file.read_text(encoding="utf-8")
         content = parse_yaml(text)
