@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import re
 import sys
 import threading
 import traceback
@@ -80,9 +81,19 @@ def _what_is_wrong(error: TyperException) -> str:
     source = error.ctx.get_parameter_source(error.param.name or "")
     variable = getattr(error.param, "envvar", None)
     where = variable if source is not None and source.name == "ENVIRONMENT" else error.param.opts[0]
-    return (
-        f"{where}: {error.message.removeprefix('Value error, ')}" if error.message else error.format_message()
-    )
+    return f"{where}: {_in_our_words(error.message)}" if error.message else error.format_message()
+
+
+def _in_our_words(told: str) -> str:
+    """Return what Typer and pydantic tell of a value as dzbgp's own parsers tell it."""
+    told = told.removeprefix("Value error, ")
+    if found := re.fullmatch(r"(?s)('.*') is not one of (.*)\.", told):
+        return f"unknown value {found[1]}: expected one of {found[2].replace(chr(39), '')}"
+    if told.startswith("Input should be a valid boolean"):
+        return "invalid value: expected true or false"
+    if told.startswith("Input should be a valid integer"):
+        return "invalid value: expected a whole number"
+    return told
 
 
 def _complain(what: str, advice: str = "") -> None:

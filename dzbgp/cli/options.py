@@ -275,9 +275,11 @@ def configured(ctx: typer.Context, command: str, given: Path | None) -> "ConfigF
 
 
 def _config_annotation(command: str) -> Any:
-    def read(ctx: typer.Context, given: Path | None) -> Path | None:
+    def read(ctx: typer.Context, text: str | None) -> Path | None:
+        given = None if text is None else Path(text)
         _split_variables(ctx, command)
         if not ctx.resilient_parsing:
+            _check_filled(CONFIG, text)
             configured(ctx, command, given)
         return given
 
@@ -285,6 +287,8 @@ def _config_annotation(command: str) -> Any:
         Path | None,
         typer.Option(
             "--config",
+            # A Path no longer tells an empty text from the working directory.
+            path_type=str,
             envvar=VARIABLE,
             metavar="PATH",
             is_eager=True,

@@ -16,6 +16,9 @@ def known_users(given: Mapping[str, Any]) -> list[str]:
 def _users(file: Path) -> list[str]:
     import sqlite3  # noqa: PLC0415 - the command line starts without it
 
+    # A pipe would be waited for without end.
+    if not file.is_file():
+        return []
     try:
         connection = sqlite3.connect(f"{file.absolute().as_uri()}?mode=ro", uri=True, timeout=0)
     except sqlite3.Error:

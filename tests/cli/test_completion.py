@@ -98,6 +98,7 @@ def test_users_come_from_the_state_file(tmp_path: Path) -> None:
         database.execute("CREATE TABLE users (user TEXT)")
         database.executemany("INSERT INTO users VALUES (?)", [("Aaa",), ("Abb",), ("Bcc",)])
     (tmp_path / "y.sqlite").write_bytes(b"not a database")
+    os.mkfifo(tmp_path / "z.sqlite")
     for line in ("users --user A", "history --user A", "explain A"):
         assert completed(f"dzbgp {line}", STATE_DIRECTORY=str(tmp_path)) == ["Aaa", "Abb"]
     assert completed(f"dzbgp history --state {tmp_path / 'x.sqlite'} --user B") == ["Bcc"]

@@ -95,6 +95,30 @@ def test_a_shell_that_asks_for_completion_is_told_of_no_fault() -> None:
     assert (done.returncode, done.stdout, done.stderr) == (1, "", "")
 
 
+@pytest.mark.parametrize(
+    ("args", "environ", "told"),
+    [
+        (["users"], {"DZBGP_QUIET": "maybe"}, "DZBGP_QUIET: invalid value: expected true or false"),
+        (["users"], {"DZBGP_VERBOSE": "x"}, "DZBGP_VERBOSE: invalid value: expected a whole number"),
+        (
+            ["users"],
+            {"DZBGP_LOG_LEVEL": "loud"},
+            "DZBGP_LOG_LEVEL: unknown value 'loud': expected one of error, warning, info, debug",
+        ),
+        (["users", "--config", ""], {}, "--config: it is empty; expected a path"),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_told_in_one_form(
+    args: list[str], environ: dict[str, str], told: str
+) -> None:
+    done = ran(
+        f"import sys; sys.argv[1:] = {args!r}; import dzbgp.__main__ as m; m.main()",
+        stdout=subprocess.PIPE,
+        **environ,
+    )
+    assert (done.returncode, done.stderr.splitlines()[0]) == (2, f"error: {told}")
+
+
 def test_colours_that_are_forced_draw_no_bar_in_a_log(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     console = Console(file=(text := io.StringIO()))

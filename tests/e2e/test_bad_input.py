@@ -52,7 +52,10 @@ def refused(done: Done, code: int, *words: str) -> None:
             ["--output", "yaml"],
             ["--output yaml: unknown format 'yaml'", "table, tsv, json, markdown, html, junit"],
         ),
-        (["--commitment", "processed"], ["--commitment", "'confirmed', 'finalized'"]),
+        (
+            ["--commitment", "processed"],
+            ["--commitment: unknown value 'processed': expected one of confirmed, finalized"],
+        ),
         (["--filter", "metro"], ["--filter: invalid filter 'metro': expected KEY=VALUE"]),
         (
             ["--report-file", "/no/where/r.json"],
