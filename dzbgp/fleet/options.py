@@ -61,10 +61,10 @@ class ProgramRequest:
     env: str = option(
         "",
         DAILY,
-        "Network: mainnet-beta, testnet, devnet, local (m, t, d, l).",
+        "Network: mainnet-beta, testnet, devnet, localnet (m, t, d, l).",
         metavar="NAME",
         parse=environment,
-        completion=lambda _: (*ENVIRONMENTS, "local"),
+        completion=lambda _: ENVIRONMENTS,
         shown_default="the inventory's, else mainnet-beta",
     )
     program_id: str | None = option(None, LEDGER, "Program ID, if not the network's own.", metavar="KEY")

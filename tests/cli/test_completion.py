@@ -53,7 +53,7 @@ def completed(line: str, shell: str = "bash", **environ: str) -> list[str]:
         ("dzbgp wa", ["watch"]),
         ("dzbgp inventory tr", ["trust"]),
         ("dzbgp run --env m", ["mainnet-beta"]),
-        ("dzbgp check --env lo", ["localnet", "local"]),
+        ("dzbgp check --env lo", ["localnet"]),
         ("dzbgp users --status susp", ["suspended"]),
         ("dzbgp users --status activated,susp", ["activated,suspended"]),
         ("dzbgp devices --status drai", ["drained"]),

@@ -46,6 +46,11 @@ def keypairs(home: Path) -> list[str]:
     return sorted(file.name for file in (home / ".lab" / "keypairs").glob("*"))
 
 
+def tried(said: str) -> list[list[str]]:
+    """The arguments of the commands that a lab says to try."""
+    return [shlex.split(line.partition(" dzbgp ")[2]) for line in said.splitlines() if line.startswith("  ")]
+
+
 def test_run_lab_needs_nothing_else(tmp_path: Path) -> None:
     done = dzbgp(tmp_path, "run", "--lab", "--output", "table")
     assert done.code == 3, done.err
@@ -108,18 +113,35 @@ def test_the_lab_says_a_command_that_works_and_leaves_no_keypair_behind(
 ) -> None:
     seed = "1" if wanted is signal.SIGINT else "7"
     with lab_command(tmp_path, "--port", "0", "--seed", seed) as (process, said):
-        assert re.match(r"8 devices: (127\.[0-9]+\.[0-9]+)\.1:8443 to \1\.6:8443\n", said)
+        assert re.match(r"8 devices, such as ams-dz-001 at 127\.[0-9]+\.[0-9]+\.1:8443\n", said)
         assert keypairs(tmp_path) == ["kestrel.json", "northlight.json", "tidewater.json"]
-        (command,) = (line.split() for line in said.splitlines() if line.startswith("  dzbgp run "))
         elsewhere = tmp_path / "elsewhere"
         elsewhere.mkdir()
-        done = dzbgp(elsewhere, *shlex.split(" ".join(command[1:])), "--output", "table")
+        done = dzbgp(elsewhere, *tried(said)[0], "--output", "table")
         assert done.code == 3, done.err
         assert "39 to submit" in done.out
         process.send_signal(wanted)
         out, err = process.communicate(timeout=DEADLINE_S)
         assert Done(process.returncode, out, err) == Done(0, "stopping\n", "")
     assert keypairs(tmp_path) == []
+    assert sorted(file.name for file in (tmp_path / ".lab").iterdir()) == ["inventory", "keypairs"]
+
+
+def test_the_commands_that_the_lab_prints_show_the_guard_from_the_first_run_to_the_release(
+    tmp_path: Path,
+) -> None:
+    with lab_command(tmp_path, "--port", "0") as (_process, said):
+        columns = {re.search(" dzbgp ", line).start() for line in said.splitlines() if line.startswith("  ")}  # type: ignore[union-attr]
+        assert len(columns) == 1
+        done = [(command, dzbgp(tmp_path, *command, DZBGP_CONFIRM_DOWN="0s")) for command in tried(said)]
+    # Two devices of the lab never give a credible answer.
+    assert [(command[0], one.code) for command, one in done] == [
+        ("run", 3), ("run", 3), ("users", 0), ("explain", 0), ("lab", 0), ("lab", 0), ("run", 4), ("status", 4),
+        ("release", 0), ("run", 3),
+    ]  # fmt: skip
+    assert "What to do" in done[3][1].out
+    assert "held by the guard" in done[7][1].out
+    assert "Released" in done[8][1].out
 
 
 def test_the_lab_can_be_changed_while_it_runs(tmp_path: Path) -> None:
