@@ -43,12 +43,13 @@ class Fleet:
 
     def __init__(self, nornir: Nornir, shard: Shard | None = None) -> None:
         self._nornir = nornir
-        self._inventory = nornir.inventory.hosts
+        self.hosts: Mapping[str, Host] = nornir.inventory.hosts
+        """The hosts that were chosen, those of other contributors too."""
         self._shard = shard
         self._contributors: dict[Pubkey, Contributor] = {}
         """The contributors whose devices are asked; empty: all."""
-        self.hosts: Mapping[str, Host] = self._inventory
-        """The hosts that were chosen. `match` leaves out those of other contributors."""
+        self._owned: Mapping[str, Host] = self.hosts
+        """The hosts without those of other contributors, once `match` knows them."""
         timeout_s = nornir.config.user_defined.get(TIMEOUT, FleetRequest.device_timeout_s)
         self._rounds = Rounds(nornir, timeout_s)
         self._known = KnownKeys()
@@ -78,7 +79,7 @@ class Fleet:
     def close(self) -> None:
         """Close the connections."""
         self._nornir.data.reset_failed_hosts()
-        self.forget(self._inventory)
+        self.forget(self.hosts)
         if isinstance(self._nornir.runner, DaskRunner):
             self._nornir.runner.close()
 
@@ -86,7 +87,7 @@ class Fleet:
         """Close the connections to these hosts: the next question opens new ones."""
         for name in names:
             try:
-                self._inventory[name].close_connections()
+                self.hosts[name].close_connections()
             except Exception:
                 log.debug("host %s: closing", name, exc_info=True)
 
@@ -99,7 +100,7 @@ class Fleet:
         matcher = Matcher(devices.values())
         found = {
             name: matcher.find(name, host.get("dz_device"), host.hostname)
-            for name, host in self._inventory.items()
+            for name, host in self.hosts.items()
         }
         if not any(match.candidates for match in found.values()):
             raise InventoryError(
@@ -110,7 +111,7 @@ class Fleet:
         if not found:
             names = ",".join(one.code or str(one.pubkey) for one in self._contributors.values())
             raise UsageError(f"--contributor {names}: no host matches")
-        self.hosts = {name: self._inventory[name] for name in found}
+        self._owned = {name: self.hosts[name] for name in found}
         host_of: dict[Pubkey, str] = {}
         for name, match in found.items():
             if match.device is None:
@@ -149,7 +150,7 @@ class Fleet:
 
     def _unverified(self) -> list[str]:
         """Return, once for the whole fleet, how many devices need not prove who they are."""
-        connections = [host.get_connection_parameters(CONNECTION) for host in self.hosts.values()]
+        connections = [host.get_connection_parameters(CONNECTION) for host in self._owned.values()]
         return [
             f"{sentence[:1].upper()}{sentence[1:]} ({remedy})."
             for sentence, remedy in unverified(connections, is_kept=self._known.is_kept)
@@ -158,7 +159,7 @@ class Fleet:
     def limits(self, usual: Limits) -> dict[str, Limits]:
         """Return what the guard lets hosts lose that have limits of their own. Raises InventoryError."""
         found = {}
-        for name, host in self.hosts.items():
+        for name, host in self._owned.items():
             share, least = host.get("dz_max_down"), host.get("dz_max_down_min")
             if share is not None or least is not None:
                 found[name] = Limits(
@@ -173,7 +174,7 @@ class Fleet:
         Raises InventoryError.
         """
         found = {}
-        for name, host in self.hosts.items():
+        for name, host in self._owned.items():
             said = host.get("dz_identity_check")
             if said is None:
                 continue
