@@ -20,13 +20,18 @@ log = logging.getLogger(__name__)
 
 
 class SignalInterrupts(Interrupts):
-    """Makes SIGINT and SIGTERM a KeyboardInterrupt, but for the first one that comes while they are held."""
+    """Makes SIGINT, SIGTERM and SIGHUP a KeyboardInterrupt, but for the first one that comes while they are held.
+
+    SIGHUP stays ignored under nohup.
+    """
 
     def __init__(self) -> None:
         self._is_held = False
         self._came = False
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._handle)
+        if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+            signal.signal(signal.SIGHUP, self._handle)
 
     def begin(self) -> None:
         """Note that a write is about to be made. A signal stops it early."""
@@ -42,7 +47,10 @@ class SignalInterrupts(Interrupts):
         self._is_held = self._came
         return not self._came
 
-    def _handle(self, *_: object) -> None:
+    def _handle(self, number: int, _: object) -> None:
+        if number == signal.SIGHUP:
+            # A terminal that closes can send it twice, which is no second request.
+            signal.signal(signal.SIGHUP, signal.SIG_IGN)
         if self._is_held and not self._came:
             self._came = True
             log.warning("interrupted: the report is made before the exit")

@@ -1,3 +1,4 @@
+import json
 import signal
 import subprocess
 import sys
@@ -6,7 +7,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e_lab import E2eLab, began, ended, environment, interrupted, silence, started_lab, until
+from e2e_lab import (
+    DEADLINE_S,
+    SCRIPT,
+    E2eLab,
+    began,
+    ended,
+    environment,
+    interrupted,
+    silence,
+    started_lab,
+    until,
+)
 
 from dzbgp.lab.solana.faults import Fault, FaultKind
 
@@ -73,6 +85,45 @@ def test_an_interrupt_while_writes_are_under_way_waits_for_them_and_reports(
     assert written == {str(user) for user in lab.ledger.stats().per_user}
     assert written
     assert set(lab.ledger.stats().per_user.values()) == {1}
+
+
+def test_a_terminal_that_closes_while_writes_are_under_way_loses_neither_writes_nor_report(
+    lab: E2eLab, tmp_path: Path
+) -> None:
+    file = tmp_path / "report.json"
+    lab.ledger.inject(Fault(kind=FaultKind.DELAYED_SEND, times=None, slots=50))
+    process = began(tmp_path, "run", *lab.args, "--report-file", str(file))
+    assert process.stdout is not None
+    process.stdout.close()
+    until(lambda: lab.sent() > 0)
+    # The kernel and the shell may both send it.
+    for _ in range(2):
+        process.send_signal(signal.SIGHUP)
+        time.sleep(0.2)
+    assert process.wait(timeout=DEADLINE_S) == 3
+    report = json.loads(file.read_text())
+    assert "interrupted" in report["exit"]["reasons"]
+    written = {user["user"] for user in report["users"] if user["result"] == "confirmed"}
+    assert written == {str(user) for user in lab.ledger.stats().per_user}
+    assert written
+
+
+def test_under_nohup_a_run_goes_on_without_its_terminal(lab: E2eLab, tmp_path: Path) -> None:
+    lab.ledger.inject(Fault(kind=FaultKind.DELAY, method="getLatestBlockhash", times=None, delay_s=0.5))
+    process = subprocess.Popen(
+        ["nohup", SCRIPT, "run", *lab.args, "--output", "json"],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    until(lambda: lab.ledger.stats().requests.get("getLatestBlockhash", 0) > 0)
+    process.send_signal(signal.SIGHUP)
+    done = ended(process)
+    assert "interrupted" not in done.report["exit"]["reasons"]
+    assert any(user["result"] == "confirmed" for user in done.report["users"])
 
 
 def test_a_sigterm_after_the_writes_were_confirmed_loses_neither_results_nor_report(
