@@ -84,7 +84,16 @@ class Deployment:
             return [*self._steps_of_account(), f"cp {sources} /etc/cron.d/dzbgp"]
         unit = "dzbgp-watch" if self.schedule is Schedule.WATCH else "dzbgp-run.timer"
         start = f"systemctl daemon-reload && systemctl enable --now {unit}"
-        return [f"cp {sources} /etc/systemd/system/", start]
+        return [*self._steps_of_reading(), f"cp {sources} /etc/systemd/system/", start]
+
+    def _steps_of_reading(self) -> list[str]:
+        """The command that lets the job's account read the inventory, where the umask of this shell forbids it."""
+        files = self.inventory.iterdir() if self.inventory.is_dir() else ()
+        needed = {self.directory: 0o5, self.inventory: 0o5, **dict.fromkeys(files, 0o4)}
+        if all(not path.exists() or path.stat().st_mode & bits == bits for path, bits in needed.items()):
+            return []
+        directory, inventory = shlex.quote(str(self.directory)), shlex.quote(str(self.inventory))
+        return [f"chmod o+rX {directory} && chmod -R o+rX {inventory}"]
 
     def _steps_of_account(self) -> list[str]:
         """The commands that make the account of the cron line, let it read and write what it needs, and check that."""
@@ -95,6 +104,7 @@ class Deployment:
             # What root's own runs have left in the state directory too.
             f"chown -R {_ACCOUNT}: {shlex.join(map(str, [SYSTEM, *self._secrets()]))}",
             f"chown root:{_ACCOUNT} {config} && chmod 0640 {config}",
+            *self._steps_of_reading(),
             f"sudo -H -u {_ACCOUNT} {shlex.quote(_program())} check --config {config}",
         ]
 

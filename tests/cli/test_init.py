@@ -85,7 +85,9 @@ def test_it_writes_inventory_configuration_and_unit_and_says_what_comes_next(
         "Environment=DZBGP_KEYPAIR=%d/publisher.json:%d/publisher1.json DZBGP_EOS_PASSWORD_FILE=%d/eos-password",
     ]
     assert f"Next: dzbgp run --config {config} --dry-run" in done.stdout
+    # The directory of the test is its own.
     assert steps(done.stdout) == [
+        f"chmod o+rX {tmp_path} && chmod -R o+rX {tmp_path}/inventory",
         f"cp {tmp_path}/dzbgp-watch.service /etc/systemd/system/",
         "systemctl daemon-reload && systemctl enable --now dzbgp-watch",
     ]
@@ -165,6 +167,23 @@ def test_after_the_steps_for_cron_its_account_can_read_and_write_what_the_job_ne
 
         assert as_nobody(use) == "done"
         assert stat.S_IMODE(config.stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize("schedule", ["watch", "cron"])
+def test_whatever_the_umask_the_account_of_the_job_can_read_the_inventory_after_the_steps(
+    ledger: Ledger, schedule: str
+) -> None:
+    with open_directory(0o755) as place:
+        usual = os.umask(0o077)
+        try:
+            done = invoke(ledger, "init", *GIVEN, "--schedule", schedule, "--output", str(place / "job"))
+        finally:
+            os.umask(usual)
+        assert done.exit_code == 0, done.output
+        (step,) = [step for step in steps(done.stdout) if step.startswith("chmod ")]
+        subprocess.run(["/bin/sh", "-c", step], check=True)
+        assert as_nobody((place / "job/inventory/hosts.yaml").read_text)
+        assert stat.S_IMODE((place / "job/config.toml").stat().st_mode) == 0o600
 
 
 def test_a_command_for_the_password_stands_in_the_configuration_only(ledger: Ledger, tmp_path: Path) -> None:
