@@ -114,8 +114,8 @@ def test_a_pass_that_waits_for_the_second_look_skips_no_tick(
 )
 def test_a_slow_ledger_delays_no_pass(tmp_path: Path, kind: FaultKind, method: str) -> None:
     # A blockhash outlives the stall.
-    with watch_lab(tmp_path, changed=0.25, slot_ms=50) as lab:
-        lab.inject(kind, method=method, delay_s=2, times=3)
+    with watch_lab(tmp_path, changed=0.25, slot_ms=100) as lab:
+        lab.inject(kind, method=method, delay_s=4, times=3)
         watch = lab.start(interval_s=0.1)
         until(lambda: sum(lab.ledger.stats().faults.values()) > 0)
         passed = lab.passes

@@ -67,7 +67,7 @@ def test_one_poll_asks_about_everything_in_flight() -> None:
 def test_no_more_transactions_are_in_flight_than_asked_for() -> None:
     with stage(1, 95) as made:
         made.inject(Kind.LOST_SEND, times=None)
-        done = made.submit(options=fast(in_flight=2, deadline_s=0.4, resend_s=9))
+        done = made.submit(options=fast(in_flight=2, deadline_s=2, resend_s=9))
         assert made.sent() == 2
         assert outcomes(done.submissions) == {"pending": 38, "failed": 57}
         made.check(done.submissions)
