@@ -103,5 +103,6 @@ def read(content: bytes | bytearray | msgspec.Raw, kind: type[T]) -> T | None:
     except (msgspec.DecodeError, UnicodeDecodeError):
         try:
             return msgspec.json.decode(strict(content), type=kind)
-        except (ValueError, RecursionError):
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            # msgspec's errors are ValueErrors from release 0.20 on.
             return None

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from napalm.eos import EOSDriver
 
@@ -255,6 +255,7 @@ CHANGES = st.fixed_dictionaries({}, optional={name: likely | JSON for name, like
 
 
 @given(CHANGES)
+@example({"peerAddress": float("inf"), "routerId": []})
 def test_the_two_never_contradict_each_other_on_the_same_answer(change: dict[str, Any]) -> None:
     known = answers()
     known[NEIGHBORS]["vrfs"]["vrf1"]["peerList"].append(peer("169.254.0.9") | change)
