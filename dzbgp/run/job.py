@@ -76,8 +76,7 @@ def run_pass(
     plan = plan_pass(fleet, ledger, options, progress, memory, sleep, submit)
     interrupts.hold()
     report = plan.report(written, ledger.rpc_requests)
-    memory.keep_floor(ledger.floor)
-    memory.end(report, summary(report))
+    memory.end(report, summary(report), ledger.floor)
     if memory.history is None or options.dry_run:
         return report
     return replace(report, alarms=tuple(Alarms(memory.history).lines_after(report)))

@@ -264,7 +264,7 @@ class Watch:
         requests = self._ledger.rpc_requests
         report = plan.report(finished, requests - self._rpc_requests, is_of_earlier_pass=True)
         self._rpc_requests = requests
-        self._memory.end(report, summary(report))
+        self._memory.end(report, summary(report), self._ledger.floor)
         result = exit_code_of(report)
         line = " ".join(f"{name}={number}" for name, number in summary(report).items())
         log.info("pass result=%s seconds=%.2f %s", result.name.lower(), report.duration_s, line)

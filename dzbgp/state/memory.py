@@ -216,14 +216,11 @@ class Memory:
         if self.history is not None and not self.dry_run:
             self.history.keep_users(changed)
 
-    def keep_floor(self, floor: Sighting | None) -> None:
-        """Keep the highest slot that the ledger is known to have reached, for the runs to come."""
-        if self.history is not None and floor is not None and not self.dry_run:
-            self.history.raise_floor(floor.slot, floor.at)
-
-    def end(self, report: Report, totals: Mapping[str, int]) -> None:
-        """Note the run."""
+    def end(self, report: Report, totals: Mapping[str, int], floor: Sighting | None) -> None:
+        """Note a pass, and the highest slot that the ledger is known to have reached, which no later run goes below."""
         if self.history is not None and not self.dry_run:
+            if floor is not None:
+                self.history.raise_floor(floor.slot, floor.at)
             self.history.end_run(
                 report.started_at.timestamp(),
                 report.duration_s,

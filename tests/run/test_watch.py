@@ -442,6 +442,18 @@ def test_a_pass_over_the_data_of_before_an_outage_never_says_that_all_is_well(la
     watch._end()
 
 
+def test_a_watch_that_is_killed_leaves_the_slot_below_which_no_later_one_believes_a_ledger(
+    lab: WatchLab,
+) -> None:
+    watch = lab.made()
+    watch._pass()
+    history = watch._memory.history
+    assert history is not None
+    assert lab.session.floor is not None
+    assert history.floor() == (lab.session.floor.slot, lab.session.floor.at)
+    watch._end()
+
+
 @pytest.mark.parametrize("is_behind", [True, False], ids=["behind the old one", "after an outage"])
 def test_it_ends_when_the_ledger_began_anew(lab: WatchLab, *, is_behind: bool) -> None:
     watch = lab.made()

@@ -145,11 +145,11 @@ class Oracle:
 
     def _check_mass(self, reports: tuple[Report, ...]) -> None:
         """Find a device that loses all its Up users sooner than the guard could let that through."""
-        downs: dict[Pubkey, set[Pubkey]] = defaultdict(set)
+        downs: dict[Pubkey, dict[Pubkey, Report]] = defaultdict(dict)
         for report in reports:
             user = self.chain.user(report.user)
             if report.status is BgpStatus.DOWN and user is not None and user.bgp_status is BgpStatus.UP:
-                downs[report.device].add(report.user)
+                downs[report.device][report.user] = report
         for device, users in downs.items():
             ups = {
                 user.pubkey
@@ -158,15 +158,23 @@ class Oracle:
                 and user.bgp_status is BgpStatus.UP
                 and user.status is UserStatus.ACTIVATED
             }
-            since = max(self.down_since(user) for user in users)
+            since = max(map(self._seen_down_since, users.values()))
             if self.kernel.now - self.left_at < MAX_AGE_S:
                 continue
-            if len(ups) >= LEAST_MASS and users >= ups and self.kernel.now - since < GUARD_S:
+            if len(ups) >= LEAST_MASS and users.keys() >= ups and self.kernel.now - since < GUARD_S:
                 self.find(
                     "mass",
                     f"all {len(ups)} Up users of device {self.device_of[device]} are signed Down, the last of "
                     f"which has been down for {self.kernel.now - since:.0f} s",
                 )
+
+    def _seen_down_since(self, report: Report) -> float:
+        """Return since when a session is down, or every look has shown it down: none sees it come up in between."""
+        device = self.device_of[report.device]
+        looks = [look for (_, number), some in self.looks.items() if number == device for look in some]
+        last_up = max((look.at for look in looks if self._shows_up(look, report)), default=-1e6)
+        down = (look.at for look in looks if look.is_credible and look.at > last_up)
+        return min([self.down_since(report.user), *down])
 
     def _shows_up(self, look: Look, report: Report) -> bool:
         return look.peers.get(self.addresses[report.user], (False, report.user))[0]
