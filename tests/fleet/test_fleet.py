@@ -355,7 +355,8 @@ FAULTS: dict[str, tuple[EosFault | DeviceFault | None, dict[str, Any], str]] = {
     "http-to-https": (
         None,
         {"extras": {"timeout": 1, "optional_args": {"transport": "http"}}},
-        "the device closed the connection without an answer",
+        # A server that closes with a request unread may reset the connection.
+        "the device closed the connection without an answer / the connection was lost",
     ),
     "bad-extras": (None, {"extras": {"bogus": 1}}, "NAPALM does not accept the inventory's extras: "),
     "bad-transport": (
@@ -436,7 +437,7 @@ def test_a_device_that_fails_is_told_in_one_line_of_plain_words(answers: Answers
     assert reading.device is answers.devices[name]
     assert reading.error is not None
     assert reading.error.startswith(answers.where[name])
-    assert FAULTS[name][2] in reading.error
+    assert any(words in reading.error for words in FAULTS[name][2].split(" / "))
     assert "\n" not in reading.error
     assert "Traceback" not in reading.error
     assert "hunter2" not in repr(reading)
