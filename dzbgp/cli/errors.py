@@ -49,7 +49,7 @@ class SignalInterrupts(Interrupts):
 
     def _handle(self, number: int, _: object) -> None:
         if number == signal.SIGHUP:
-            # A terminal that closes can send it twice, which is no second request.
+            # A terminal that closes can send it twice: the second one asks for nothing more.
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
         if self._is_held and not self._came:
             self._came = True
