@@ -51,7 +51,7 @@ def bench() -> Table:
             Row("first pass, with the start of the processes", f"{processes.start:.2f} s"),
             Row("threads, devices elsewhere", f"{threads.elsewhere:.2f} s"),
             Row(f"{cores} processes, devices elsewhere", f"{processes.elsewhere:.2f} s"),
-            Row("threads / processes", f"{gain:.2f} x", f"{goal:.1f} x", gain >= goal),
+            Row(f"{devices} devices: threads / processes", f"{gain:.2f} x", f"{goal:.1f} x", gain >= goal),
         ]
     return Table(
         f"More processes: {USERS} sessions a device, on {cores} cores",

@@ -35,6 +35,8 @@ def bench() -> Table:
             "--rpc-url",
             place.url,
             "--dry-run",
+            "--output",
+            "table",
         ]
         done = subprocess.run(
             [
