@@ -61,6 +61,11 @@ def internal_error(error: Exception) -> str:
     return f"internal error ({type(error).__name__}); please report it. --verbose shows the traceback"
 
 
+def reason_of(error: BaseException) -> str:
+    """Return why something failed: dzbgp's own words, and of any other exception only its kind."""
+    return str(error) if isinstance(error, DzbgpError) else f"internal error ({type(error).__name__})"
+
+
 class DzbgpError(Exception):
     """A run cannot go on. The message is one line for people: what, where, and what to do about it."""
 

@@ -144,11 +144,8 @@ def _noun(value: Any) -> str:
     """Return what a value is. What it says may be secret: the URL of an RPC, which is not what was expected."""
     nouns = {bool: "true or false", str: "a text", int: "a number", float: "a number", dict: "a table"}
     if isinstance(value, list):
-        return (
-            f"a list with {_noun(odd)}"
-            if (odd := next((one for one in value if not isinstance(one, str)), None)) is not None
-            else "a list"
-        )
+        odd = next((_noun(one) for one in value if not isinstance(one, str)), "")
+        return f"a list with {odd}" if odd else "a list"
     return nouns.get(type(value), "a date or a time")
 
 

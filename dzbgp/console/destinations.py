@@ -13,7 +13,7 @@ from rich.console import Console
 
 from dzbgp.console.files import replace_file
 from dzbgp.console.stdout import CandidConsole, print_result
-from dzbgp.errors import ExitCode, UsageError
+from dzbgp.errors import ExitCode, UsageError, internal_error
 
 log = logging.getLogger(__name__)
 
@@ -109,10 +109,9 @@ def _is_delivered(place: Destination, show: Show, render: Render) -> bool:
     except Exception as error:
         log.debug("the report ended here", exc_info=True)
         log.error(  # noqa: TRY400 - one line
-            "%s: internal error (%s); please report it. --verbose shows the traceback. "
-            "The writes of this pass are done",
+            "%s: %s. The writes of this pass are done",
             place.option or "stdout",
-            type(error).__name__,
+            internal_error(error),
         )
         return False
 

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
-from dzbgp.errors import DzbgpError, StateLockedError
+from dzbgp.errors import DzbgpError, StateLockedError, reason_of
 from dzbgp.fleet.fleet import Fleet
 from dzbgp.ledger.errors import LedgerReplacedError
 from dzbgp.ledger.session import LedgerSession, WriteResult
@@ -288,7 +288,7 @@ class Watch:
         seconds = time.monotonic() - started
         self._memory.fail(error, time.time() - seconds, seconds)
         log.debug("the pass ended here", exc_info=error)
-        told = str(error) if isinstance(error, DzbgpError) else f"internal error ({type(error).__name__})"
+        told = reason_of(error)
         _say(self._alarms.lines_after_failure(f"pass failed: {told}"))
         self._notifier.status(f"last pass failed: {told}")
         try:

@@ -11,7 +11,7 @@ from dzbgp.decision.guard import Past
 from dzbgp.decision.memory import flaps, remember
 from dzbgp.decision.policy import Clock
 from dzbgp.decision.rules import Rules
-from dzbgp.errors import DzbgpError, ExitCode
+from dzbgp.errors import ExitCode, reason_of
 from dzbgp.ledger.errors import WriteInterruptedError
 from dzbgp.ledger.session import LedgerSession
 from dzbgp.models.decision import Decision, Decisions
@@ -232,9 +232,8 @@ class Memory:
     def fail(self, error: BaseException, started_at: float, duration_s: float) -> None:
         """Note a pass that came to no report; `started_at` is in Unix seconds."""
         if self.history is not None and not self.dry_run:
-            told = str(error) if isinstance(error, DzbgpError) else f"internal error ({type(error).__name__})"
             code = ExitCode.PARTIAL if isinstance(error, WriteInterruptedError) else ExitCode.COULD_NOT_RUN
-            self.history.end_run(started_at, duration_s, {}, int(code), error=told)
+            self.history.end_run(started_at, duration_s, {}, int(code), error=reason_of(error))
 
     def notes(self, users: Collection[Pubkey], clock: Clock, rules: Rules) -> list[str]:
         """Return which of the users flap, and what is wrong with the store."""
