@@ -51,7 +51,8 @@ def replaying(handlers: Mapping[str, Handler], directory: Path, timeout_s: float
     thread = LoopThread("replay")
     try:
         servers = {
-            name: thread.call(serve(handler, ADDRESS, 0, tls.context)) for name, handler in handlers.items()
+            name: thread.call(serve(handler, ADDRESS, 0, tls.contexts[ADDRESS]))
+            for name, handler in handlers.items()
         }
         hosts = {
             name: {"hostname": ADDRESS, "port": server.sockets[0].getsockname()[1]}

@@ -43,7 +43,7 @@ class EosFleet:
         self._devices = devices
         self._stopped = False
         self.ca_pem = ca_pem
-        """The certificate of the CA that signed the devices' certificate."""
+        """The certificate of the CA that signed the devices' certificates."""
 
     @classmethod
     def start(cls, devices: Iterable[EosDevice], *, plain: bool = False) -> Self:
@@ -57,11 +57,11 @@ class EosFleet:
             if device.code in served:
                 raise ValueError(f"two devices of the lab are called {device.code}")
             served[device.code] = Served(device)
-        tls = make_tls(device.address for device in (one.device for one in served.values()))
+        tls = make_tls(one.device.address for one in served.values())
 
         async def listen() -> None:
             for one in served.values():
-                one.tls = None if plain else tls.context
+                one.tls = None if plain else tls.contexts[one.device.address]
                 await one.listen()
             for one in served.values():
                 one.apply_fault()

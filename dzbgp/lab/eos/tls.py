@@ -1,10 +1,10 @@
-"""Certificates for the lab's devices: a CA made at start, and one certificate naming all their addresses."""
+"""Certificates for the lab's devices: a CA made at start, and a certificate for each address."""
 
 import datetime as dt
 import ipaddress
 import ssl
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,19 +20,18 @@ _LIFETIME = dt.timedelta(days=30)
 class LabTls:
     """What the lab's servers serve with, and what a client needs to verify them."""
 
-    context: ssl.SSLContext
+    contexts: Mapping[str, ssl.SSLContext]
+    """By address: each has a certificate of its own, as devices have."""
     ca_pem: str
     """The CA's certificate. The keys are not kept."""
 
 
 def make_tls(addresses: Iterable[str]) -> LabTls:
-    """Make a CA and a server certificate whose subject alternative names are the IP `addresses`.
+    """Make a CA, and for each of the IP `addresses` a server certificate with it as subject alternative name.
 
     Raises ValueError when an address is none.
     """
-    names = [x509.IPAddress(ipaddress.ip_address(address)) for address in sorted(set(addresses))]
     ca_key = ec.generate_private_key(ec.SECP256R1())
-    key = ec.generate_private_key(ec.SECP256R1())
     issuer = _name("dzbgp lab CA")
     ca = (
         _builder(issuer, issuer, ca_key.public_key())
@@ -41,8 +40,16 @@ def make_tls(addresses: Iterable[str]) -> LabTls:
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(ca_key.public_key()), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
+    contexts = {address: _server_context(_device_pem(address, issuer, ca_key)) for address in set(addresses)}
+    return LabTls(contexts, ca.public_bytes(serialization.Encoding.PEM).decode("ascii"))
+
+
+def _device_pem(address: str, issuer: x509.Name, ca_key: ec.EllipticCurvePrivateKey) -> bytes:
+    """Return a new key and its certificate."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    names = [x509.IPAddress(ipaddress.ip_address(address))]
     leaf = (
-        _builder(_name("dzbgp lab devices"), issuer, key.public_key())
+        _builder(_name("dzbgp lab device"), issuer, key.public_key())
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(signs_certificates=False), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
@@ -52,10 +59,9 @@ def make_tls(addresses: Iterable[str]) -> LabTls:
         )
         .sign(ca_key, hashes.SHA256())
     )
-    pem = key.private_bytes(
+    return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     ) + leaf.public_bytes(serialization.Encoding.PEM)
-    return LabTls(_server_context(pem), ca.public_bytes(serialization.Encoding.PEM).decode("ascii"))
 
 
 def _server_context(pem: bytes) -> ssl.SSLContext:

@@ -46,7 +46,7 @@ def fronted(switches: Mapping[str, Switch], devices: Mapping[str, EosDevice]) ->
 
     async def listen() -> None:
         for one in served.values():
-            one.tls = tls.context
+            one.tls = tls.contexts[one.device.address]
             await one.listen()
 
     thread = LoopThread("eapi-front")

@@ -56,12 +56,13 @@ async def wedging(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[tuple[str, WedgingServer]]:
     tls = make_tls(["127.0.0.1"])
-    tls.context.set_alpn_protocols(["h2"])
+    context = tls.contexts["127.0.0.1"]
+    context.set_alpn_protocols(["h2"])
     ca_file = tmp_path / "ca.pem"
     ca_file.write_text(tls.ca_pem)
     monkeypatch.setenv("SSL_CERT_FILE", str(ca_file))
     made = WedgingServer()
-    server = await asyncio.start_server(made.converse, "127.0.0.1", 0, ssl=tls.context)
+    server = await asyncio.start_server(made.converse, "127.0.0.1", 0, ssl=context)
     async with server:
         yield f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}/{SECRET}", made
 
