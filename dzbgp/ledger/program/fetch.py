@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from solders.pubkey import Pubkey
 
@@ -28,7 +28,7 @@ from dzbgp.ledger.program.accounts import (
 )
 from dzbgp.ledger.rpc.client import RpcClient
 from dzbgp.ledger.rpc.credible import FASTEST_S, SLOWEST_S, slot_time
-from dzbgp.models.ledger import NOMINAL_SECONDS_PER_SLOT, Account, Device, ProgramData, SkippedAccount
+from dzbgp.models.ledger import NOMINAL_SECONDS_PER_SLOT, Account, Device, ProgramData, SkippedAccount, User
 
 log = logging.getLogger(__name__)
 
@@ -58,6 +58,28 @@ class Early:
     """The ledger's Unix time in that slot; None without a Clock sysvar, or if no RPC is believed."""
     is_cached: bool = False
     """Whether all of the data was read before."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Users:
+    """What one answer holds. False: no account at all."""
+
+    slot: int
+    users: Mapping[Pubkey, User]
+    skipped: list[SkippedAccount]
+
+    @classmethod
+    def of(cls, slot: int, accounts: list[Account]) -> Self:
+        """Decode the accounts of users, and take each out of the list: together they would be a pass's peak."""
+        accounts.reverse()
+        drained = (accounts.pop() for _ in range(len(accounts)))
+        return cls(
+            slot,
+            *decode_all("user", drained, lambda item: decode_user(item.pubkey, item.data, item.lamports)),
+        )
+
+    def __bool__(self) -> bool:
+        return bool(self.users or self.skipped)
 
 
 async def fetch(
@@ -149,30 +171,34 @@ async def _fetch(
         asked = spare_scope
     wanted = None if asked is None else frozenset(asked(devices))
     known = wanted
-    answers = [] if whole is None else [whole]
+    answers: list[_Users] = []
     if wanted is not None:
         answers, known = await _users_of(read, wanted, is_whole_possible=scope is not None)
-    if not any(accounts for _, accounts in answers) and wanted != frozenset():
+    elif whole is not None:
+        answers = [_Users.of(*whole)]
+    if not any(answers) and wanted != frozenset():
         raise no_accounts(client, "user", "treated as a fault, not as an empty fleet")
-    user_accounts = [account for _, accounts in answers for account in accounts]
     tenants, skipped_tenants = decode_all(
         "tenant", tenant_accounts, lambda item: decode_tenant(item.pubkey, item.data)
     )
-    users, skipped_users = decode_all(
-        "user", user_accounts, lambda item: decode_user(item.pubkey, item.data, item.lamports)
-    )
+    users = {
+        key: user
+        for answer in answers
+        for key, user in answer.users.items()
+        if known is None or user.device_pk in known
+    }
+    skipped_users = [account for answer in answers for account in answer.skipped]
+    slots = [slot, tenant_slot, *(answer.slot for answer in answers)]
     return ProgramData(
-        slot=min(slot, tenant_slot, *(user_slot for user_slot, _ in answers)),
+        slot=min(slots),
         fetched_at=datetime.now(UTC),
-        users=MappingProxyType(
-            {key: user for key, user in users.items() if known is None or user.device_pk in known}
-        ),
+        users=MappingProxyType(users),
         devices=devices,
         tenants=MappingProxyType(tenants),
         skipped=(*skipped, *skipped_tenants, *skipped_users),
         remarks=_not_known(wanted, known),
         scope=known,
-        newest_slot=max(slot, tenant_slot, *(user_slot for user_slot, _ in answers)),
+        newest_slot=max(slots),
     )
 
 
@@ -199,7 +225,7 @@ async def _all_users(read: _Read, *, is_wanted: bool, is_spared: bool) -> _Answe
 
 async def _users_of(
     read: _Read, wanted: frozenset[Pubkey], *, is_whole_possible: bool
-) -> tuple[list[_Answer], frozenset[Pubkey]]:
+) -> tuple[list[_Users], frozenset[Pubkey]]:
     """Return the answers for the users of `wanted`, and the devices for which the answers are believed.
 
     An answer without any user is not believed: then all users are requested or, if that answer would be too large,
@@ -207,17 +233,17 @@ async def _users_of(
     """
     gate = asyncio.Semaphore(_AT_ONCE)
 
-    async def of_device(key: Pubkey) -> _Answer:
+    async def of_device(key: Pubkey) -> _Users:
         async with gate:
-            return await read(USER, (USER_DEVICE_OFFSET, bytes(key)))
+            return _Users.of(*await read(USER, (USER_DEVICE_OFFSET, bytes(key))))
 
     keys = sorted(wanted, key=bytes)
     answers = await _together([of_device(key) for key in keys])
-    if all(accounts for _, accounts in answers):
+    if all(answers):
         return answers, wanted
     if is_whole_possible:
-        return [await read(USER)], wanted
-    return answers, frozenset(key for key, (_, accounts) in zip(keys, answers, strict=True) if accounts)
+        return [_Users.of(*await read(USER))], wanted
+    return answers, frozenset(key for key, answer in zip(keys, answers, strict=True) if answer)
 
 
 async def _both(one: Coroutine[Any, Any, T], other: Coroutine[Any, Any, U]) -> tuple[T, U]:
