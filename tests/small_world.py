@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 from core_builders import key, make_device, make_tenant, make_user
+from msgspec import structs
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
@@ -142,7 +143,7 @@ class SmallWorld:
         return list(self.devices.values())[number]
 
     def change(self, key: Pubkey, **changes: Any) -> None:
-        self.users[key] = replace(self.users[key], **changes)
+        self.users[key] = structs.replace(self.users[key], **changes)
 
     def drain(self, number: int = 0) -> None:
         device = self.device(number)

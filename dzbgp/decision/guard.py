@@ -8,8 +8,9 @@ Drained devices are exempt: their sessions are meant to be down.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from msgspec.structs import replace
 from solders.pubkey import Pubkey
 
 from dzbgp.decision.policy import Clock

@@ -1,6 +1,6 @@
 """How what is remembered of a user follows from what is seen. Pure: no I/O, no clock."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from dzbgp.models.memory import UserMemory
 from dzbgp.models.session import Observation, Observed

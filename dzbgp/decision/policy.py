@@ -4,7 +4,9 @@ Pure: no I/O and no clock of its own. The guard, which looks at all decisions of
 """
 
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+
+from msgspec.structs import replace
 
 from dzbgp.console.words import duration
 from dzbgp.decision.memory import flaps

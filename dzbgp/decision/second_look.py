@@ -1,6 +1,6 @@
 """What counts after the second look at a device. Pure: no I/O, no clock."""
 
-from dataclasses import replace
+from msgspec.structs import replace
 
 from dzbgp.models.decision import Decision
 from dzbgp.models.session import DeviceReading, DeviceResult, Observation, Observed

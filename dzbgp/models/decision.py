@@ -1,9 +1,9 @@
 """What is decided for a user, and what is remembered for the next decision."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 
+import msgspec
 from solders.pubkey import Pubkey
 
 from dzbgp.models.ledger import BgpStatus
@@ -19,8 +19,7 @@ class Action(StrEnum):
     HOLD = "hold"
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(msgspec.Struct, frozen=True, gc=False):
     """What to write about one user, if anything; why, in one word and in one sentence; and what that rests on."""
 
     observation: Observation

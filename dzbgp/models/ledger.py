@@ -11,6 +11,7 @@ from datetime import datetime
 from enum import IntEnum
 from typing import NamedTuple, Self
 
+import msgspec
 from solders.pubkey import Pubkey
 
 LAMPORTS_PER_SOL = 1_000_000_000
@@ -132,8 +133,7 @@ class Sighting:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class User:
+class User(msgspec.Struct, frozen=True, gc=False):
     """A user's account. Slots are those of the ledger; `bgp_rtt_ns` 0 means that there was no sample."""
 
     pubkey: Pubkey

@@ -1,14 +1,12 @@
 """What is remembered of a user from one pass to the next."""
 
-from dataclasses import dataclass
-
+import msgspec
 from solders.pubkey import Pubkey
 
 from dzbgp.models.ledger import BgpStatus
 
 
-@dataclass(frozen=True, slots=True)
-class UserMemory:
+class UserMemory(msgspec.Struct, frozen=True, gc=False):
     """What is remembered of a user from one pass to the next. Times are Unix seconds."""
 
     device: Pubkey

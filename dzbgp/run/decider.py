@@ -1,11 +1,13 @@
 """From readings to decisions, with all that a pass knows: the ledger's data, the rules, the memory, the keys."""
 
+import dataclasses
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from typing import Self
 
+from msgspec.structs import replace
 from solders.pubkey import Pubkey
 
 from dzbgp.decision.policy import Clock, decide, withheld
@@ -119,7 +121,7 @@ class Decider:
         decision = decide(
             observation,
             self.clock,
-            replace(rules, refresh_interval_s=0.0) if is_early else rules,
+            dataclasses.replace(rules, refresh_interval_s=0.0) if is_early else rules,
             self.memory.after(observation, self.clock.now, rules, time.time()),
             look,
             in_flight=self.memory.in_flight_why(key, self.clock.slot, self.clock.now),

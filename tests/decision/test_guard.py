@@ -1,12 +1,12 @@
 """The guard against mass mistakes, through whole passes."""
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from small_world import DOWN, FAIL, LAND, LOSE, NEVER, PROGRAM, UP, Passes, SmallWorld, shuffled
 
 from dzbgp.decision.rules import Limits

@@ -7,6 +7,7 @@ import pytest
 from core_builders import make_device, make_user
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from dzbgp.decision.policy import Clock, decide
 from dzbgp.decision.rules import Rules
@@ -148,7 +149,7 @@ rules = st.builds(Rules, st.floats(1, 10 * SIX_HOURS))
 def test_nothing_is_ever_written_about_what_is_not_known(
     seen: Observation, clock: Clock, rule: Rules
 ) -> None:
-    decision = decide(replace(seen, observed=UNKNOWN, why="x", reason="no-vrf"), clock, rule)
+    decision = decide(structs.replace(seen, observed=UNKNOWN, why="x", reason="no-vrf"), clock, rule)
     assert (decision.action, decision.status, decision.reason) == (SKIP, None, "no-vrf")
 
 
@@ -168,8 +169,8 @@ def after(decision: Decision, slot: int) -> Observation:
     seen = decision.observation
     if decision.action is not SUBMIT:
         return seen
-    user = replace(seen.user, bgp_status=decision.status or NEVER, last_bgp_reported_at=slot)
-    return replace(seen, user=user)
+    user = structs.replace(seen.user, bgp_status=decision.status or NEVER, last_bgp_reported_at=slot)
+    return structs.replace(seen, user=user)
 
 
 @given(observations, clocks, rules, st.integers(0, 5))

@@ -1,12 +1,12 @@
 """What is remembered of a user after each observation."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from core_builders import key, make_device, make_user
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from dzbgp.decision.memory import TRANSITIONS_KEPT, flaps, remember
 from dzbgp.models.ledger import BgpStatus

@@ -20,6 +20,7 @@ from core_builders import (
 )
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from solders.pubkey import Pubkey
 
 from dzbgp.decision.resolver import assess_credibility, resolve, users_by_device, vrf_of
@@ -334,7 +335,7 @@ def test_two_neighbors_of_one_address_in_the_users_vrf_must_agree() -> None:
 
 def test_a_neighbor_that_cannot_be_understood_leaves_its_user_unknown_and_no_other() -> None:
     reading = reading_of(answer({"169.254.0.1": UP, "169.254.0.3": UP}))
-    odd = replace(reading.neighbors[0], odd="its state is null")
+    odd = structs.replace(reading.neighbors[0], odd="its state is null")
     users = [make_user(1), make_user(2, "169.254.0.2/31")]
     first, second = resolve(replace(reading, neighbors=(odd, *reading.neighbors[1:])), users, {})
     assert (first.observed, first.reason) == (UNKNOWN, "odd-neighbor")

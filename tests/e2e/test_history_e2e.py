@@ -7,12 +7,12 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 from e2e_lab import E2eLab, began, dzbgp, ended, started_lab, until
+from msgspec.structs import replace
 from solders.pubkey import Pubkey
 
 from dzbgp.lab.solana.faults import Fault, FaultKind

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from browser import Page, started_browser
 from day_builders import eventful
+from msgspec import structs
 from report_builders import DOWN, NYC, UP, decision, device, fleet_of_changes, report
 
 from dzbgp.models.report import Report
@@ -22,7 +23,7 @@ def long_words() -> Report:
     word = "x" * 300
     odd = device(word)
     change = decision(1, odd, UP, DOWN, detail=word)
-    change = replace(change, observation=replace(change.observation, vrf=word))
+    change = structs.replace(change, observation=structs.replace(change.observation, vrf=word))
     left_out = DeviceReading(word, DeviceResult.FAILED, odd, word)
     return replace(report(change, decision(2, NYC, UP, DOWN), devices=(left_out,), notes=(word,)), env=word)
 

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+from msgspec import structs
 from napalm.eos import EOSDriver
 
 from dzbgp.eos import decoding, getter
@@ -195,7 +196,7 @@ def test_of_a_neighbor_that_napalm_does_not_show_nothing_is_known() -> None:
 
 
 def test_a_vrf_that_has_the_name_of_napalms_default_vrf_is_not_compared() -> None:
-    odd_one = replace(UP, vrf="global", uptime_s=9)
+    odd_one = structs.replace(UP, vrf="global", uptime_s=9)
     seen = replace(SEEN, vrfs=(*SEEN.vrfs, Vrf("global", "")), neighbors=(*SEEN.neighbors, odd_one))
     assert held_against(seen, verdicts()) == seen
 

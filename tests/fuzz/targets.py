@@ -10,12 +10,12 @@ import ipaddress
 import json
 from base64 import b64encode
 from collections.abc import Callable
-from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import msgspec
 from core_builders import PUBLIC_IP, key, make_device, make_tenant, make_user
+from msgspec.structs import replace
 from mutation import Source, mutated
 from nornir.core.inventory import ConnectionOptions
 

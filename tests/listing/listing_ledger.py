@@ -3,9 +3,9 @@
 import csv
 import io
 import json
-from dataclasses import replace
 from typing import Any
 
+from msgspec.structs import replace
 from solders.pubkey import Pubkey
 from standing_ledger import invoke
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 from metrics_lab import lab_run
+from msgspec import structs
 from prometheus_client.parser import text_string_to_metric_families
 from report_builders import AMS, DOWN, FRA, NEVER, NYC, TYO, UP, decision, key, mixed, reading, report
 
@@ -62,8 +63,8 @@ def silent(device: Any) -> DeviceReading:
 
 
 def reported(item: Decision, slot: int) -> Decision:
-    user = replace(item.observation.user, last_bgp_reported_at=slot)
-    return replace(item, observation=replace(item.observation, user=user))
+    user = structs.replace(item.observation.user, last_bgp_reported_at=slot)
+    return structs.replace(item, observation=structs.replace(item.observation, user=user))
 
 
 def test_upstreams_five_metrics_have_their_names_labels_and_buckets() -> None:

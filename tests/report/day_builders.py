@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from msgspec import structs
 from report_builders import AMS, DOWN, FRA, NYC, UP, decision, mixed, report
 
 from dzbgp.models.decision import Action, Decision
@@ -32,7 +33,9 @@ def eventful(*, dry_run: bool = False) -> Report:
     memories = {
         flapping: memory(NYC, up=True, ago=[*often, 4 * MINUTE]),
         bouncing: memory(AMS, up=True, ago=[9 * HOUR, 9 * HOUR, 5 * HOUR, 5 * HOUR, 2 * HOUR, 2 * HOUR]),
-        outage: replace(memory(FRA, up=False, ago=[26 * HOUR, 20 * HOUR, 11 * HOUR]), seen_at=END - 3 * HOUR),
+        outage: structs.replace(
+            memory(FRA, up=False, ago=[26 * HOUR, 20 * HOUR, 11 * HOUR]), seen_at=END - 3 * HOUR
+        ),
         **_of_the_changes(whole.decisions),
     }
     return replace(

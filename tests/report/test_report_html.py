@@ -9,6 +9,7 @@ import pytest
 from day_builders import END, HOUR, eventful, memory
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec import structs
 from report_builders import (
     AMS,
     DOWN,
@@ -236,7 +237,7 @@ def test_a_change_without_transitions_is_drawn_when_enough_is_known_of_it(
     known_s: float, drawn: bool
 ) -> None:
     change = decision(1, NYC, UP, DOWN)
-    remembered = replace(memory(NYC, up=False), down_since=END - known_s)
+    remembered = structs.replace(memory(NYC, up=False), down_since=END - known_s)
     text = render(replace(report(change), memories={change.observation.user.pubkey: remembered}))
     assert ('id="day"' in text) is drawn
 
@@ -311,10 +312,10 @@ def test_text_has_the_contrast_that_wcag_aa_asks_for(scheme: int) -> None:
 def test_every_down_and_unknown_user_is_listed_changed_or_not_the_longest_first() -> None:
     calm = decision(60, NYC, DOWN, DOWN, action=Action.SKIP, reason="unchanged")
     short = decision(61, NYC, UP, DOWN)
-    known = replace(calm.observation.user, last_bgp_up_at=312_345_678 - 9_000)
-    calm = replace(calm, observation=replace(calm.observation, user=known))
-    recent = replace(short.observation.user, last_bgp_up_at=312_345_678 - 150)
-    short = replace(short, observation=replace(short.observation, user=recent))
+    known = structs.replace(calm.observation.user, last_bgp_up_at=312_345_678 - 9_000)
+    calm = structs.replace(calm, observation=structs.replace(calm.observation, user=known))
+    recent = structs.replace(short.observation.user, last_bgp_up_at=312_345_678 - 150)
+    short = structs.replace(short, observation=structs.replace(short.observation, user=recent))
     unknown = decision(62, NYC, UP, None, action=Action.SKIP, observed=Observed.UNKNOWN, reason="no-vrf")
     up = decision(63, NYC, DOWN, UP)
     listed = section(render(report(short, up, calm, unknown, devices=(reading(NYC),))), "down")

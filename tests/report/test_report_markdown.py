@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
+from msgspec import structs
 from report_builders import (
     AMS,
     DOWN,
@@ -147,7 +148,7 @@ def hostile(text: str) -> Report:
     change = decision(1, odd, UP, DOWN, detail=text)
     held = decision(2, odd, UP, DOWN, action=Action.HOLD, detail=text)
     whole = report(
-        replace(change, observation=replace(change.observation, vrf=text)),
+        structs.replace(change, observation=structs.replace(change.observation, vrf=text)),
         held,
         devices=(DeviceReading(text, DeviceResult.FAILED, odd, text), reading(AMS), reading(FRA)),
         notes=(text,),

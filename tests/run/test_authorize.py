@@ -7,6 +7,7 @@ import pytest
 from core_builders import key, make_user
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from dzbgp.ledger.program.instruction import Write
 from dzbgp.ledger.submit.reread import Reread
@@ -54,7 +55,7 @@ def test_a_user_that_is_as_it_was_may_be_written() -> None:
     ],
 )
 def test_a_user_that_changed_since_is_refused_with_the_reason(changes: Any, expected: str | None) -> None:
-    assert reason(write(), replace(USER, **changes)) == expected
+    assert reason(write(), structs.replace(USER, **changes)) == expected
 
 
 def test_an_account_that_is_gone_is_refused() -> None:
@@ -99,9 +100,9 @@ def test_whatever_may_be_signed_is_true_of_an_unchanged_user_and_young(
     ledger_s: float,
     is_same_tunnel: bool,
 ) -> None:
-    now = replace(USER, status=status, last_bgp_reported_at=reported, bgp_status=onchain)
+    now = structs.replace(USER, status=status, last_bgp_reported_at=reported, bgp_status=onchain)
     if not is_same_tunnel:
-        now = replace(now, tunnel_id=now.tunnel_id + 1)
+        now = structs.replace(now, tunnel_id=now.tunnel_id + 1)
     found = reason(write(wanted), now, NOW + local_s, NOW + ledger_s)
     may_sign = (
         status is UserStatus.ACTIVATED

@@ -1,13 +1,13 @@
 """Rules 2 to 5 of the decision with memory and time in play, and what must hold whatever happens."""
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from core_builders import key, make_device, make_user
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from small_world import DOWN, FAIL, FIRST_SLOT, LAND, NEVER, SECONDS_PER_SLOT, UP, Passes, SmallWorld
 from solders.pubkey import Pubkey
 

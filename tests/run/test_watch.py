@@ -251,7 +251,7 @@ def test_a_down_is_written_although_somebody_else_reports_on_the_device(tmp_path
 
 def test_the_newest_status_of_a_user_that_waits_is_the_one_written(tmp_path: Path) -> None:
     with watch_lab(tmp_path, changed=0.25) as lab:
-        lab.inject(FaultKind.STALL, method="simulateTransaction", delay_s=1.0)
+        lab.inject(FaultKind.STALL, method="simulateTransaction", delay_s=4.0)
         watch = lab.start()
         until(lambda: lab.ledger.stats().faults.get("stall", 0) > 0)
         for up in (False, True, False):

@@ -6,10 +6,11 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from big_world import big_world
+from msgspec.structs import replace
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 

@@ -6,9 +6,10 @@ What a node says of it is in rpc.py. SetUserBGPStatus has the effects that the p
 import hashlib
 import struct
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
+from msgspec.structs import replace
 from solders.hash import Hash
 from solders.pubkey import Pubkey
 from solders.transaction import VersionedTransaction

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+from msgspec import structs
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
 
@@ -290,7 +291,7 @@ class World:
         user = self.chain.user(self.users[number].pubkey)
         if user is not None:
             self._touch(user.pubkey)
-            self.chain.put_user(replace(user, status=status))
+            self.chain.put_user(structs.replace(user, status=status))
 
     def _on_ban(self, number: int) -> None:
         self._change_status(number, UserStatus.BANNED)
@@ -311,7 +312,7 @@ class World:
         if self.chain.user(user.pubkey) is None:
             return
         self._touch(user.pubkey)
-        self.chain.put_user(_fresh(replace(user, device_pk=self._device_pk(user))))
+        self.chain.put_user(_fresh(structs.replace(user, device_pk=self._device_pk(user))))
 
     def _on_successor(self, number: int) -> None:
         """Delete a user and make another one, which is given the same tunnel."""
@@ -320,7 +321,7 @@ class World:
             return
         device_pk = self._device_pk(user)
         self.chain.remove(user.pubkey)
-        heir = replace(
+        heir = structs.replace(
             _fresh(user),
             pubkey=key_of(f"heir {len(self.users)}"),
             device_pk=device_pk,
@@ -349,7 +350,7 @@ class World:
     def _on_odd_user(self, device: int, prefix_len: int) -> None:
         """Add a user whose tunnel net is not a /31; no device is configured with it."""
         number = len(self.users)
-        odd = replace(
+        odd = structs.replace(
             _fresh(self.users[0]),
             pubkey=key_of(f"user {number}"),
             device_pk=self.accounts[device].pubkey,
@@ -400,7 +401,7 @@ class World:
             return
         old = self.device_of(user)
         self._touch(user.pubkey)
-        self.chain.put_user(replace(user, device_pk=self.accounts[device].pubkey))
+        self.chain.put_user(structs.replace(user, device_pk=self.accounts[device].pubkey))
         if old != device:
             self._unrender(user, old)
             self._render(user)
@@ -597,7 +598,9 @@ def made(kernel: Kernel, schedule: Schedule) -> Iterator[World]:
 
 def _fresh(user: User) -> User:
     """Return a user that was never reported."""
-    return replace(user, bgp_status=BgpStatus.UNKNOWN, last_bgp_reported_at=0, last_bgp_up_at=0, bgp_rtt_ns=0)
+    return structs.replace(
+        user, bgp_status=BgpStatus.UNKNOWN, last_bgp_reported_at=0, last_bgp_up_at=0, bgp_rtt_ns=0
+    )
 
 
 def _device_account(device: device_models.Device, publisher: Pubkey) -> DeviceAccount:

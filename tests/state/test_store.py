@@ -9,13 +9,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
 from core_builders import key, make_device
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from msgspec.structs import fields, replace
 from nobody import as_nobody, open_directory
 from small_world import DOWN, FAIL, LOSE, PROGRAM, UP, Passes, SmallWorld
 from solders.pubkey import Pubkey

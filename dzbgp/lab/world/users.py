@@ -3,8 +3,8 @@
 import ipaddress
 import random
 from collections.abc import Mapping
-from dataclasses import replace
 
+from msgspec.structs import replace
 from solders.pubkey import Pubkey
 
 from dzbgp.lab.world.accounts import UserSpec, draw, key_of, pick, sample

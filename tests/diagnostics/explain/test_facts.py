@@ -1,11 +1,11 @@
 """What an explanation says of a user's past."""
 
 import json
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
 from core_builders import make_device, make_user
+from msgspec.structs import replace
 
 from dzbgp.console.words import amount
 from dzbgp.decision.memory import remember

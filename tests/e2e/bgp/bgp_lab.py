@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from e2e_lab import Done, dzbgp, edited, random_net, write_keypair
 from front import fronted
+from msgspec import structs
 from sandbox import missing
 from solders.keypair import Keypair
 from switch import Switch, Tunnel, started_switch
@@ -126,7 +127,7 @@ class BgpLab:
         spec = self.switches.spec(device, tunnel_id)
         slot = self.ledger.slot
         up = status is BgpStatus.UP
-        user = replace(
+        user = structs.replace(
             spec.user,
             bgp_status=status,
             last_bgp_reported_at=slot,

@@ -1,10 +1,9 @@
 """The encoders, byte by byte, against literal offsets of the accounts' layouts."""
 
-import dataclasses
 import struct
-from dataclasses import replace
 
 import pytest
+from msgspec.structs import replace
 from solders.pubkey import Pubkey
 
 from dzbgp.lab.world.encode import (
@@ -217,7 +216,7 @@ def test_every_field_of_a_user_but_three_is_in_its_bytes() -> None:
         "bgp_rtt_ns": 1,
         "feed_pks": (),
     }
-    names = {field.name for field in dataclasses.fields(User)} - {"pubkey", "data_len", "lamports"}
+    names = set(User.__struct_fields__) - {"pubkey", "data_len", "lamports"}
     assert set(other) == names
     values = {name: getattr(USER, name) for name in names}
     for name in sorted(names):

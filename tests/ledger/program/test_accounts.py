@@ -5,12 +5,12 @@ import contextlib
 import struct
 import tracemalloc
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from solders.pubkey import Pubkey
 from stage import stage
 

@@ -9,6 +9,7 @@ import pytest
 from core_builders import make_user
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 from solders.signature import Signature
 from stage import Stage, anything, fast, stage
 
@@ -147,7 +148,9 @@ def test_one_account_that_was_not_reported_since_proves_that_nothing_landed(
     reports: Sequence[tuple[int, BgpStatus]], gone: set[int]
 ) -> None:
     users = {
-        user.pubkey: None if number in gone else replace(user, last_bgp_reported_at=slot, bgp_status=status)
+        user.pubkey: None
+        if number in gone
+        else structs.replace(user, last_bgp_reported_at=slot, bgp_status=status)
         for number, (user, (slot, status)) in enumerate(zip(USERS, reports, strict=True))
     }
     settled = settle(SENT, users)

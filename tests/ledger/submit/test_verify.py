@@ -33,7 +33,7 @@ def read_back(
 
 def changed(made: Stage, key: Pubkey, **values: object) -> None:
     user = made.user(key)
-    fields = {name: getattr(user, name) for name in user.__dataclass_fields__} | values
+    fields = {name: getattr(user, name) for name in user.__struct_fields__} | values
     made.ledger.set_account(key, encode_user(type(user)(**fields)))
 
 
