@@ -10,6 +10,7 @@ import socket
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 
 from solders.pubkey import Pubkey
 
@@ -30,6 +31,9 @@ from dzbgp.models.session import DeviceReading, DeviceResult, Neighbor, Observat
 _UNICAST_VRF = re.compile(r"vrf\d+")
 _NO_TENANT = Pubkey.default()
 _POINT_TO_POINT = 31
+
+_rtt_ns = attrgetter("rtt_ns")
+_odd = attrgetter("odd")
 
 
 def users_by_device(data: ProgramData) -> dict[Pubkey, list[User]]:
@@ -192,7 +196,7 @@ def _observe(user: User, vrf: str | None, answer: _Answer) -> Observation:
             user, answer.device, answer.host, observed, vrf, peer_ip, why, reason, in_empty_vrf=empty
         )
 
-    if not _is_tunnel(net):
+    if peer_ip is None:
         return seen(Observed.ABSENT, f"its tunnel net {net} is not a /31, so no device has a neighbor for it")
     odd = net.address | 1
     rival = next((one for one in answer.sharers[odd] if one is not user), None)
@@ -201,7 +205,7 @@ def _observe(user: User, vrf: str | None, answer: _Answer) -> Observation:
         return seen(Observed.UNKNOWN, why, "ambiguous")
     evidence = answer.find(odd, user, vrf)
     if evidence:
-        return _weigh(user, vrf, answer, evidence)
+        return _weigh(user, vrf, peer_ip, answer, evidence)
     if answer.find(odd - 1, user, vrf):
         why = f"its neighbor has {dotted(odd - 1)}, the device's own side of the tunnel; expected {peer_ip}"
         return seen(Observed.UNKNOWN, why, "wrong-side")
@@ -220,15 +224,17 @@ def _observe(user: User, vrf: str | None, answer: _Answer) -> Observation:
     return seen(Observed.ABSENT, why, empty=vrf not in answer.peopled)
 
 
-def _weigh(user: User, vrf: str | None, answer: _Answer, evidence: Sequence[Neighbor]) -> Observation:
+def _weigh(
+    user: User, vrf: str | None, peer_ip: str, answer: _Answer, evidence: Sequence[Neighbor]
+) -> Observation:
     """Return what the neighbors in a user's tunnel say; nothing, if they disagree."""
-    best = max(evidence, key=lambda neighbor: neighbor.rtt_ns)
+    best = max(evidence, key=_rtt_ns)
     observed, why, reason = Observed.ESTABLISHED, "", "unknown"
-    odd = next((neighbor.odd for neighbor in evidence if neighbor.odd), "")
+    odd = next(filter(None, map(_odd, evidence)), "")
     if odd:
         observed, reason = Observed.UNKNOWN, "odd-neighbor"
         why = f"{answer.host}'s entry of its neighbor {best.address} cannot be parsed: {odd}"
-    elif len({neighbor.is_up for neighbor in evidence}) > 1:
+    elif any(neighbor.is_up is not best.is_up for neighbor in evidence):
         places = " and ".join(dict.fromkeys(f"{one.address} in {one.vrf}" for one in evidence))
         observed, why, reason = Observed.UNKNOWN, f"its neighbors {places} disagree", "ambiguous"
     elif not best.is_up:
@@ -236,7 +242,10 @@ def _weigh(user: User, vrf: str | None, answer: _Answer, evidence: Sequence[Neig
         observed = Observed.NOT_ESTABLISHED
         why = "the session is shut down (admin-down)" if shut_down else "the session is not Established"
     neighbor = None if observed is Observed.UNKNOWN else best
-    return Observation(user, answer.device, answer.host, observed, vrf, _peer_ip(user), why, reason, neighbor)
+    if best.address == peer_ip:
+        # One text for both: a fleet has many.
+        peer_ip = best.address
+    return Observation(user, answer.device, answer.host, observed, vrf, peer_ip, why, reason, neighbor)
 
 
 def _is_tunnel(net: Net) -> bool:

@@ -5,6 +5,7 @@ whoever's it is, and leaves out the RTT. `getter` asks it, and holds what is rea
 """
 
 import ipaddress
+import sys
 
 import msgspec
 
@@ -129,7 +130,8 @@ def _neighbor(vrf: str, entry: msgspec.Raw) -> tuple[Neighbor | None, str]:
         is_up=is_up,
         is_enabled=is_enabled,
         uptime_s=int(uptime) if is_up and uptime is not None and 0 <= uptime < _LONGEST_UPTIME_S else -1,
-        description=peer.description or "",
+        # Every device numbers its tunnels from 500 on: one text each is enough.
+        description=sys.intern(peer.description or ""),
         rtt_ns=_rtt_ns(peer.peerTcpInfo) if is_up else 0,
     ), "" if peer.asn else f"{vrf}: {address}: it has no AS number"
 

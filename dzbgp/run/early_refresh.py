@@ -66,12 +66,12 @@ def _fitting(
     return fitting
 
 
-def without_lone_refreshes(decisions: Decisions, decider: Decider) -> dict[Pubkey, Decision]:
+def without_lone_refreshes(decisions: dict[Pubkey, Decision], decider: Decider) -> dict[Pubkey, Decision]:
     """Return the decisions without the early refreshes whose publisher has nothing else to write any more."""
     needed = {one.publisher for one in decisions.values() if one.is_write and not one.is_early}
-    return {
-        user: decider.decide(one.observation, one.look)
-        if one.is_early and one.publisher not in needed
-        else one
-        for user, one in decisions.items()
-    }
+    lone = [one for one in decisions.values() if one.is_early and one.publisher not in needed]
+    return (
+        decisions | {one.user: decider.decide(one.observation, one.look) for one in lone}
+        if lone
+        else decisions
+    )

@@ -15,7 +15,7 @@ from dzbgp.fleet.fleet import Fleet
 from dzbgp.ledger.errors import ClusterMismatchError
 from dzbgp.ledger.program.cache import TTL_S
 from dzbgp.ledger.session import ComingData, LedgerSession, WriteResult
-from dzbgp.models.decision import Decision
+from dzbgp.models.decision import Decision, Decisions
 from dzbgp.models.ledger import Device
 from dzbgp.models.report import Report
 from dzbgp.models.session import DeviceReading, Look
@@ -112,11 +112,15 @@ def plan_pass(
         decisions = add_early_refreshes(decisions, decider, ledger.builder)
         limits, final = fleet.limits(options.rules.limits), dict[Pubkey, Decision]()
         is_begun, stopped = False, ""
+
+        def guarded(group: Decisions) -> dict[Pubkey, Decision]:
+            found = guard(decisions, memory.past(now), decider.clock, options.rules, limits)
+            return without_lone_refreshes({user: found[user] for user in group}, decider)
+
         try:
             for group in recheck(decisions, decider, fleet, ledger, options, progress, sleep, waited_s):
                 decisions |= group
-                guarded = guard(decisions, memory.past(now), decider.clock, options.rules, limits)
-                certain = without_lone_refreshes({user: guarded[user] for user in group}, decider)
+                certain = guarded(group)
                 memory.keep(certain)
                 final |= certain
                 due = [decision for decision in certain.values() if decision.is_write]
@@ -130,9 +134,10 @@ def plan_pass(
                 raise
             # Something is written: its result must be reported.
             stopped = str(error) or "it was interrupted"
-        # In the order of the devices, whichever was asked again first.
-        final = {user: final.get(user) or left_alone(one, stopped) for user, one in decisions.items()}
-        return plan_of(started, ledger.network, readings, final, decider, fleet.notes(), stopped)
+        # They stay in the order of the devices, whichever was asked again first.
+        for user, one in decisions.items():
+            decisions[user] = final.get(user) or left_alone(one, stopped)
+        return plan_of(started, ledger.network, readings, decisions, decider, fleet.notes(), stopped)
 
 
 def _begun(

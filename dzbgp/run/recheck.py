@@ -10,7 +10,7 @@ from dzbgp.console.progress import Progress
 from dzbgp.fleet.fleet import Fleet
 from dzbgp.ledger.errors import LedgerError
 from dzbgp.ledger.session import LedgerSession
-from dzbgp.models.decision import Decision, Decisions
+from dzbgp.models.decision import Decision
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.session import Look
 from dzbgp.run.decider import Decider
@@ -18,7 +18,7 @@ from dzbgp.run.request import PassOptions
 
 
 def recheck(
-    decisions: Decisions,
+    decisions: dict[Pubkey, Decision],
     decider: Decider,
     fleet: Fleet,
     ledger: LedgerSession,
@@ -34,6 +34,9 @@ def recheck(
     the next one, so that no decision waits for them.
     """
     due = {one.observation.host: one.observation.device for one in decisions.values() if one.is_write}
+    if not due:
+        yield decisions
+        return
     settled = {user: one for user, one in decisions.items() if not one.is_write}
     has_down = any(one.is_write and one.status is BgpStatus.DOWN for one in decisions.values())
     if has_down and options.confirm_down_s > waited_s:
@@ -48,11 +51,10 @@ def recheck(
             readings,
             look,
         )
-        yield settled | group
+        settled |= group
+        yield settled
         settled = {}
         due = {host: device for host, device in due.items() if host not in readings}
-    if settled:
-        yield settled
 
 
 def _look(ledger: LedgerSession, first: Look | None) -> Look | None:
