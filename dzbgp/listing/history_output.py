@@ -1,11 +1,11 @@
 """Puts what a state file says on stdout: table, tab-separated lines, JSON, CSV."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from dzbgp.console.destinations import Destination, deliver
 from dzbgp.console.formats import ListingOutput
+from dzbgp.console.json_text import json_text
 from dzbgp.console.layout import DIM, TITLE, Line, Lines, Terminal
 from dzbgp.console.table import table
 from dzbgp.console.words import amount, duration, iso
@@ -26,9 +26,7 @@ def print_history(
             Lines(list(_lines(history, Terminal.of(console), is_wide=is_wide))), soft_wrap=True
         ),
         lambda chosen: (
-            json.dumps(_rows(history), indent=2, allow_nan=False)
-            if as_rows
-            else render_history(history, ListingOutput(chosen))
+            json_text(_rows(history)) if as_rows else render_history(history, ListingOutput(chosen))
         ),
     )
     return ExitCode.OK if is_printed else ExitCode.PARTIAL
@@ -46,7 +44,7 @@ def render_history(history: History[Any], output: ListingOutput) -> str:
                 "since": iso(when(history.now - history.since_s)),
                 history.noun: _rows(history),
             }
-            return json.dumps(document, indent=2, allow_nan=False)
+            return json_text(document)
         case _:
             return csv.render_tsv(history.fields, history.rows)
 

@@ -1,9 +1,9 @@
 """A listing for machines: schema_version 1."""
 
-import json
 from dataclasses import asdict
 from typing import Any
 
+from dzbgp.console.json_text import json_text
 from dzbgp.console.words import iso
 from dzbgp.listing.model import Listing, Source
 
@@ -28,7 +28,7 @@ def render(listing: Listing[Any]) -> str:
         ]
     document["summary"] = {"total": listing.total, "shown": len(listing.rows), **asdict(listing.counts)}
     document["notes"] = list(listing.source.notes)
-    return json.dumps(document, indent=2, allow_nan=False)
+    return json_text(document)
 
 
 def render_rows(listing: Listing[Any]) -> str:
@@ -50,7 +50,7 @@ def render_rows(listing: Listing[Any]) -> str:
             }
             for row in rows
         ]
-    return json.dumps(rows, indent=2, allow_nan=False)
+    return json_text(rows)
 
 
 def origin(source: Source) -> dict[str, Any]:

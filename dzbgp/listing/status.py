@@ -1,10 +1,10 @@
 """`dzbgp status`: the last pass of a state file in five lines, for a login banner or a monitor."""
 
-import json
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from dzbgp.console.json_text import json_text
 from dzbgp.console.words import amount, duration, iso, moment, numbered
 from dzbgp.errors import ExitCode, UsageError
 from dzbgp.listing.history import result_word, when
@@ -63,7 +63,7 @@ def render_json(status: Status) -> str:
         "released": status.released,
         "problems": [{"since": iso(when(one.since)), "problem": one.line} for one in status.problems],
     }
-    return json.dumps(document, indent=2, allow_nan=False)
+    return json_text(document)
 
 
 def render_text(status: Status) -> str:

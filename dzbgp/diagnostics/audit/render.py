@@ -1,6 +1,5 @@
 """An audit for people and for machines."""
 
-import json
 from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
@@ -8,6 +7,7 @@ from itertools import groupby
 from rich.console import Console
 
 from dzbgp.console.formats import FindingsOutput
+from dzbgp.console.json_text import json_text
 from dzbgp.console.junit import Case, Result, Suite, junit
 from dzbgp.console.layout import LOUD, TITLE, Line, Lines, Terminal
 from dzbgp.console.tsv import tsv
@@ -79,7 +79,7 @@ def render_json(audit: Audit) -> str:
         },
         "notes": list(audit.source.notes),
     }
-    return json.dumps(document, indent=2, allow_nan=False)
+    return json_text(document)
 
 
 def render_table(audit: Audit, console: Console) -> None:

@@ -1,6 +1,5 @@
 """A check for people and for machines."""
 
-import json
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
@@ -8,6 +7,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from dzbgp.console.formats import FindingsOutput
+from dzbgp.console.json_text import json_text
 from dzbgp.console.junit import Case, Result, Suite, junit
 from dzbgp.console.layout import DIM, GAP, INDENT, SECOND_INDENT, TITLE, Line, Lines, Terminal, padded
 from dzbgp.console.tsv import tsv
@@ -60,7 +60,7 @@ def render_json(report: CheckReport) -> str:
         ],
         "summary": {verdict.value: report.count(verdict) for verdict in Verdict},
     }
-    return json.dumps(document, indent=2, allow_nan=False)
+    return json_text(document)
 
 
 def _render_junit(report: CheckReport) -> str:

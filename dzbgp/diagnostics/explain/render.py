@@ -1,11 +1,11 @@
 """An explanation for people and for machines."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
 from rich.console import Console
 
+from dzbgp.console.json_text import json_text
 from dzbgp.console.layout import GAP, INDENT, LOUD, TITLE, Line, Lines, Terminal, padded
 from dzbgp.console.words import iso
 from dzbgp.diagnostics.explain.facts import sections
@@ -64,7 +64,7 @@ def render_json(found: Explanation) -> str:
         "what_to_do": list(found.remedies),
         "notes": list(data.notes),
     }
-    return json.dumps(document, indent=2, allow_nan=False)
+    return json_text(document)
 
 
 def _answer(answer: DeviceNow) -> dict[str, Any]:
