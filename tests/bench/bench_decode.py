@@ -1,4 +1,4 @@
-"""Decoding users, beside the public Python SDK; and resolving and deciding, beside decoding."""
+"""Decoding users; and resolving and deciding, both beside the public Python SDK's decoding."""
 
 import importlib
 import statistics
@@ -67,10 +67,10 @@ def bench() -> Table:
         ),
         Row("decoding", f"{ours_s:.2f} s"),
         Row(
-            "resolving and deciding 100,000 users, goal: decoding them",
+            "resolving and deciding 100,000 users, goal: the SDK's decoding",
             f"{decided_s:.2f} s",
-            f"{ours_s:.2f} s",
-            decided_s <= ours_s,
+            f"{theirs_s:.2f} s" if sdk else "-",
+            decided_s <= theirs_s if sdk else None,
         ),
     ]
     return table

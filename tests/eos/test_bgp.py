@@ -1,5 +1,6 @@
 """EOS's answers, turned into VRFs and neighbors: one odd entry costs itself, and absence is never made up."""
 
+import ipaddress
 import json
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dzbgp.eos.bgp import seen_of
+from dzbgp.eos.bgp import address_of, seen_of
 from dzbgp.eos.connection import OddAnswerError
 from dzbgp.models.session import Neighbor, Seen, Vrf
 
@@ -186,3 +187,18 @@ def test_whatever_an_entry_holds_the_others_are_read(change: dict[str, Any]) -> 
     assert Neighbor(ADDRESS, "vrf1", True, True, 500) in shown.neighbors
     shown = seen(change, peer())
     assert Neighbor(ADDRESS, "vrf1", True, True, 500) in shown.neighbors
+
+
+@given(
+    st.text()
+    | st.from_regex(r"\A[0-9a-f.:]{0,18}\Z")
+    | st.from_regex(r"\A[0-9]{1,4}(\.[0-9]{1,3}){3}\s?\Z")
+    | st.ip_addresses().map(str)
+)
+def test_an_address_is_one_for_us_if_it_is_one_for_python(text: str) -> None:
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        assert address_of(text) is None or "%" in text
+        return
+    assert address_of(text) == str(getattr(address, "ipv4_mapped", None) or text)
