@@ -33,7 +33,6 @@ _NO_TENANT = Pubkey.default()
 _POINT_TO_POINT = 31
 
 _rtt_ns = attrgetter("rtt_ns")
-_odd = attrgetter("odd")
 
 
 def users_by_device(data: ProgramData) -> dict[Pubkey, list[User]]:
@@ -230,7 +229,7 @@ def _weigh(
     """Return what the neighbors in a user's tunnel say; nothing, if they disagree."""
     best = max(evidence, key=_rtt_ns)
     observed, why, reason = Observed.ESTABLISHED, "", "unknown"
-    odd = next(filter(None, map(_odd, evidence)), "")
+    odd = next((neighbor.odd for neighbor in evidence if neighbor.odd), "")
     if odd:
         observed, reason = Observed.UNKNOWN, "odd-neighbor"
         why = f"{answer.host}'s entry of its neighbor {best.address} cannot be parsed: {odd}"
