@@ -117,14 +117,13 @@ class Decider:
         `is_early`: whether it would be refreshed now if it were due.
         """
         rules = self.options.rules
-        key = observation.user.pubkey
         decision = decide(
             observation,
             self.clock,
             dataclasses.replace(rules, refresh_interval_s=0.0) if is_early else rules,
             self.memory.after(observation, self.clock.now, rules, time.time()),
             look,
-            in_flight=self.memory.in_flight_why(key, self.clock.slot, self.clock.now),
+            in_flight=self.memory.in_flight_why(observation.user, self.clock.now),
         )
         if not decision.is_write:
             return decision

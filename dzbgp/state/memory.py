@@ -96,25 +96,25 @@ class Memory:
                 self.history.keep_users({key: self.users[key] for key in one.users if key in self.users})
         self.in_flight = pending
 
-    def in_flight_why(self, user: Pubkey, slot: int, now: float) -> str:
-        """Return why a write of ours may not be in the ledger as it was read in `slot`; empty if all of them are."""
-        memory, sent = self.users.get(user), self.in_flight.get(user)
+    def in_flight_why(self, user: User, now: float) -> str:
+        """Return why a write of ours may not be in the account as it was read; empty if all of them are."""
+        memory, sent = self.users.get(user.pubkey), self.in_flight.get(user.pubkey)
         if sent is not None:
             return (
                 f"an earlier write may still land, sent {duration(now - sent.sent_at)} ago ({sent.signature})"
             )
-        if user in self.submitting:
+        if user.pubkey in self.submitting:
             return "an earlier write of this process may still land"
-        # An answer from before our own last write: a node behind, or the cache. Slots of a ledger that began
-        # again since (a local one) must not block for good.
+        # An answer from before our own last write (a node behind, or the cache), or from after a fork that undid it: it
+        # may land again. Slots of a ledger that began again since (a local one) must not block for good.
         if (
             memory is not None
             and memory.written_slot is not None
             and memory.written_at is not None
-            and memory.written_slot > slot
+            and memory.written_slot > user.last_bgp_reported_at
             and 0 <= now - memory.written_at < _OWN_WRITE_UNSEEN_S
         ):
-            return f"the ledger was read before our last write landed, in slot {memory.written_slot}"
+            return f"our last write landed in slot {memory.written_slot}, and the account does not show it"
         return ""
 
     def after(self, observation: Observation, now: float, rules: Rules, seen_at: float) -> UserMemory | None:

@@ -261,6 +261,17 @@ def test_a_write_of_our_own_that_an_older_slot_does_not_show_yet_is_not_made_aga
     assert passes.reason() == "unchanged"
 
 
+def test_a_write_of_our_own_that_a_fork_undid_is_not_made_again_while_it_may_land_again() -> None:
+    world = SmallWorld(1, 1)
+    passes = Passes(world)
+    before = dict(world.users)
+    world.goes_down()
+    passes.run()
+    world.wait(4)
+    assert passes.reason(users=before) == "in-flight"
+    assert world.writes == []
+
+
 def test_a_ledger_that_began_anew_does_not_block_for_good() -> None:
     world = SmallWorld(1, 1)
     passes = Passes(world)
