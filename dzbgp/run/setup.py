@@ -99,10 +99,13 @@ def open_store(request: RunRequest, ledger: LedgerSession, stack: contextlib.Exi
     except RpcError as error:
         if error.code != METHOD_NOT_FOUND:
             raise
-        # It answers, but never this: the file is used as that of whatever ledger it was of before.
+        # It answers, but not this: the file is used as that of whatever ledger it was of before.
         log.warning("state: the ledger's genesis hash is not known: %s", error)
         genesis_hash = None
     store = stack.enter_context(Store.open(path, program_id, genesis_hash, read_only=request.dry_run))
+    if genesis_hash is None and store.genesis_hash is not None:
+        # The RPC may say it later. Of another ledger the slots of this file are no measure.
+        ledger.expect_genesis_hash(store.genesis_hash)
     known = store.floor()
     ledger.restore_floor(None if known is None else Sighting(*known))
     return store

@@ -94,7 +94,7 @@ class Store:
     ) -> Self:
         opened = partial(Database, clock=clock, read_only=locks is None, is_required=is_required)
         store = cls(opened(path), clock, locks)
-        owner = store._meta("genesis_hash")
+        owner = store.genesis_hash
         if owner is not None and genesis_hash is not None and owner != genesis_hash:
             store.database.close()
             other = path.with_name(f"{path.name}.{genesis_hash[:8]}")
@@ -314,6 +314,11 @@ class Store:
             database.execute("DELETE FROM transitions WHERE at < ?", (before,))
 
         self.database.write(note)
+
+    @property
+    def genesis_hash(self) -> str | None:
+        """The genesis hash of the ledger that the file is of; None as long as no RPC has said it."""
+        return self._meta("genesis_hash")
 
     def _claim(self, program_id: Pubkey, genesis_hash: str | None) -> None:
         owner = self._meta("program_id")

@@ -3,6 +3,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -19,12 +20,15 @@ from dzbgp.fleet.fleet import Fleet
 from dzbgp.lab.eos.fleet import DeviceFault
 from dzbgp.lab.solana.faults import FaultKind
 from dzbgp.ledger.errors import LedgerReplacedError
+from dzbgp.ledger.session import LedgerSession, SessionOptions
 from dzbgp.models.exit import ExitReason, exit_reasons
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.session import DeviceResult
 from dzbgp.report.problems import problems
 from dzbgp.run import job
 from dzbgp.run.job import run_pass
+from dzbgp.run.request import RunRequest
+from dzbgp.run.setup import open_store
 from dzbgp.run.systemd import Notifier
 from dzbgp.run.watch import Watch, WatchOptions
 from dzbgp.state.store import Store
@@ -480,6 +484,26 @@ def test_an_rpc_that_knows_no_genesis_hash_is_no_reason_to_end(lab: WatchLab) ->
     lab.start()
     lab.more_passes(3)
     assert lab.told.reports
+
+
+def test_a_ledger_that_says_only_later_that_it_is_another_ends_what_uses_the_old_state(
+    tmp_path: Path,
+) -> None:
+    state = tmp_path / "s.sqlite"
+    with watch_lab(tmp_path) as lab:
+        request = RunRequest(env="localnet", state=state)
+        with ExitStack() as stack:
+            assert open_store(request, lab.session, stack) is not None
+        lab.ledger.begin_anew(1_000)
+        lab.inject(FaultKind.RPC_ERROR, method="getGenesisHash", code=-32601, times=None)
+        with LedgerSession(lab.session.network, SessionOptions()) as session, ExitStack() as stack:
+            assert open_store(request, session, stack) is not None
+            session.check_genesis_hash()
+            lab.ledger.clear_faults()
+            with pytest.raises(
+                LedgerReplacedError, match="the ledger has been replaced: its genesis hash was"
+            ):
+                session.check_genesis_hash()
 
 
 def test_a_note_that_holds_for_long_is_said_once(lab: WatchLab, caplog: pytest.LogCaptureFixture) -> None:

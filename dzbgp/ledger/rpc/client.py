@@ -209,8 +209,12 @@ class RpcClient:
             self._genesis_hash = await self._served_genesis_hash()
         return self._genesis_hash
 
+    async def expect_genesis_hash(self, known: str) -> None:
+        """Take this for the ledger's genesis hash, if no RPC has said one yet."""
+        self._genesis_hash = self._genesis_hash or known
+
     async def check_genesis_hash(self) -> None:
-        """Raise LedgerReplacedError if another ledger is served than when `genesis_hash` asked."""
+        """Raise LedgerReplacedError if another ledger is served than when `genesis_hash` asked, or than is expected."""
         known, served = await self.genesis_hash(), await self._served_genesis_hash()
         if served != known:
             raise LedgerReplacedError(
