@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import datetime as dt
 import heapq
+import math
 import queue
 import random
 import threading
@@ -45,8 +46,10 @@ class Stuck(Exception):  # noqa: N818 - a finding
 class Process:
     """A program that runs: its threads, and whether it may."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, began_at: float = 0.0) -> None:
         self.name = name
+        self.began_at = began_at
+        self.ended_at = math.inf
         self.is_dead = False
         self.paused_until = 0.0
         """SIGSTOP, or a laptop that sleeps: its threads go on after this."""

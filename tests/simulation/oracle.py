@@ -67,6 +67,8 @@ class Oracle:
     """The neighbor's address of each user."""
     device_of: dict[Pubkey, int] = field(default_factory=dict)
     """Numbers of devices by key."""
+    is_refused: Callable[[str], bool] = lambda _: False
+    """Whether no node took a transaction, and the program was told so at each send."""
     down_since: Callable[[Pubkey], float] = lambda _: 0.0
     """Since when a user's session is really not Established."""
     findings: list[Finding] = field(default_factory=list)
@@ -113,7 +115,7 @@ class Oracle:
         made_at = self.chain.slot_of(raw.message.recent_blockhash) or 0
         for report in reports:
             self._check(process, report)
-        self._check_mass(reports)
+        self._check_mass(process, reports)
         self.signed[signature] = Signed(
             signature, process, self.kernel.now, self.chain.slot, made_at, reports
         )
@@ -143,7 +145,7 @@ class Oracle:
         self._check_read(process, report, name, supporting)
         self._check_in_flight(report, name)
 
-    def _check_mass(self, reports: tuple[Report, ...]) -> None:
+    def _check_mass(self, process: Process, reports: tuple[Report, ...]) -> None:
         """Find a device that loses all its Up users sooner than the guard could let that through."""
         downs: dict[Pubkey, dict[Pubkey, Report]] = defaultdict(dict)
         for report in reports:
@@ -158,7 +160,7 @@ class Oracle:
                 and user.bgp_status is BgpStatus.UP
                 and user.status is UserStatus.ACTIVATED
             }
-            since = max(map(self._seen_down_since, users.values()))
+            since = max(self._seen_down_since(process, report) for report in users.values())
             if self.kernel.now - self.left_at < MAX_AGE_S:
                 continue
             if len(ups) >= LEAST_MASS and users.keys() >= ups and self.kernel.now - since < GUARD_S:
@@ -168,10 +170,18 @@ class Oracle:
                     f"which has been down for {self.kernel.now - since:.0f} s",
                 )
 
-    def _seen_down_since(self, report: Report) -> float:
-        """Return since when a session is down, or every look has shown it down: none sees it come up in between."""
+    def _seen_down_since(self, process: Process, report: Report) -> float:
+        """Return since when a session is down, or every look that a process can know of has shown it down.
+
+        A run beside it, which a lock file that was removed makes possible, saves what it saw at its end.
+        """
         device = self.device_of[report.device]
-        looks = [look for (_, number), some in self.looks.items() if number == device for look in some]
+        looks = [
+            look
+            for (other, number), some in self.looks.items()
+            if number == device and (other is process or other.ended_at <= process.began_at)
+            for look in some
+        ]
         last_up = max((look.at for look in looks if self._shows_up(look, report)), default=-1e6)
         down = (look.at for look in looks if look.is_credible and look.at > last_up)
         return min([self.down_since(report.user), *down])
@@ -230,6 +240,9 @@ class Oracle:
     def _check_in_flight(self, report: Report, name: str) -> None:
         for other in self.signed.values():
             if other.signature in self.chain.landed or self.chain.slot - other.made_at > BLOCKHASH_LIFE + 1:
+                continue
+            if self.is_refused(other.signature):
+                # No node took it: a request that a node does not know, or that failed its preflight.
                 continue
             if any(one.user == report.user for one in other.reports):
                 old = "undone by a fork" if other.signature in self.undone else "not landed"

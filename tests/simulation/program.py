@@ -100,7 +100,7 @@ class Program:
         """Start a command with these options, and those that all are given."""
         kernel = self.world.kernel
         self.started += 1
-        process = Process(f"{label or name}-{self.started}")
+        process = Process(f"{label or name}-{self.started}", kernel.now)
         self.world.processes.append(process)
         words = ["dzbgp", name, *self._words(), *more]
         ended = Ended(process, kernel.now, 0.0, None)
@@ -119,7 +119,7 @@ class Program:
             if process.is_dead:
                 ended.code = None
             ended.at, ended.stdout = kernel.now, out.stdout.getvalue()
-            process.is_dead = True
+            process.is_dead, process.ended_at = True, kernel.now
             self.world.processes.remove(process)
             kernel.at(kernel.now, lambda: self.on_end(ended))
 

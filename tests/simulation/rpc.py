@@ -8,6 +8,7 @@ import asyncio
 import base64
 import json
 import random
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,6 +23,9 @@ from simulation.node import Node, Refused
 
 FORGED = "forged"
 """How a line begins that an RPC put into the program's output."""
+
+NOT_ACCEPTED = frozenset({-32700, -32600, -32601, -32602, -32002, -32003})
+"""Errors of a node that did not take it: a request that it cannot read or does not know, a failed preflight, keys."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +88,10 @@ class Pool:
     """Told of each transaction when the program first hands it out, before anything can go wrong."""
     on_read: Callable[[Process, Pubkey, Seen], None] = lambda *_: None
     _known: set[str] = field(default_factory=set)
+    _sends: Counter[str] = field(default_factory=Counter)
+    """By signature: how often each transaction was sent."""
+    _refusals: Counter[str] = field(default_factory=Counter)
+    """Those of them that were answered with NOT_ACCEPTED."""
 
     @property
     def urls(self) -> tuple[str, ...]:
@@ -97,8 +105,10 @@ class Pool:
         process = wire.process
         self.requests += 1
         asked, asked_at = json.loads(body), self.kernel.now
+        signature = ""
         if asked["method"] == "sendTransaction":
-            self._note_signature(process, asked["params"][0])
+            signature = self._note_signature(process, asked["params"][0])
+            self._sends[signature] += 1
         faults = self._faults(endpoint, self.random.randrange(self.nodes))
         latency_s = 0.01 + self.random.random() * 0.1
         if "slow" in faults:
@@ -127,6 +137,8 @@ class Pool:
         await asyncio.sleep(latency_s / 2)
         if "cut" in faults:
             raise httpx2.RemoteProtocolError("cut short")
+        if signature and answer.get("error", {}).get("code") in NOT_ACCEPTED:
+            self._refusals[signature] += 1
         return httpx2.Response(200, content=json.dumps(answer).encode())
 
     def _faults(self, endpoint: int, node: int) -> dict[str, Fault]:
@@ -164,7 +176,11 @@ class Pool:
             error = {"code": refused.code, "message": refused.message}
             return {"error": error | ({"data": refused.data} if refused.data is not None else {})}
 
-    def _note_signature(self, process: Process, encoded: str) -> None:
+    def is_refused(self, signature: str) -> bool:
+        """Whether every send of a transaction was answered with an error after which no node has it."""
+        return 0 < self._sends[signature] == self._refusals[signature]
+
+    def _note_signature(self, process: Process, encoded: str) -> str:
         raw = VersionedTransaction.from_bytes(base64.b64decode(encoded))
         signature = str(raw.signatures[0])
         if signature not in self._known:
@@ -174,6 +190,7 @@ class Pool:
             self.kill_after -= 1
             if self.kill_after == 0:
                 self._kill_around(process)
+        return signature
 
     def _kill_around(self, process: Process) -> None:
         """Kill a process just before what it sends leaves, or when that has arrived."""

@@ -568,6 +568,7 @@ def made(kernel: Kernel, schedule: Schedule) -> Iterator[World]:
     chain.on_landing = oracle.has_landed
     pool = rpc.Pool(kernel, chain, rng, TOKEN, schedule.endpoints, schedule.nodes)
     pool.on_sign, pool.on_read = oracle.was_signed, oracle.was_read
+    oracle.is_refused = pool.is_refused
     fleet = [
         device_models.Device(kernel, number, f"sim-dz-{number:03d}", f"203.0.113.{number + 1}", rng)
         for number in range(schedule.devices)
