@@ -173,7 +173,8 @@ class Oracle:
     def _seen_down_since(self, process: Process, report: Report) -> float:
         """Return since when a session is down, or every look that a process can know of has shown it down.
 
-        A run beside it, which a lock file that was removed makes possible, saves what it saw at its end.
+        A run that goes on beside it, which a lock file that was removed makes possible, may not have saved what it saw,
+        for example on a full disk: its looks are left out, also those that it has saved.
         """
         device = self.device_of[report.device]
         looks = [
