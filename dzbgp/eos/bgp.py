@@ -154,7 +154,7 @@ def _rtt_ns(tcp: msgspec.Raw) -> int:
 def address_of(text: str) -> str | None:
     """Return an address as it is written everywhere else: an IPv4 address mapped into IPv6 is one of IPv4."""
     with contextlib.suppress(OSError, ValueError):
-        # As strict as `ipaddress`, and ten times faster.
+        # As strict as `ipaddress`, and four times as fast.
         socket.inet_pton(socket.AF_INET, text)
         return text
     try:

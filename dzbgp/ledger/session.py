@@ -179,7 +179,7 @@ class LedgerSession:
         """Return what identifies the ledger: what was given, else what an RPC says. Raises a LedgerError."""
         return self.network.genesis_hash or self._portal.call(self._client.genesis_hash)
 
-    def expect_genesis_hash(self, known: str) -> None:
+    def expect_genesis_hash(self, known: str | None) -> None:
         """Take this for what identifies the ledger until an RPC says another: then the ledger counts as replaced."""
         self._portal.call(self._client.expect_genesis_hash, known)
 

@@ -7,7 +7,7 @@ from solders.pubkey import Pubkey
 
 from dzbgp.ledger.program.instruction import Write
 from dzbgp.ledger.submit.packing import MAX_TRANSACTION_BYTES, Batch, TransactionBuilder
-from dzbgp.models.decision import Decision, Decisions
+from dzbgp.models.decision import Decision
 from dzbgp.run.decider import Decider
 from dzbgp.run.plan import write_of
 
@@ -16,7 +16,7 @@ NEARLY_DUE = 0.8
 
 
 def add_early_refreshes(
-    decisions: Decisions, decider: Decider, builder: TransactionBuilder
+    decisions: dict[Pubkey, Decision], decider: Decider, builder: TransactionBuilder
 ) -> dict[Pubkey, Decision]:
     """Return the decisions with as many refreshes brought forward as fit without one transaction more.
 
@@ -28,7 +28,7 @@ def add_early_refreshes(
         if decision.is_write:
             due[decision.publisher].append(write_of(decision))
     if not due:
-        return dict(decisions)
+        return decisions
     nearly: dict[Pubkey, list[Decision]] = defaultdict(list)
     for decision in decisions.values():
         age_s = decider.clock.age_s(decision.observation.user.last_bgp_reported_at)
@@ -45,7 +45,7 @@ def add_early_refreshes(
         waiting.sort(key=lambda decision: decision.observation.user.last_bgp_reported_at)
         fitting = _fitting(publisher, due[publisher], waiting, builder)
         added.update((decision.user, decision) for decision in fitting)
-    return {user: added.get(user, decision) for user, decision in decisions.items()}
+    return decisions | added
 
 
 def _fitting(
@@ -70,8 +70,6 @@ def without_lone_refreshes(decisions: dict[Pubkey, Decision], decider: Decider) 
     """Return the decisions without the early refreshes whose publisher has nothing else to write any more."""
     needed = {one.publisher for one in decisions.values() if one.is_write and not one.is_early}
     lone = [one for one in decisions.values() if one.is_early and one.publisher not in needed]
-    return (
-        decisions | {one.user: decider.decide(one.observation, one.look) for one in lone}
-        if lone
-        else decisions
-    )
+    if not lone:
+        return decisions
+    return decisions | {one.user: decider.decide(one.observation, one.look) for one in lone}

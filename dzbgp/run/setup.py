@@ -103,7 +103,7 @@ def open_store(request: RunRequest, ledger: LedgerSession, stack: contextlib.Exi
         log.warning("state: the ledger's genesis hash is not known: %s", error)
         genesis_hash = None
     store = stack.enter_context(Store.open(path, program_id, genesis_hash, read_only=request.dry_run))
-    if genesis_hash is None and store.genesis_hash is not None:
+    if genesis_hash is None:
         # The RPC may say it later. Of another ledger the slots of this file are no measure.
         ledger.expect_genesis_hash(store.genesis_hash)
     known = store.floor()

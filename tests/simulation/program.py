@@ -37,8 +37,6 @@ class Ended:
     """How a process ended."""
 
     process: Process
-    started: float
-    at: float
     code: int | None
     """None: it was killed."""
     stdout: str = ""
@@ -103,7 +101,7 @@ class Program:
         process = Process(f"{label or name}-{self.started}", kernel.now)
         self.world.processes.append(process)
         words = ["dzbgp", name, *self._words(), *more]
-        ended = Ended(process, kernel.now, 0.0, None)
+        ended = Ended(process, None)
         out = _Simulation.streams[process] = _Streams(self.on_line)
 
         def main() -> None:
@@ -118,7 +116,7 @@ class Program:
                 ended.code, ended.fault = 1, error
             if process.is_dead:
                 ended.code = None
-            ended.at, ended.stdout = kernel.now, out.stdout.getvalue()
+            ended.stdout = out.stdout.getvalue()
             process.is_dead, process.ended_at = True, kernel.now
             self.world.processes.remove(process)
             kernel.at(kernel.now, lambda: self.on_end(ended))

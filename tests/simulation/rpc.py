@@ -25,7 +25,8 @@ FORGED = "forged"
 """How a line begins that an RPC put into the program's output."""
 
 NOT_ACCEPTED = frozenset({-32700, -32600, -32601, -32602, -32002, -32003})
-"""Errors of a node that did not take it: a request that it cannot read or does not know, a failed preflight, keys."""
+"""Errors of a node that did not take it: a request that it cannot read or does not know, a failed preflight, keys.
+The program's own list is what is tested, so it is not used here."""
 
 
 @dataclass(frozen=True, slots=True)

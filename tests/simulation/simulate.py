@@ -121,8 +121,9 @@ class _Stage:
             trace = "".join(traceback.format_exception(ended.fault)[-4:])
             world.oracle.find("fault", f"{name} ended with {ended.fault!r}\n{trace}")
         self._check_secrets(ended.stdout, "stdout")
-        if ended.at - ended.started > LONGEST_RUN_S and world.schedule.mode == "run":
-            world.oracle.find("endless", f"{name} took {ended.at - ended.started:.0f} s")
+        took_s = ended.process.ended_at - ended.process.began_at
+        if took_s > LONGEST_RUN_S and world.schedule.mode == "run":
+            world.oracle.find("endless", f"{name} took {took_s:.0f} s")
         is_main = name.startswith(world.schedule.mode)
         if is_main:
             self.last = ended
@@ -130,7 +131,7 @@ class _Stage:
             self.kernel.after(RESTART_S, lambda: None if self.is_over else self.program.watch())
         elif ended.code is not None and name.startswith("run"):
             reasons = {user["user"]: user["reason"] for user in (ended.report or {}).get("users", ())}
-            world.check_pass(ended.process, ended.started, ended.code, reasons)
+            world.check_pass(ended.process, ended.process.began_at, ended.code, reasons)
         held = [user for user in (ended.report or {}).get("users", ()) if user["action"] == "hold"]
         if held and ended.code not in {1, 2, 4}:
             world.oracle.find("hidden-hold", f"{name} held {len(held)} users; its exit code is {ended.code}")

@@ -57,7 +57,7 @@ class EosFleet:
             if device.code in served:
                 raise ValueError(f"two devices of the lab are called {device.code}")
             served[device.code] = Served(device)
-        tls = make_tls(one.device.address for one in served.values())
+        tls = make_tls([] if plain else [one.device.address for one in served.values()])
 
         async def listen() -> None:
             for one in served.values():

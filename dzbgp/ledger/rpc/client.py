@@ -209,7 +209,7 @@ class RpcClient:
             self._genesis_hash = await self._served_genesis_hash()
         return self._genesis_hash
 
-    async def expect_genesis_hash(self, known: str) -> None:
+    async def expect_genesis_hash(self, known: str | None) -> None:
         """Take this for the ledger's genesis hash, if no RPC has said one yet."""
         self._genesis_hash = self._genesis_hash or known
 
