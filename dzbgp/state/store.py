@@ -137,6 +137,11 @@ class Store:
         if known is None or slot > known[0]:
             self._set_meta(floor_slot=str(slot), floor_at=repr(at))
 
+    def _forget_floor(self) -> None:
+        self.database.write(
+            lambda database: database.execute("DELETE FROM meta WHERE key IN ('floor_slot', 'floor_at')")
+        )
+
     def hold(self, devices: Mapping[Pubkey, str]) -> bool:
         """Keep other runs away from these devices (the codes by their keys), and from no others.
 
@@ -328,6 +333,9 @@ class Store:
                 f"--state {self.database.path}: it belongs to program {owner}; expected that of {program_id}"
             )
         if not self.database.read_only:
+            if genesis_hash is not None and self.genesis_hash is None:
+                # What it was used for may be another ledger, which did not tell its name.
+                self._forget_floor()
             facts = {"program_id": str(program_id), "created_at": repr(self._clock())}
             facts |= {} if genesis_hash is None else {"genesis_hash": genesis_hash}
             self._set_meta(**{key: value for key, value in facts.items() if self._meta(key) is None})

@@ -639,6 +639,22 @@ def test_the_floor_only_rises_and_outlives_the_run(tmp_path: Path) -> None:
         assert store.floor() == (101, 7.25)
 
 
+def test_a_floor_that_was_noted_without_a_genesis_hash_is_not_that_of_the_first_ledger_that_has_one(
+    tmp_path: Path,
+) -> None:
+    with of_ledger(tmp_path / "state", None) as store:
+        store.raise_floor(100, 5.5)
+    with of_ledger(tmp_path / "state", None) as store:
+        assert store.floor() == (100, 5.5)
+    with of_ledger(tmp_path / "state", "GenesisA") as store:
+        assert store.floor() is None
+        store.raise_floor(50, 6.5)
+    with of_ledger(tmp_path / "state", None) as store:
+        assert store.floor() == (50, 6.5)
+    with of_ledger(tmp_path / "state", "GenesisA") as store:
+        assert store.floor() == (50, 6.5)
+
+
 # Runs side by side
 
 

@@ -207,6 +207,8 @@ class RpcClient:
         """Return the genesis hash that the first RPC says. It is asked once."""
         if self._genesis_hash is None:
             self._genesis_hash = await self._served_genesis_hash()
+            # What was seen before may be of another ledger, which did not tell its name.
+            self.credibility.forget()
         return self._genesis_hash
 
     async def expect_genesis_hash(self, known: str | None) -> None:

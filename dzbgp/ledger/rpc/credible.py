@@ -85,6 +85,11 @@ class Credibility:
         if floor is not None and (self.floor is None or floor.slot > self.floor.slot):
             self.floor = self._last = floor
 
+    def forget(self) -> None:
+        """Begin anew: what was seen may be of another ledger."""
+        self.floor = self._last = None
+        self._rpcs.clear()
+
     def must_reach(self, slot: int) -> None:
         """Let no later answer be older than `slot`, in which one of our own writes landed."""
         last = self._last

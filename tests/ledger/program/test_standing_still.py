@@ -133,14 +133,31 @@ def test_a_ledger_that_began_anew_at_a_lower_slot_has_another_genesis_hash_and_i
     one: Stage,
 ) -> None:
     with one.session(budget=QUICK) as session:
+        genesis = session.genesis_hash()
         session.program_data()
-        genesis, floor = session.genesis_hash(), session.floor
+        floor = session.floor
     one.ledger.begin_anew(1_000)
     with one.session(budget=QUICK) as session:
         assert session.genesis_hash() != genesis
         session.restore_floor(floor)
         assert "was seen before" in session.program_data().doubt
     with one.session(budget=QUICK) as session:
+        assert session.program_data().doubt == ""
+
+
+def test_what_was_seen_of_a_ledger_that_did_not_tell_its_name_is_no_measure_of_one_that_does(
+    one: Stage,
+) -> None:
+    one.inject(Kind.RPC_ERROR, method="getGenesisHash", code=-32601, times=None)
+    with one.session(budget=QUICK) as session:
+        session.check_genesis_hash()
+        session.program_data()
+        one.ledger.begin_anew(1_000)
+        session.expire()
+        assert "was seen before" in session.program_data().doubt
+        one.ledger.clear_faults()
+        session.check_genesis_hash()
+        session.expire()
         assert session.program_data().doubt == ""
 
 
