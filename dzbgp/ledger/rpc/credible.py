@@ -86,7 +86,7 @@ class Credibility:
             self.floor = self._last = floor
 
     def forget(self) -> None:
-        """Begin anew: what was seen may be of another ledger."""
+        """Forget what was seen: it may be of another ledger."""
         self.floor = self._last = None
         self._rpcs.clear()
 
