@@ -24,6 +24,7 @@ from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.memory import UserMemory
 from dzbgp.models.session import DeviceReading
 from dzbgp.state.database import Database
+from dzbgp.state.ledgers import file_of_later, files_of_later, last_used
 from dzbgp.state.lock import DeviceLocks
 from dzbgp.state.schema import (
     READ_FLIGHTS,
@@ -67,7 +68,8 @@ class Store:
     ) -> Self:
         """Open the state file at `path`, or make it. `clock` gives Unix seconds.
 
-        A file of another genesis hash is another ledger's: one beside it is used then. `read_only` (a dry run) changes
+        A file of another genesis hash is another ledger's: one beside it is used then, and without a genesis hash the
+        one that was used last. `read_only` (a dry run) changes
         nothing, and begins again without a file. Raises UsageError for a file of another program or application;
         whatever else goes wrong is in `problems`, or if the file `is_required` a UsageError too.
         """
@@ -93,11 +95,13 @@ class Store:
         is_required: bool,
     ) -> Self:
         opened = partial(Database, clock=clock, read_only=locks is None, is_required=is_required)
+        if genesis_hash is None:
+            path = last_used(path)
         store = cls(opened(path), clock, locks)
         owner = store.genesis_hash
         if owner is not None and genesis_hash is not None and owner != genesis_hash:
             store.database.close()
-            other = path.with_name(f"{path.name}.{genesis_hash[:8]}")
+            other = file_of_later(path, genesis_hash)
             if not other.exists():
                 log.warning(
                     "state: %s belongs to the ledger with genesis hash %s; this ledger uses %s",
@@ -107,6 +111,8 @@ class Store:
                 )
             store = cls(opened(other), clock, locks)
         store._claim(program_id, genesis_hash)
+        if genesis_hash is not None and files_of_later(path):
+            store._was_used()
         return store
 
     def __enter__(self) -> Self:
@@ -339,6 +345,11 @@ class Store:
             facts = {"program_id": str(program_id), "created_at": repr(self._clock())}
             facts |= {} if genesis_hash is None else {"genesis_hash": genesis_hash}
             self._set_meta(**{key: value for key, value in facts.items() if self._meta(key) is None})
+
+    def _was_used(self) -> None:
+        """Note it: where the ledger is not known, the file that was used last is taken."""
+        if not self.database.read_only:
+            self._set_meta(used_at=repr(self._clock()))
 
     def _meta(self, key: str) -> str | None:
         return next(

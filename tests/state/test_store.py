@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from itertools import count
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,7 @@ from dzbgp.models.session import DeviceReading, DeviceResult
 from dzbgp.models.submission import Outcome
 from dzbgp.state import database as database_module
 from dzbgp.state import store as module
+from dzbgp.state.past import open_past
 from dzbgp.state.records import devices, passes, transitions, writes
 from dzbgp.state.schema import MIGRATIONS
 from dzbgp.state.store import Store
@@ -623,8 +625,53 @@ def test_a_file_from_before_genesis_hashes_were_noted_belongs_to_the_ledger_that
         assert store.users().keys() == {key(1)}
     with of_ledger(tmp_path / "state", "GenesisB") as store:
         assert store.users() == {}
-    with of_ledger(tmp_path / "state", None) as store:
+    with of_ledger(tmp_path / "state", "GenesisA") as store:
         assert store.users().keys() == {key(1)}
+
+
+def test_who_does_not_know_the_ledger_gets_the_file_of_the_one_that_was_used_last(tmp_path: Path) -> None:
+    file, ticks = tmp_path / "state", count(2_000_000.0)
+
+    def users_of(genesis_hash: str | None, *, read_only: bool = False) -> set[Pubkey]:
+        with Store.open(file, PROGRAM, genesis_hash, read_only=read_only, clock=lambda: next(ticks)) as store:
+            return set(store.users())
+
+    for number, genesis_hash in enumerate(("GenesisA", "GenesisB", "GenesisC"), 1):
+        with of_ledger(file, genesis_hash) as store:
+            store.keep_users({key(number): FULL})
+    for number, genesis_hash in ((2, "GenesisB"), (1, "GenesisA"), (3, "GenesisC")):
+        assert users_of(genesis_hash) == {key(number)}
+        # To look at another ledger's file is not to use it.
+        assert users_of("GenesisA", read_only=True) == {key(1)}
+        assert users_of(None, read_only=True) == users_of(None) == {key(number)}
+
+
+def test_what_shows_the_past_shows_that_of_the_ledger_that_a_run_used_last(tmp_path: Path) -> None:
+    file = tmp_path / "state"
+    for number, genesis_hash in enumerate(("GenesisA", "GenesisB"), 1):
+        with of_ledger(file, genesis_hash) as store:
+            store.keep_users({key(number): FULL})
+    with open_past(file, PROGRAM, read_only=True) as store:
+        assert store.users().keys() == {key(2)}
+    with open_past(file, PROGRAM, read_only=False) as store:
+        assert store.release([key(2)])
+    with of_ledger(file, "GenesisB") as store:
+        assert store.releases().keys() == {key(2)}
+
+
+def test_a_copy_of_a_state_file_with_a_name_like_that_of_a_later_ledger_is_not_taken_for_one(
+    tmp_path: Path,
+) -> None:
+    file = tmp_path / "state"
+    with of_ledger(file, "GenesisA") as store:
+        store.keep_users({key(1): FULL})
+    (tmp_path / "state.previous").write_bytes(file.read_bytes())
+    (tmp_path / "state.notaBase").write_text("no database")
+    (tmp_path / "state.emptyone").touch()
+    with of_ledger(file, "GenesisA") as store:
+        store.keep_users({key(2): FULL})
+    with of_ledger(file, None) as store:
+        assert store.users().keys() == {key(1), key(2)}
 
 
 def test_the_floor_only_rises_and_outlives_the_run(tmp_path: Path) -> None:
