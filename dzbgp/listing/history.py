@@ -74,12 +74,13 @@ def list_history(store: Store, query: HistoryQuery, record: Record | None) -> Hi
         return history("passes", PASS_FIELDS, passes(store, now - query.since_s))
     if record is Record.WRITES:
         sent = read_writes(store, now - query.since_s)
-        return history("writes", WRITE_FIELDS, _of_user(sent, query.user, lambda one: one.user))
+        return history("writes", WRITE_FIELDS, _of_user(store, sent, query.user, lambda one: one.user))
     known = devices(store)
     changes = [
         SessionChange(one, known.get(one.device)) for one in read_transitions(store, now - query.since_s)
     ]
-    changes = _of_user(_of_device(changes, query.device, known), query.user, lambda one: one.change.user)
+    changes = _of_device(changes, query.device, known)
+    changes = _of_user(store, changes, query.user, lambda one: one.change.user)
     if not query.flapping:
         return history("transitions", TRANSITION_FIELDS, changes)
     counts = Counter(one.change.user for one in changes)
@@ -101,7 +102,7 @@ def _check(query: HistoryQuery, record: Record) -> None:
             )
 
 
-def _of_user(rows: Sequence[R], start: str | None, user: Callable[[R], Pubkey]) -> list[R]:
+def _of_user(store: Store, rows: Sequence[R], start: str | None, user: Callable[[R], Pubkey]) -> list[R]:
     """Return the rows of the one user whose key `start` may mean. Raises UsageError."""
     if not start:
         return list(rows)
@@ -109,7 +110,21 @@ def _of_user(rows: Sequence[R], start: str | None, user: Callable[[R], Pubkey]) 
     users = {user(row) for row in found}
     if len(users) > 1:
         raise UsageError(f"--user {start}: {len(users)} users match: expected more characters of the key")
+    if not users and not any(may_mean(start, str(key)) for key in _users(store)):
+        raise UsageError(
+            f"--user: no pass of this state file has seen a user {start!r}: expected a user's key or its first "
+            "characters"
+        )
     return found
+
+
+def _users(store: Store) -> set[Pubkey]:
+    """Return every user that is or was on a device of the passes."""
+    return (
+        set(store.users())
+        | {one.user for one in read_transitions(store)}
+        | {one.user for one in read_writes(store)}
+    )
 
 
 def _of_device(
