@@ -79,6 +79,8 @@ class SmallWorld:
         self.empty_vrfs: set[str] = set()
         """VRFs that are shown without any neighbor."""
         self.write_mode = LAND
+        self.lands_as = Fate.FINALIZED
+        """The fate of a write that lands, as far as its run learns it."""
         self.seen_slots_ago = 0
         """How far the node that is asked lies behind."""
         self.hosts: Collection[Pubkey] | None = None
@@ -338,7 +340,9 @@ class SmallLedger:
                 continue
             if world.write_mode == LAND:
                 world.apply(batch.writes)
-                journal.ended(signature, Fate.FINALIZED)
+                users = [write.user for write in batch.writes]
+                world.fates[signature] = Settled(Fate.FINALIZED, dict.fromkeys(users, world.slot))
+                journal.ended(signature, world.lands_as)
                 made: tuple[Outcome, str | None, int | None] = (Outcome.CONFIRMED, None, world.slot)
             elif world.write_mode == FAIL:
                 journal.ended(signature, Fate.REJECTED)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 from msgspec.structs import replace
 from solders.pubkey import Pubkey
@@ -90,10 +91,10 @@ class Memory:
             if settled.fate is Fate.PENDING:
                 pending.update(dict.fromkeys(one.users, one))
                 continue
-            self.users.update(_landed(self.users, one, settled, now))
+            landed = partial(_landed, sent=one, settled=settled, now=now)
+            self.users.update(landed(self.users))
             if self.history is not None and not self.dry_run:
-                self.history.ended(one.signature, settled.fate)
-                self.history.keep_users({key: self.users[key] for key in one.users if key in self.users})
+                self.history.settled(one, settled.fate, landed)
         self.in_flight = pending
 
     def in_flight_why(self, user: User, now: float) -> str:
@@ -137,7 +138,7 @@ class Memory:
                 written_at=now,
                 written_slot=None,
                 written_status=BgpStatus.DOWN,
-                written_acknowledged=_is_down(memory),
+                written_acknowledged=_is_acknowledged(memory, BgpStatus.DOWN),
             )
             for key, sent in self.in_flight.items()
             if sent.users[key] is BgpStatus.DOWN and (memory := self.users.get(key)) is not None
@@ -175,8 +176,8 @@ class Memory:
             memory = self.users.get(user.pubkey)
             if memory is None or user.pubkey in ours:
                 continue
-            if memory.written_at is not None and memory.written_slot is None:
-                continue  # our own, of a slot that a killed run did not note
+            if _is_noted(memory):
+                continue  # our own
             reported, written = user.last_bgp_reported_at, memory.written_slot
             is_fresh = memory.reported_slot is not None and reported > max(memory.reported_slot, written or 0)
             if is_fresh:
@@ -242,9 +243,16 @@ class Memory:
         return [*_flap_notes(self.users, users, clock, rules), *problems]
 
 
-def _is_down(memory: UserMemory) -> bool:
-    """What was Down before was turned Down by an earlier write; another one counts for nothing in the guard."""
-    return memory.written_status is BgpStatus.DOWN
+def _is_noted(memory: UserMemory) -> bool:
+    """Whether the last write was noted as landed, and its slot was not: its run was killed before that."""
+    return memory.written_at is not None and memory.written_slot is None
+
+
+def _is_acknowledged(memory: UserMemory, status: BgpStatus) -> bool:
+    """Whether a write of an earlier run counts for nothing in the guard: a Down after a Down turns nobody Down."""
+    if _is_noted(memory):
+        return memory.written_acknowledged
+    return status is BgpStatus.DOWN and memory.written_status is BgpStatus.DOWN
 
 
 def _landed(
@@ -258,7 +266,7 @@ def _landed(
             written_slot=slot,
             reported_slot=slot,
             written_status=sent.users[key],
-            written_acknowledged=sent.users[key] is BgpStatus.DOWN and _is_down(memory),
+            written_acknowledged=_is_acknowledged(memory, sent.users[key]),
         )
         for key, slot in settled.landed.items()
         if (memory := users.get(key)) is not None and (memory.written_slot or 0) < slot

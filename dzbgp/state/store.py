@@ -38,6 +38,7 @@ from dzbgp.state.schema import (
 
 log = logging.getLogger(__name__)
 
+_END_FLIGHT = "UPDATE flights SET outcome = ?, ended_at = ? WHERE signature = ?"
 PASSES_KEPT = 10_000
 KEPT_S = 30 * 86_400.0
 """How long writes and transitions are kept."""
@@ -192,18 +193,7 @@ class Store:
 
     def keep_users(self, memories: Mapping[Pubkey, UserMemory]) -> None:
         """Write what is remembered of these users."""
-        rows = [row_of(user, memory) for user, memory in memories.items()]
-        changes = [row for user, memory in memories.items() for row in transitions_of(user, memory)]
-        marks = ", ".join("?" * len(USER_COLUMNS.split(",")))
-
-        def keep(database: sqlite3.Connection) -> None:
-            database.executemany(
-                f"INSERT OR REPLACE INTO users ({USER_COLUMNS}) VALUES ({marks})",  # noqa: S608 - constants
-                rows,
-            )
-            database.executemany("INSERT OR IGNORE INTO transitions VALUES (?, ?, ?, ?)", changes)
-
-        self.database.write(keep)
+        self.database.write(lambda database: _keep(database, memories))
 
     def forget_users(self, users: Iterable[Pubkey]) -> None:
         """Forget users that left the ledger or are no longer activated.
@@ -256,24 +246,46 @@ class Store:
         """Note the fate of a transaction.
 
         If it landed, it also becomes the last write of its users, in a slot that is not known until `keep_users` tells
-        it: after a run that was killed in between, the write must not look like another writer's.
+        it: after a run that was killed in between, the write must not look like another writer's. A Down after a Down
+        of ours turned nobody Down, so it counts as acknowledged.
         """
         now = self._clock()
 
         def note(database: sqlite3.Connection) -> None:
-            database.execute(
-                "UPDATE flights SET outcome = ?, ended_at = ? WHERE signature = ?",
-                (fate.value, now, signature),
-            )
+            database.execute(_END_FLIGHT, (fate.value, now, signature))
             if fate.has_landed:
                 written = database.execute(
                     "SELECT status, user FROM flight_users WHERE signature = ?", (signature,)
                 ).fetchall()
                 database.executemany(
-                    "UPDATE users SET written_at = ?, written_slot = NULL, written_acknowledged = 0, "
-                    "written_status = ? WHERE user = ?",
-                    [(now, status, user) for status, user in written],
+                    "UPDATE users SET written_at = ?1, written_slot = NULL, "
+                    "written_acknowledged = (?2 = ?4 AND written_status IS ?4), written_status = ?2 WHERE user = ?3",
+                    [(now, status, user, int(BgpStatus.DOWN)) for status, user in written],
                 )
+
+        self.database.write(note)
+
+    def settled(
+        self,
+        in_flight: InFlight,
+        fate: Fate,
+        change: Callable[[Mapping[Pubkey, UserMemory]], Mapping[Pubkey, UserMemory]],
+    ) -> None:
+        """Note the fate of a transaction that an earlier run sent, or another one that shares this file.
+
+        `change` is given what the file remembers of the transaction's users, and returns what to write. What this run
+        remembers of another run's users may be old.
+        """
+        now = self._clock()
+
+        def note(database: sqlite3.Connection) -> None:
+            database.execute(_END_FLIGHT, (fate.value, now, in_flight.signature))
+            rows = [
+                row
+                for user in in_flight.users
+                for row in database.execute(f"{READ_USERS} WHERE user = ?", (str(user),))
+            ]
+            _keep(database, change({Pubkey.from_string(row[0]): memory_of(row) for row in rows}))
 
         self.database.write(note)
 
@@ -378,3 +390,16 @@ class Store:
         for pid, since in self.database.read("SELECT pid, since FROM holders WHERE device = ?", str(device)):
             return f": pid {pid}, since {datetime.fromtimestamp(since, UTC).isoformat(timespec='seconds')}"
         return ""
+
+
+def _keep(database: sqlite3.Connection, memories: Mapping[Pubkey, UserMemory]) -> None:
+    """Write what is remembered of these users, within a transaction."""
+    marks = ", ".join("?" * len(USER_COLUMNS.split(",")))
+    database.executemany(
+        f"INSERT OR REPLACE INTO users ({USER_COLUMNS}) VALUES ({marks})",  # noqa: S608 - constants
+        [row_of(user, memory) for user, memory in memories.items()],
+    )
+    database.executemany(
+        "INSERT OR IGNORE INTO transitions VALUES (?, ?, ?, ?)",
+        [row for user, memory in memories.items() for row in transitions_of(user, memory)],
+    )

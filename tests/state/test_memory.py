@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from small_world import DOWN, LOSE, NEVER, PROGRAM, UP, Passes, SmallWorld
 
+from dzbgp.models.in_flight import Fate
 from dzbgp.models.report import Report
 from dzbgp.state.store import Store
 
@@ -280,3 +281,61 @@ def test_what_was_seen_is_kept_before_anything_is_sent(tmp_path: Path) -> None:
             patch.setattr(type(world.ledger), "write", spied)
             passes.run()
     assert kept == [set(world.users)]
+
+
+# Two runs, each for devices of its own, on one state file
+
+
+def test_a_run_that_settles_anothers_write_leaves_what_the_other_has_seen_since(tmp_path: Path) -> None:
+    world = SmallWorld(2, 1)
+    ours, theirs = (device.pubkey for device in world.devices.values())
+    with opened(tmp_path, world) as history:
+        Passes(world, history).run(hosts=[theirs])
+    with opened(tmp_path, world) as history:
+        watch = Passes(world, history)
+        watch.run(hosts=[ours])
+        world.wait(7 * 3600)
+        with opened(tmp_path, world) as other:
+            Passes(world, other).run(hosts=[theirs], write_mode=LOSE)
+        world.land("signature-1")
+        watch.run(hosts=[ours])
+    world.wait(60)
+    world.goes_away(world.user(1).pubkey)
+    with opened(tmp_path, world) as other:
+        passes = Passes(world, other, down_grace_period_s=600.0)
+        (decision,) = passes.run(hosts=[theirs]).decisions
+    assert decision.reason == "grace"
+
+
+def test_a_run_that_settles_anothers_write_leaves_what_the_other_has_noted_of_it(tmp_path: Path) -> None:
+    world = SmallWorld(2, 1)
+    ours, theirs = (device.pubkey for device in world.devices.values())
+    world.goes_down(world.user(1).pubkey)
+    with opened(tmp_path, world) as history:
+        watch = Passes(world, history)
+        watch.run(hosts=[ours])
+        with opened(tmp_path, world) as other:
+            passes = Passes(world, other, max_down_min=1, max_down=0.0, force=True)
+            passes.run(hosts=[theirs], lands_as=Fate.CONFIRMED)
+            before = other.users()[world.user(1).pubkey]
+            world.wait(30)
+            watch.run(hosts=[ours])
+            assert other.in_flight() == []
+            assert other.users()[world.user(1).pubkey] == before
+    assert (before.written_status, before.written_acknowledged) == (DOWN, True)
+
+
+def test_a_down_that_was_confirmed_as_its_run_was_killed_counts_for_the_guard(tmp_path: Path) -> None:
+    world = SmallWorld(1, 10)
+    gone = [world.user(number).pubkey for number in range(4)]
+    world.goes_down(*gone[:3])
+    with opened(tmp_path, world) as history:
+        passes = Passes(world, history, max_down=0.3, max_down_min=3)
+        # Killed after the confirmation was noted, before the pass took it in.
+        passes.memory.keep_written = lambda *_: None  # type: ignore[method-assign]
+        passes.run(lands_as=Fate.CONFIRMED)
+    assert world.user(0).bgp_status is DOWN
+    world.wait(60)
+    world.goes_down(gone[3])
+    with opened(tmp_path, world) as history:
+        assert Passes(world, history, max_down=0.3, max_down_min=3).reason(3) == "guard"
