@@ -110,7 +110,7 @@ def plan_of(
         decisions=decisions,
         seconds_per_slot=decider.clock.seconds_per_slot,
         transitions={
-            user: count for user, known in memory.users.items() if (count := flaps(known, now, window_s))
+            user: count for user in decisions if (count := flaps(memory.users.get(user), now, window_s))
         },
         memories={
             user: known

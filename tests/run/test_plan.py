@@ -1,11 +1,15 @@
 """What a pass says beside its decisions: its notes, the accounts that it could not read, and what counts as left."""
 
+from pathlib import Path
+
 import pytest
 from core_builders import key
-from small_world import DOWN, LOSE, UP, Passes, SmallWorld
+from small_world import DOWN, LOSE, PROGRAM, UP, Passes, SmallWorld
 
+from dzbgp.metrics.gauges import PassGauges
 from dzbgp.models.exit import ExitReason, exit_code_of, exit_reasons
 from dzbgp.models.ledger import SkippedAccount
+from dzbgp.state.store import Store
 
 
 def test_an_rpc_without_tls_on_another_host_is_a_note_of_the_report() -> None:
@@ -50,3 +54,17 @@ def test_a_due_write_that_is_still_in_flight_makes_each_pass_partial() -> None:
         report = passes.run(write_mode=LOSE)
         assert [(one.reason, one.status) for one in report.decisions] == [("in-flight", UP)]
         assert exit_code_of(report) == 3
+
+
+def test_the_flaps_of_a_pass_are_those_of_its_own_users(tmp_path: Path) -> None:
+    world = SmallWorld(2, 1)
+    with Store.open(tmp_path / "state", PROGRAM, clock=lambda: world.now) as history:
+        passes = Passes(world, history)
+        passes.run()
+        for turns in (world.goes_down, world.goes_up):
+            world.wait(60)
+            turns(*world.users)
+            passes.run()
+        report = passes.run(hosts=[world.device(0).pubkey])
+    assert report.transitions == {world.user(0).pubkey: 2}
+    assert PassGauges.of(report).flapping == 1
