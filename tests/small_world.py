@@ -147,9 +147,9 @@ class SmallWorld:
     def change(self, key: Pubkey, **changes: Any) -> None:
         self.users[key] = structs.replace(self.users[key], **changes)
 
-    def drain(self, number: int = 0) -> None:
+    def drain(self, number: int = 0, status: DeviceStatus = DeviceStatus.DRAINED) -> None:
         device = self.device(number)
-        self.devices[device.pubkey] = replace(device, status=DeviceStatus.DRAINED)
+        self.devices[device.pubkey] = replace(device, status=status)
 
     def wait(self, seconds: float) -> None:
         self.now += seconds

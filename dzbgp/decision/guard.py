@@ -109,10 +109,10 @@ def guard(
 def _guarded(decision: Decision, why: str, past: Past, clock: Clock, rules: Rules) -> Decision:
     memory = decision.memory
     if not _is_weighed_down(decision):
-        if decision.is_write and decision.status is BgpStatus.DOWN and not decision.turns_down:
-            # It turns no Up into a Down: as harmless for the guard as the Down before it.
+        if decision.is_write and decision.status is BgpStatus.DOWN:
+            # It is meant, or turns no Up into a Down: then it is as harmless for the guard as the Down before it.
             recent = _is_recent_down(past.memories.get(decision.user), clock, rules)
-            decision = replace(decision, is_acknowledged=not recent)
+            decision = replace(decision, is_acknowledged=_is_drained(decision) or not recent)
         return _forgetful(decision)
     observation = decision.observation
     if not why and observation.in_empty_vrf:
@@ -174,7 +174,7 @@ def _is_released(counted: UserMemory, clock: Clock, rules: Rules) -> bool:
 def _add(count: _Count, decision: Decision, memory: UserMemory | None, clock: Clock, rules: Rules) -> None:
     """Count a user. Drained devices and users that are Up with unknown state are left out of the ratio."""
     observation = decision.observation
-    if observation.device.status is DeviceStatus.DRAINED:
+    if _is_drained(decision):
         return
     if observation.user.bgp_status is not BgpStatus.UP:
         came_back = observation.observed is Observed.ESTABLISHED
@@ -187,7 +187,11 @@ def _add(count: _Count, decision: Decision, memory: UserMemory | None, clock: Cl
 
 
 def _is_weighed_down(decision: Decision) -> bool:
-    return decision.turns_down and decision.observation.device.status is not DeviceStatus.DRAINED
+    return decision.turns_down and not _is_drained(decision)
+
+
+def _is_drained(decision: Decision) -> bool:
+    return decision.observation.device.status is DeviceStatus.DRAINED
 
 
 def _is_landing(decision: Decision, clock: Clock, rules: Rules) -> bool:

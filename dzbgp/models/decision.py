@@ -35,7 +35,8 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     is_early: bool = False
     """A refresh before it is due, because a transaction has room for it."""
     is_acknowledged: bool = False
-    """A Down that counts for nothing in later passes of the guard: it was let through, or turned no Up into a Down."""
+    """A Down that counts for nothing in later passes of the guard: it was let through, its device is drained, or it
+    turned no Up into a Down."""
 
     @property
     def user(self) -> Pubkey:

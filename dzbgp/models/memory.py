@@ -29,7 +29,7 @@ class UserMemory(msgspec.Struct, frozen=True, gc=False):
     """The slot of our own last write that landed."""
     written_status: BgpStatus | None = None
     written_acknowledged: bool = False
-    """That write was a Down that the guard would have held, let through by --force or by the passes in a row."""
+    """That write was a Down that counts for nothing in the guard (Decision.is_acknowledged)."""
     first_seen_at: float | None = None
     """When the user was first found on the ledger, on this device; None: before that was noted."""
     reported_slot: int | None = None

@@ -11,6 +11,7 @@ from small_world import DOWN, FAIL, LAND, LOSE, NEVER, PROGRAM, UP, Passes, Smal
 
 from dzbgp.decision.rules import Limits
 from dzbgp.models.decision import Action
+from dzbgp.models.ledger import DeviceStatus
 from dzbgp.state.records import held_users
 from dzbgp.state.store import Store
 
@@ -533,3 +534,30 @@ def test_the_guard_is_not_passed_by_splitting_a_mass_over_time_or_hosts(
             assert max(by_device(world)) <= max(least - 1, share * 10)
             world.wait(min(seconds, left_s))
             left_s -= min(seconds, left_s)
+
+
+def test_the_downs_of_a_drained_device_are_no_part_of_a_mass_on_hosts_that_were_chosen(
+    tmp_path: Path,
+) -> None:
+    world = fleet(2)
+    world.drain(0)
+    falls(world, 40, 0)
+    with Store.open(tmp_path / "state", PROGRAM, clock=lambda: world.now) as history:
+        passes = guarded(world, history)
+        assert counts(passes) == (40, 0)
+        world.wait(60)
+        falls(world, 1, 1)
+        assert counts(passes, hosts=[world.device(1).pubkey]) == (1, 0)
+
+
+def test_the_downs_of_a_drained_device_are_no_part_of_a_mass_once_it_is_in_use_again(tmp_path: Path) -> None:
+    world = fleet(2)
+    world.drain(0)
+    falls(world, 40, 0)
+    with Store.open(tmp_path / "state", PROGRAM, clock=lambda: world.now) as history:
+        passes = guarded(world, history)
+        assert counts(passes) == (40, 0)
+        world.wait(60)
+        world.drain(0, status=DeviceStatus.ACTIVATED)
+        falls(world, 1, 1)
+        assert counts(passes) == (1, 0)
