@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -53,7 +54,10 @@ class Store:
         self.database = database
         self._clock = clock
         self._locks = locks
-        self._devices: frozenset[Pubkey] = frozenset()
+        self._devices: frozenset[Pubkey] | None = None
+        """The devices that this run holds; None before it asked for any."""
+        self._giving_back = threading.Lock()
+        """Held while devices are given back, and while a transaction is noted: another run must find it then."""
         self._read_version = database.version()
 
     @classmethod
@@ -157,7 +161,10 @@ class Store:
         """
         if self._locks is None:
             return False
-        fresh = devices.keys() - self._devices
+        with self._giving_back:
+            known = self._devices or frozenset()
+            self._devices = known & devices.keys()
+        fresh = devices.keys() - known
         taken = self._locks.hold([bytes(key) for key in devices])
         if taken is not None:
             key = Pubkey.from_bytes(taken)
@@ -209,8 +216,8 @@ class Store:
     def sent(self, in_flight: InFlight) -> None:
         """Note a transaction that is about to be sent: from here on it may land.
 
-        Raises JournalError if it must not be sent: it could not be noted, or another run holds a device, or held it
-        after the lock file was removed, and may have sent something that is not landed yet.
+        Raises JournalError if it must not be sent: it could not be noted, or another run holds a device or may hold it,
+        or held it after the lock file was removed, and may have sent something that is not landed yet.
         """
         taken = self._locks.mend() if self._locks is not None else None
         if taken is not None:
@@ -236,11 +243,25 @@ class Store:
                 [(signature, str(user), int(status)) for user, status in in_flight.users.items()],
             )
 
-        if not self.database.write(note):
-            raise JournalError(
-                f"--state {self.database.path}: the write could not be recorded, and without a record it might be "
-                "sent twice; see the notes for the cause, or use --state none"
-            )
+        with self._giving_back:
+            self._check_held(in_flight.users)
+            if not self.database.write(note):
+                raise JournalError(
+                    f"--state {self.database.path}: the write could not be recorded, and without a record it might be "
+                    "sent twice; see the notes for the cause, or use --state none"
+                )
+
+    def _check_held(self, users: Iterable[Pubkey]) -> None:
+        """Raise JournalError for a user of a device that was given back, as after a reload of the inventory."""
+        if self._devices is None:
+            return
+        for user in users:
+            for (device,) in self.database.read("SELECT device FROM users WHERE user = ?", str(user)):
+                if Pubkey.from_string(device) not in self._devices:
+                    raise JournalError(
+                        f"--state {self.database.path}: this run no longer asks device {device} of user {user}, and "
+                        "another run may write for it"
+                    )
 
     def ended(self, signature: str, fate: Fate) -> None:
         """Note the fate of a transaction.

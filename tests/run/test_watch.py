@@ -31,6 +31,7 @@ from dzbgp.run.request import RunRequest
 from dzbgp.run.setup import open_store
 from dzbgp.run.systemd import Notifier
 from dzbgp.run.watch import Watch, WatchOptions
+from dzbgp.state.records import writes
 from dzbgp.state.store import Store
 
 UP, DOWN = BgpStatus.UP, BgpStatus.DOWN
@@ -621,6 +622,29 @@ def test_a_reload_takes_a_new_host_in_and_its_users_are_written(tmp_path: Path) 
         until(lambda: lab.told.counted("success") == 2)
         assert [reading.host for reading in lab.told.reports[-1].devices][1:] == [host]
         assert set(lab.writes().values()) == {1}
+
+
+def test_what_is_not_signed_yet_of_a_host_that_a_reload_takes_out_is_left_to_another_run(
+    tmp_path: Path,
+) -> None:
+    with watch_lab(tmp_path, devices=2, users=2) as lab:
+        kept, gone = lab.world.devices
+        number = next(number for number, spec in enumerate(lab.world.users) if spec.device == gone.code)
+        key = lab.spec(number).user.device_pk
+        watch = lab.start()
+        lab.more_passes(2)
+        lab.inject(FaultKind.DELAY, method="simulateTransaction", delay_s=0.45)
+        lab.put(number, up=False)
+        until(lambda: "simulateTransaction" in lab.ledger.stats().requests)
+        # The next pass takes longer than what is left of the simulation.
+        lab.devices.set_fault(kept.code, DeviceFault.NO_ANSWER)
+        change_hosts(lab, lambda hosts: hosts.pop(gone.host))
+        watch.reload()
+        with Store.open(tmp_path / "state.sqlite", lab.world.program_id) as other:
+            other.hold({key: gone.code})
+            before = [one.signature for one in writes(other)]
+            lab.more_passes(3)
+            assert [one.signature for one in writes(other)] == before
 
 
 @pytest.mark.parametrize("content", ["{", "a: [", "[]", "x:\n  port: no\n"])
