@@ -196,7 +196,11 @@ class Watch:
             if self._is_in_doubt:
                 self._ledger.check_genesis_hash()
             self._is_in_doubt = True
-            self._memory.submitting |= self._worker.in_flight.unsettled(self._ledger, self._memory.submitting)
+            self._memory.submitting |= self._worker.in_flight.unsettled(
+                self._ledger,
+                self._memory.submitting,
+                lambda sent, settled: self._memory.note_landed(sent, settled, time.time()),
+            )
             plan = plan_pass(
                 self.fleet,
                 self._ledger,

@@ -1,13 +1,13 @@
 """What this process has sent and does not know the fate of, whatever becomes of the state file."""
 
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 from solders.pubkey import Pubkey
 
 from dzbgp.ledger.session import LedgerSession
 from dzbgp.ledger.submit.journal import Journal, NoJournal
-from dzbgp.models.in_flight import Fate, InFlight
+from dzbgp.models.in_flight import Fate, InFlight, Settled
 
 
 class InFlightLog:
@@ -44,11 +44,16 @@ class InFlightLog:
         elif fate is Fate.CONFIRMED:
             self._confirmed.add(signature)
 
-    def unsettled(self, ledger: LedgerSession, busy: Collection[Pubkey]) -> frozenset[Pubkey]:
+    def unsettled(
+        self,
+        ledger: LedgerSession,
+        busy: Collection[Pubkey],
+        landed: Callable[[InFlight, Settled], None] = lambda *_: None,
+    ) -> frozenset[Pubkey]:
         """Return the users with a write that may still land, or that no pass has read back yet.
 
-        Asks the ledger about the transactions that nobody follows any more, which are those without `busy` users.
-        Raises a LedgerError.
+        Asks the ledger about the transactions that nobody follows any more, which are those without `busy` users, and
+        calls `landed` with each that has ended. Raises a LedgerError.
         """
         with self._lock:
             left = [one for one in self._sent.values() if not one.users.keys() & set(busy)]
@@ -59,10 +64,11 @@ class InFlightLog:
                 continue
             if one.signature not in self._confirmed:
                 self._landed.update(settled.landed)
+            landed(one, settled)
             with self._lock:
                 self._end(one.signature, settled.fate)
         return frozenset(unsettled | self._landed.keys())
 
     def read(self, slot: int) -> None:
         """Note that a pass has read the ledger as of `slot`."""
-        self._landed = {user: landed for user, landed in self._landed.items() if landed > slot}
+        self._landed = {user: seen for user, seen in self._landed.items() if seen > slot}

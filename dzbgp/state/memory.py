@@ -97,6 +97,10 @@ class Memory:
                 self.history.settled(one, settled.fate, landed)
         self.in_flight = pending
 
+    def note_landed(self, sent: InFlight, settled: Settled, now: float) -> None:
+        """Remember a write of this process whose fate was learned after its time limit: it is nobody else's."""
+        self.users.update(_landed(self.users, sent, settled, now))
+
     def in_flight_why(self, user: User, now: float) -> str:
         """Return why a write of ours may not be in the account as it was read; empty if all of them are."""
         memory, sent = self.users.get(user.pubkey), self.in_flight.get(user.pubkey)

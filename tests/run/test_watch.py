@@ -21,9 +21,11 @@ from dzbgp.lab.eos.fleet import DeviceFault
 from dzbgp.lab.solana.faults import FaultKind
 from dzbgp.ledger.errors import LedgerReplacedError
 from dzbgp.ledger.session import LedgerSession, SessionOptions
+from dzbgp.ledger.submit.submitter import SubmitOptions
 from dzbgp.models.exit import ExitReason, exit_reasons
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.session import DeviceResult
+from dzbgp.models.submission import Outcome
 from dzbgp.report.problems import problems
 from dzbgp.run import job
 from dzbgp.run.job import run_pass
@@ -595,6 +597,25 @@ def test_a_signal_where_nothing_waits_only_asks_for_the_end(lab: WatchLab) -> No
     watch.interrupt()
     watch.run()
     assert lab.passes == 0
+
+
+@pytest.mark.parametrize("history", [True, False])
+def test_a_write_that_lands_after_its_time_limit_is_nobody_elses(tmp_path: Path, *, history: bool) -> None:
+    quick = SubmitOptions(poll_s=0.01, resend_s=5, deadline_s=0.3, interrupt_wait_s=1)
+    with watch_lab(tmp_path, history=history, submit=quick) as lab:
+        lab.start()
+        lab.more_passes(2)
+        lab.put(0, up=False)
+        until(lambda: lab.says(0, DOWN))
+        lab.more_passes(10)
+        lab.inject(FaultKind.DELAYED_SEND, slots=40)
+        lab.put(0, up=True)
+        until(lambda: lab.says(0, UP))
+        lab.more_passes(20)
+        written = [one.outcome for report in lab.told.reports for one in report.submissions.values()]
+        assert Outcome.PENDING in written
+        notes = [note for report in lab.told.reports for note in report.notes]
+        assert not [note for note in notes if note.startswith("Another writer")]
 
 
 # Reload
