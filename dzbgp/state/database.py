@@ -60,14 +60,18 @@ class Database:
 
     def read(self, query: str, *values: Any) -> list[Any]:
         """Return the rows of a query; none, and a problem, if the file cannot be read."""
+        return self.found(query, *values) or []
+
+    def found(self, query: str, *values: Any) -> list[Any] | None:
+        """Return the rows of a query; None, and a problem, if the file cannot be read."""
         with self._lock:
             if self.connection is None:
-                return []
+                return None
             try:
                 return self.connection.execute(query, values).fetchall()
             except sqlite3.Error as error:
                 self._problem("could not be read", error)
-                return []
+                return None
 
     def write(self, change: Callable[[sqlite3.Connection], object]) -> bool:
         """Change the file, in one transaction. Return whether that went well."""

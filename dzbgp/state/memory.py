@@ -82,6 +82,8 @@ class Memory:
 
         To be called before the program data is fetched: what has landed by now must be in it.
         """
+        if self.history is not None and self.history.is_unread:
+            self.users = self.history.users()
         noted = self.history.in_flight() if self.history else []
         # What this process still follows is in flight; nobody else needs to ask for it.
         followed = [one for one in noted if one.users.keys() & self.submitting]

@@ -56,6 +56,8 @@ class Store:
         self._locks = locks
         self._devices: frozenset[Pubkey] | None = None
         """The devices that this run holds; None before it asked for any."""
+        self._unread: set[str] = set()
+        """The queries that decisions rest on and that could not be read when they were last tried."""
         self._giving_back = threading.Lock()
         """Held while devices are given back, and while a transaction is noted: another run must find it then."""
         self._read_version = database.version()
@@ -185,14 +187,28 @@ class Store:
         self._read_version = self.database.version()
         if self._locks is not None:
             self._locks.was_removed = False
-        rows = self.database.read(READ_USERS)
+        rows = self._known(READ_USERS)
         return {Pubkey.from_string(row[0]): memory_of(row) for row in rows}
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether the users could not be read: then nothing that is known of them is written, and nothing is sent."""
+        return READ_USERS in self._unread
+
+    def _known(self, query: str) -> list[Any]:
+        """Return the rows of a query that decisions rest on. A file that is not open has none."""
+        rows = self.database.found(query)
+        if rows is None and self.database.connection is not None:
+            self._unread.add(query)
+        else:
+            self._unread.discard(query)
+        return rows or []
 
     def in_flight(self) -> list[InFlight]:
         """Return the transactions whose fate is not known for good: a fork can undo what is only confirmed."""
         sent: dict[str, InFlight] = {}
         users: dict[str, dict[Pubkey, BgpStatus]] = {}
-        for row in self.database.read(READ_FLIGHTS):
+        for row in self._known(READ_FLIGHTS):
             one, user, status = flight_user(row)
             sent[one.signature] = one
             users.setdefault(one.signature, {})[user] = status
@@ -200,6 +216,8 @@ class Store:
 
     def keep_users(self, memories: Mapping[Pubkey, UserMemory]) -> None:
         """Write what is remembered of these users."""
+        if self.is_unread:
+            return
         self.database.write(lambda database: _keep(database, memories))
 
     def forget_users(self, users: Iterable[Pubkey]) -> None:
@@ -219,6 +237,11 @@ class Store:
         Raises JournalError if it must not be sent: it could not be noted, or another run holds a device or may hold it,
         or held it after the lock file was removed, and may have sent something that is not landed yet.
         """
+        if self._unread:
+            raise JournalError(
+                f"--state {self.database.path}: what earlier passes noted could not be read, and the same write may be "
+                "in flight; see the notes for the cause, or use --state none"
+            )
         taken = self._locks.mend() if self._locks is not None else None
         if taken is not None:
             key = Pubkey.from_bytes(taken)

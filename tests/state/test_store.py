@@ -1,5 +1,6 @@
 """The state file: what it keeps, and what it survives."""
 
+import contextlib
 import errno
 import os
 import random
@@ -8,7 +9,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from itertools import count
 from pathlib import Path
 
@@ -31,7 +32,7 @@ from dzbgp.state import database as database_module
 from dzbgp.state import store as module
 from dzbgp.state.past import open_past
 from dzbgp.state.records import devices, passes, transitions, writes
-from dzbgp.state.schema import MIGRATIONS
+from dzbgp.state.schema import MIGRATIONS, READ_FLIGHTS, READ_USERS
 from dzbgp.state.store import Store
 
 keys = st.binary(min_size=32, max_size=32).map(Pubkey)
@@ -514,6 +515,43 @@ def test_a_disk_that_fails_is_told_and_stops_nothing(tmp_path: Path, monkeypatch
     with opened(tmp_path / "state") as store:
         report = Passes(SmallWorld(1, 1), store).run()
     assert any("could not be opened" in note for note in report.notes)
+
+
+@contextlib.contextmanager
+def unreadable(store: Store, query: str) -> Iterator[None]:
+    found = store.database.found
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(
+            store.database, "found", lambda asked, *values: None if asked == query else found(asked, *values)
+        )
+        yield
+
+
+def test_a_file_that_cannot_be_read_for_a_moment_does_not_hide_what_is_in_flight(tmp_path: Path) -> None:
+    world = SmallWorld()
+    world.goes_down()
+    with Store.open(tmp_path / "state", PROGRAM, clock=lambda: world.now) as history:
+        passes = Passes(world, history)
+        passes.run(write_mode=LOSE)
+        world.wait(10)
+        with unreadable(history, READ_FLIGHTS):
+            [failed] = passes.run().submissions.values()
+        assert failed.outcome is Outcome.FAILED
+        assert "what earlier passes noted could not be read" in (failed.error or "")
+        assert passes.reason() == "in-flight"
+
+
+def test_a_file_that_cannot_be_read_for_a_moment_keeps_what_it_knows_of_users(tmp_path: Path) -> None:
+    world = SmallWorld()
+    with Store.open(tmp_path / "state", PROGRAM, clock=lambda: world.now) as history:
+        Passes(world, history).run()
+        world.wait(60)
+        world.goes_away()
+        with unreadable(history, READ_USERS):
+            passes = Passes(world, history, down_grace_period_s=600.0)
+            [failed] = passes.run().submissions.values()
+        assert "what earlier passes noted could not be read" in (failed.error or "")
+        assert passes.reason() == "grace"
 
 
 def test_with_a_read_only_file_nothing_is_sent(tmp_path: Path) -> None:
