@@ -18,8 +18,7 @@ from dzbgp.models.decision import Action, Decision
 from dzbgp.models.ledger import LAMPORTS_PER_SOL, BgpStatus
 from dzbgp.models.report import Report
 from dzbgp.models.session import DeviceResult, Observed
-from dzbgp.models.submission import Outcome
-from dzbgp.models.summary import LANDED
+from dzbgp.models.submission import LANDED, Outcome
 
 Labels = TypeVar("Labels", bound=tuple[str, ...])
 

@@ -24,8 +24,7 @@ from dzbgp.metrics.health import Health
 from dzbgp.metrics.server import MetricsServer
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.report import Report
-from dzbgp.models.submission import Submission
-from dzbgp.models.summary import LANDED
+from dzbgp.models.submission import LANDED, Submission
 
 FETCH_BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 30, 60, 120)
 SUBMISSION_BUCKETS = (0.1, 0.5, 1, 2, 5, 10, 30, 60)

@@ -27,7 +27,8 @@ def document(report: PassResult) -> dict[str, Any]:
     - `devices`: `sessions` counts all BGP neighbors of the host, users' and others; `established` those that
       are up; `users` the decisions about that device.
     - `users`: `status` is what was decided, null where the state is unknown. `result`, `signature` and `error` are
-      the outcome of the write; all are null where nothing was sent.
+      the outcome of the write; all are null where nothing was sent. The writes of a pass of `dzbgp watch` are queued:
+      its report has the outcomes of those that ended since the one before, with the users that are still decided so.
     - `exit`: the exit code, and all reasons that apply.
     - `notes`: sentences for a person. `skipped_accounts`: accounts that could not be decoded.
     - `summary`: `up` and `down` count the users by `status`, whatever the `action`; `to_submit` and `held`
@@ -51,10 +52,7 @@ def document(report: PassResult) -> dict[str, Any]:
         },
         "notes": list(report.notes),
         "devices": [_device(reading, users_of) for reading in report.devices],
-        "users": [
-            user_object(decision, report.submissions.get(decision.observation.user.pubkey))
-            for decision in report.decisions
-        ],
+        "users": [user_object(decision, report.submission_of(decision)) for decision in report.decisions],
         "skipped_accounts": [
             {"pubkey": str(account.pubkey), "why": f"{account.kind}: {account.why}"}
             for account in report.skipped_accounts

@@ -10,7 +10,7 @@ from dzbgp.models.decision import Decision
 from dzbgp.models.ledger import NOMINAL_SECONDS_PER_SLOT, SkippedAccount
 from dzbgp.models.memory import UserMemory
 from dzbgp.models.session import DeviceReading
-from dzbgp.models.submission import Submission
+from dzbgp.models.submission import LANDED, Submission
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,8 @@ class PassResult:
     devices: tuple[DeviceReading, ...]
     decisions: tuple[Decision, ...]
     submissions: dict[Pubkey, Submission] = field(default_factory=dict)
+    are_of_earlier_passes: bool = False
+    """Whether `submissions` are those that earlier passes decided, as in a watch: its own writes are queued."""
     transactions: int = 0
     rpc_requests: int = 0
     seconds_per_slot: float = NOMINAL_SECONDS_PER_SLOT
@@ -48,3 +50,14 @@ class PassResult:
     """Whether a state file was used: without one nothing can be released."""
     notes: tuple[str, ...] = ()
     """Sentences for people: ignored hosts, low balances and others."""
+
+    def submission_of(self, decision: Decision) -> Submission | None:
+        """Return the outcome of the write that a decision is about, None without one.
+
+        One of an earlier pass is about it only if it wrote the same status, and did not land where it is due again.
+        """
+        found = self.submissions.get(decision.user)
+        if found is None or not self.are_of_earlier_passes:
+            return found
+        is_again = decision.is_write and found.outcome in LANDED
+        return None if is_again or found.status is not decision.status else found

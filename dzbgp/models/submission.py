@@ -17,6 +17,9 @@ class Outcome(StrEnum):
     PENDING = "pending"
 
 
+LANDED = frozenset({Outcome.CONFIRMED, Outcome.FINALIZED})
+
+
 @dataclass(frozen=True, slots=True)
 class Submission:
     """The outcome of the write of one user. PENDING: it was sent, and whether it landed is unknown."""

@@ -7,9 +7,8 @@ from dzbgp.models.decision import Action, Decision
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.pass_result import PassResult
 from dzbgp.models.session import DeviceResult, Observed
-from dzbgp.models.submission import Outcome
+from dzbgp.models.submission import LANDED, Outcome
 
-LANDED = frozenset({Outcome.CONFIRMED, Outcome.FINALIZED})
 NOT_CREDIBLE = frozenset({DeviceResult.FAILED, DeviceResult.SUSPECT})
 
 

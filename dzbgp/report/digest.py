@@ -17,8 +17,8 @@ from dzbgp.models.exit import is_left
 from dzbgp.models.ledger import BgpStatus, Device, DeviceStatus
 from dzbgp.models.report import Report
 from dzbgp.models.session import DeviceReading, DeviceResult, Observed
-from dzbgp.models.submission import Outcome, Submission
-from dzbgp.models.summary import LANDED, Totals, is_refresh, totals
+from dzbgp.models.submission import LANDED, Outcome, Submission
+from dzbgp.models.summary import Totals, is_refresh, totals
 
 
 class Tone(StrEnum):
@@ -105,6 +105,12 @@ class Digest:
         """What was done, or would be, in one sentence."""
         counted = self.totals
         users = amount(counted.to_submit, "user")
+        if self.report.are_of_earlier_passes:
+            ended = ((counted.submitted, "written"), (counted.failed, "failed"), (counted.pending, "pending"))
+            due = f"Due: {users}" if counted.to_submit else self._nothing_due
+            return (
+                f"{due}; of earlier passes: {', '.join(numbered(*ended))}" if any(numbered(*ended)) else due
+            )
         if not counted.to_submit:
             return self._nothing_due
         if self.report.dry_run:
@@ -167,9 +173,9 @@ class Digest:
 
     def result(self, decision: Decision) -> tuple[str, Tone]:
         """Return the number of the write's transaction, with a word if it did not land."""
-        submission = self.report.submissions.get(decision.observation.user.pubkey)
+        submission = self.report.submission_of(decision)
         if submission is None:
-            return "not sent", Tone.OPEN
+            return "due" if self.report.are_of_earlier_passes else "not sent", Tone.OPEN
         number = f"#{self.transactions[submission.signature].number}" if submission.signature else ""
         if submission.outcome in LANDED:
             return number or submission.outcome.value, Tone.GOOD

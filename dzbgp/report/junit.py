@@ -5,8 +5,7 @@ from dzbgp.models.decision import Action, Decision
 from dzbgp.models.exit import is_left
 from dzbgp.models.report import Report
 from dzbgp.models.session import DeviceReading, DeviceResult, Observed
-from dzbgp.models.submission import Outcome
-from dzbgp.models.summary import LANDED
+from dzbgp.models.submission import LANDED, Outcome
 from dzbgp.report.digest import is_worth_showing
 
 
@@ -32,7 +31,7 @@ def _device(reading: DeviceReading) -> Case:
 
 def _user(report: Report, decision: Decision) -> Case:
     name = str(decision.observation.user.pubkey)
-    submission = report.submissions.get(decision.observation.user.pubkey)
+    submission = report.submission_of(decision)
     if decision.action is Action.HOLD:
         return Case(name, Result.FAILED, decision.detail, "held")
     if is_left(decision):

@@ -10,8 +10,7 @@ from dzbgp.models.exit import is_left
 from dzbgp.models.problem import Problem
 from dzbgp.models.report import Report
 from dzbgp.models.session import DeviceResult
-from dzbgp.models.submission import Outcome, Submission
-from dzbgp.models.summary import LANDED
+from dzbgp.models.submission import LANDED, Outcome, Submission
 from dzbgp.report.digest import Digest, device_name, host_name
 
 _SHOWN = 20

@@ -12,7 +12,7 @@ def render(report: Report, *, show_all: bool = False) -> str:
     The fields are those of the JSON report's `users`, in their order; new ones are added at the end.
     """
     return tsv(
-        list(user_object(decision, report.submissions.get(decision.observation.user.pubkey)).values())
+        list(user_object(decision, report.submission_of(decision)).values())
         for decision in report.decisions
         if show_all or is_worth_showing(decision)
     )

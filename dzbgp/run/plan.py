@@ -76,6 +76,7 @@ class Plan:
             devices=self.readings,
             decisions=tuple(not_signed(decision, refused) for decision in self.decisions.values()),
             submissions=written.submissions,
+            are_of_earlier_passes=is_of_earlier_pass and not self.dry_run,
             transactions=written.transactions,
             rpc_requests=rpc_requests,
             is_interrupted=self.is_interrupted or written.is_interrupted,

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import ruamel.yaml
+from msgspec import structs
 from solders.pubkey import Pubkey
 from watch_lab import DEADLINE_S, NO_GUARD, QUICK, WatchLab, until, watch_lab
 
@@ -22,10 +23,12 @@ from dzbgp.lab.solana.faults import FaultKind
 from dzbgp.ledger.errors import LedgerReplacedError
 from dzbgp.ledger.session import LedgerSession, SessionOptions
 from dzbgp.ledger.submit.submitter import SubmitOptions
+from dzbgp.models.decision import Action
 from dzbgp.models.exit import ExitReason, exit_reasons
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.session import DeviceResult
 from dzbgp.models.submission import Outcome
+from dzbgp.report.digest import Digest
 from dzbgp.report.problems import problems
 from dzbgp.run import job
 from dzbgp.run.job import run_pass
@@ -597,6 +600,30 @@ def test_a_signal_where_nothing_waits_only_asks_for_the_end(lab: WatchLab) -> No
     watch.interrupt()
     watch.run()
     assert lab.passes == 0
+
+
+def test_a_report_says_of_no_user_that_an_earlier_write_is_the_one_that_is_due(lab: WatchLab) -> None:
+    lab.start()
+    lab.more_passes(2)
+    lab.put(0, up=False)
+    until(lambda: lab.says(0, DOWN))
+    until(lambda: any(report.submissions for report in lab.told.reports))
+    (landed,) = [report for report in lab.told.reports if report.submissions]
+    (done,) = landed.submissions.values()
+    one = next(one for one in landed.decisions if one.user == done.user)
+    again = structs.replace(one, action=Action.SUBMIT, status=UP, reason="changed")
+    other = next(other for other in landed.decisions if other.user != done.user)
+    due = structs.replace(other, action=Action.SUBMIT, status=DOWN, reason="changed")
+    report = replace(landed, decisions=(again, due))
+    assert Digest(report).headline == "Due: 2 users; of earlier passes: 1 written"
+    rows = report.to_dict()["users"]
+    assert [(row["status"], row["action"], row["result"], row["signature"]) for row in rows] == [
+        ("up", "submit", None, None),
+        ("down", "submit", None, None),
+    ]
+    assert report.to_dict()["summary"]["submitted"] == 1
+    (row,) = replace(landed, decisions=(one,)).to_dict()["users"]
+    assert (row["status"], row["action"], row["result"]) == ("down", "skip", "confirmed")
 
 
 @pytest.mark.parametrize("history", [True, False])
