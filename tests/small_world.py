@@ -85,6 +85,8 @@ class SmallWorld:
         """How far the node that is asked lies behind."""
         self.hosts: Collection[Pubkey] | None = None
         """The devices that a pass asks; None: all."""
+        self.shard: Collection[Pubkey] | None = None
+        """The devices of the fleet's part that a pass is about; None: all."""
         self.while_users_are_read: Callable[[], None] = lambda: None
         """Called after the devices are asked, as it were, and before the ledger is read to the end."""
         self.between_looks: Callable[[], None] = lambda: None
@@ -201,6 +203,9 @@ class SmallWorld:
     def match(self, devices: Mapping[Pubkey, Device]) -> dict[str, Device | None]:
         chosen = devices if self.hosts is None else self.hosts
         return {devices[one].code: devices[one] for one in chosen}
+
+    def is_part(self, device: Pubkey) -> bool:
+        return self.shard is None or device in self.shard
 
     def notes(self) -> list[str]:
         return []

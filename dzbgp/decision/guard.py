@@ -31,7 +31,8 @@ class Past:
     """What earlier passes left behind for the guard."""
 
     memories: Mapping[Pubkey, UserMemory]
-    """Of every user, also of those that this pass does not ask for; a Down in flight is in it as written just now."""
+    """Of every user of the fleet or its shard, also of those that this pass does not ask for; a Down in flight is in it
+    as written just now."""
     is_kept: bool = True
     """Whether a state file counts passes: without one only --force releases what is held."""
     released: Mapping[Pubkey, float] = field(default_factory=dict)

@@ -114,7 +114,8 @@ def plan_pass(
         is_begun, stopped = False, ""
 
         def guarded(group: Decisions) -> dict[Pubkey, Decision]:
-            found = guard(decisions, memory.past(now), decider.clock, options.rules, limits)
+            past = memory.past(now, fleet.is_part)
+            found = guard(decisions, past, decider.clock, options.rules, limits)
             return without_lone_refreshes({user: found[user] for user in group}, decider)
 
         try:

@@ -136,8 +136,12 @@ class Memory:
             for memory in self.users.values()
         )
 
-    def past(self, now: float) -> Past:
-        """Return what the guard has to know: a Down that may still land weighs as if it had."""
+    def past(self, now: float, is_part: Callable[[Pubkey], bool] = lambda _: True) -> Past:
+        """Return what the guard has to know: a Down that may still land weighs as if it had.
+
+        `is_part`: whether a device belongs to the part of the fleet that the guard sees. Other shards may share the
+        state file.
+        """
         landing = {
             key: replace(
                 memory,
@@ -150,7 +154,8 @@ class Memory:
             if sent.users[key] is BgpStatus.DOWN and (memory := self.users.get(key)) is not None
         }
         released = self.history.releases() if self.history else {}
-        return Past(self.users | landing if landing else self.users, self.is_kept, released, self.dry_run)
+        memories = {key: one for key, one in (self.users | landing).items() if is_part(one.device)}
+        return Past(memories, self.is_kept, released, self.dry_run)
 
     def forget_departed(self, data: ProgramData) -> None:
         """Forget users who left the ledger or are no longer activated.

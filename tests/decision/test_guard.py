@@ -561,3 +561,14 @@ def test_the_downs_of_a_drained_device_are_no_part_of_a_mass_once_it_is_in_use_a
         world.drain(0, status=DeviceStatus.ACTIVATED)
         falls(world, 1, 1)
         assert counts(passes) == (1, 0)
+
+
+def test_the_downs_of_another_shard_are_no_part_of_a_mass(tmp_path: Path) -> None:
+    world = fleet(2)
+    one, other = ([device.pubkey] for device in world.devices.values())
+    falls(world, 12, 0)
+    with Store.open(tmp_path / "state", PROGRAM, clock=lambda: world.now) as history:
+        assert counts(guarded(world, history), hosts=one, shard=one) == (12, 0)
+        world.wait(60)
+        falls(world, 1, 1)
+        assert counts(guarded(world, history, max_down=0.2), hosts=other, shard=other) == (1, 0)
