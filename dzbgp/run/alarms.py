@@ -42,6 +42,9 @@ class Alarms:
         hosts = "\n".join(sorted(reading.host for reading in report.devices))
         fleet = hashlib.sha256(hosts.encode()).hexdigest()[:16]
         if fleet != self._fleet:
+            if self._store is not None and self._fleet:
+                # This process asked it until a reload: nobody ends its problems any more.
+                keep_alarms(self._store, self._fleet, (), self._now())
             earlier = {_WHOLE: self._known[_WHOLE]} if _WHOLE in self._known else {}
             kept = alarms(self._store, fleet) if self._store else []
             self._fleet, self._known = fleet, {one.key: one for one in kept} | earlier

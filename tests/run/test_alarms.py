@@ -95,6 +95,16 @@ def test_runs_over_other_hosts_do_not_end_each_others_problems(tmp_path: Path) -
         assert passes.said() == ["over after 2 min: a: failed: no answer"]
 
 
+def test_a_watch_that_asks_other_hosts_after_a_reload_keeps_no_problem_of_those_before(
+    tmp_path: Path,
+) -> None:
+    with Store.open(tmp_path / "state", key(7)) as store:
+        passes = Passes(store)
+        passes.said("a")
+        assert passes.said(hosts="b") == []
+        assert alarms(store) == []
+
+
 def test_a_failed_pass_says_nothing_of_other_problems_and_ends_with_the_next_good_one() -> None:
     passes = Passes()
     passes.said("a")
