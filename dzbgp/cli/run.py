@@ -35,7 +35,7 @@ def register(app: typer.Typer) -> None:
             check_files(places)
             textfile = MetricsTextfile(wanted.metrics_textfile)
             with (
-                textfile.recording_failure(),
+                textfile.recording_failure(lambda: interrupts.is_begun),
                 lab_for(request, choice) as asked,
                 progress_bar(stderr, enabled=not logging.quiet) as progress,
             ):

@@ -160,9 +160,14 @@ class Metrics(Collector):
         with self._lock:
             self._snapshot = self._snapshot.after_pass(report, result, self._now())
 
-    def observe_failed_pass(self, error: BaseException, duration_s: float) -> None:
-        """Take in a pass that failed as a whole. Timestamps and balances stay; what it did not see goes."""
+    def observe_failed_pass(self, error: BaseException, duration_s: float, *, is_begun: bool = False) -> None:
+        """Take in a pass that failed as a whole. Timestamps and balances stay; what it did not see goes.
+
+        `is_begun`: it may have written.
+        """
         result = error.exit_code if isinstance(error, DzbgpError) else ExitCode.COULD_NOT_RUN
+        if is_begun and result is ExitCode.COULD_NOT_RUN:
+            result = ExitCode.PARTIAL
         self._passes.labels(result_word(result)).inc()
         with self._lock:
             self._snapshot = self._snapshot.after_failure(result, duration_s, self._now())

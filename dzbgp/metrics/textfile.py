@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
@@ -34,14 +34,17 @@ class MetricsTextfile:
             self.metrics.resume(read_back(file))
 
     @contextlib.contextmanager
-    def recording_failure(self) -> Iterator[None]:
-        """Write the file also if the whole pass inside fails; the error is raised again."""
+    def recording_failure(self, is_begun: Callable[[], bool] = lambda: False) -> Iterator[None]:
+        """Write the file also if the whole pass inside fails; the error is raised again.
+
+        `is_begun`: whether the pass may have written.
+        """
         started = time.monotonic()
         try:
             yield
         except (Exception, KeyboardInterrupt) as error:
             if self.metrics is not None:
-                self.metrics.observe_failed_pass(error, time.monotonic() - started)
+                self.metrics.observe_failed_pass(error, time.monotonic() - started, is_begun=is_begun())
                 self._write()
             raise
 

@@ -41,6 +41,7 @@ def run_once(
     the pass itself. `interrupts` holds signals back once something is written. Logging, signal handlers and the
     settings of libraries stay as they are.
     """
+    interrupts = interrupts or Interrupts()
     with contextlib.ExitStack() as stack:
         net = network_of_run(request)
         setup = load_setup(request, net)
@@ -53,7 +54,7 @@ def run_once(
         store = open_store(request, ledger, stack)
         setup.fleet.trust(known_keys(store))
         memory = Memory(store, dry_run=request.dry_run)
-        stack.push(partial(_note_failure, memory, time.time(), time.monotonic()))
+        stack.push(partial(_note_failure, memory, interrupts, time.time(), time.monotonic()))
         choose_contributors(setup.fleet, request, ledger)
         report = run_pass(
             setup.fleet, ledger, setup.options, progress or NoProgress(), memory, interrupts=interrupts
@@ -65,6 +66,7 @@ def run_once(
 
 def _note_failure(
     memory: Memory,
+    interrupts: Interrupts,
     started_at: float,
     started_s: float,
     _kind: type[BaseException] | None,
@@ -73,7 +75,7 @@ def _note_failure(
 ) -> None:
     """Note a pass that ends without a report, for `dzbgp history`; one that another run keeps away is none."""
     if isinstance(error, Exception) and not isinstance(error, StateLockedError):
-        memory.fail(error, started_at, time.monotonic() - started_s)
+        memory.fail(error, started_at, time.monotonic() - started_s, is_begun=interrupts.is_begun)
 
 
 def measure_requests(metrics: Metrics, ledger: LedgerSession) -> None:

@@ -242,10 +242,13 @@ class Memory:
                 report.devices,
             )
 
-    def fail(self, error: BaseException, started_at: float, duration_s: float) -> None:
-        """Note a pass that came to no report; `started_at` is in Unix seconds."""
+    def fail(
+        self, error: BaseException, started_at: float, duration_s: float, *, is_begun: bool = False
+    ) -> None:
+        """Note a pass that came to no report; `started_at` is in Unix seconds. `is_begun`: it may have written."""
         if self.history is not None and not self.dry_run:
-            code = ExitCode.PARTIAL if isinstance(error, WriteInterruptedError) else ExitCode.COULD_NOT_RUN
+            is_begun |= isinstance(error, WriteInterruptedError)
+            code = ExitCode.PARTIAL if is_begun else ExitCode.COULD_NOT_RUN
             self.history.end_run(started_at, duration_s, {}, int(code), error=reason_of(error))
 
     def notes(self, users: Collection[Pubkey], clock: Clock, rules: Rules) -> list[str]:

@@ -139,6 +139,14 @@ def test_without_the_option_nothing_is_measured_and_nothing_written(tmp_path: Pa
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize(("is_begun", "word"), [(False, "could_not_run"), (True, "partial")])
+def test_a_run_that_failed_after_a_write_is_partial(tmp_path: Path, word: str, *, is_begun: bool) -> None:
+    file = tmp_path / "dzbgp.prom"
+    with pytest.raises(KeyError), MetricsTextfile(file).recording_failure(lambda: is_begun):
+        raise KeyError
+    assert f'dzbgp_last_pass_result{{result="{word}"}} 1.0' in file.read_text()
+
+
 def test_the_next_run_remembers_when_a_device_last_answered(
     file: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -23,9 +23,13 @@ from nornir.core.task import Result, Task
 
 import dzbgp
 from dzbgp import DzbgpError, Report, RunRequest, run_once
-from dzbgp.errors import InventoryError, UsageError
+from dzbgp.errors import ExitCode, InventoryError, UsageError
+from dzbgp.ledger.networks import NETWORKS
 from dzbgp.metrics.registry import Metrics
 from dzbgp.report.json import render
+from dzbgp.run import job
+from dzbgp.state.records import passes, writes
+from dzbgp.state.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +113,18 @@ def test_the_process_is_afterwards_as_it_was(request_: RunRequest) -> None:
     after = settings()
     after["logging"] = {name: one for name, one in after["logging"].items() if name in before["logging"]}
     assert after == before
+
+
+def test_a_pass_that_ends_in_an_internal_error_after_a_write_is_not_noted_as_one_that_wrote_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(job, "summary", lambda _: 1 / 0)
+    with lab_request() as made, pytest.raises(ZeroDivisionError):
+        run_once(replace(made, state=tmp_path / "state"))
+    with Store.open(tmp_path / "state", NETWORKS["localnet"].program_id, read_only=True) as store:
+        assert writes(store)
+        (noted,) = passes(store)
+    assert noted.exit_code == ExitCode.PARTIAL
 
 
 def test_importing_the_metrics_changes_no_setting_of_prometheus() -> None:
