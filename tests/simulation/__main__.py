@@ -157,6 +157,8 @@ def _work(asked: dict[str, Any]) -> int:
         names.update(broken & simulate.NOT_YET)
         if broken - simulate.NOT_YET:
             faulthandler.cancel_dump_traceback_later()
+            # Others go on, perhaps for hours: who waits for them can begin with this one.
+            print(f"seed {one} fails: {', '.join(sorted(broken))}", file=sys.stderr, flush=True)  # noqa: T201
             failed.append({"seed": one, "text": _shrunk(result)})
             if not asked["keep_going"]:
                 break
