@@ -262,7 +262,8 @@ class World:
                 self._happen_after(waiting[1], waiting[2])
 
     def _happen_after(self, delay_s: float, event: Event) -> None:
-        self.kernel.after(delay_s, lambda: self.happen(event))
+        """Let an event happen later, unless it is calm by then: nothing would end its trouble."""
+        self.kernel.after(delay_s, lambda: self.happen(event) if self.kernel.now < self.calm_at else None)
 
     def _on_at_look(self, looks: int, delay_s: float, kind: str, *args: float | str) -> None:
         self.after_looks.append([looks, delay_s, Event(self.kernel.now, kind, args)])
