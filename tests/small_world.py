@@ -204,8 +204,8 @@ class SmallWorld:
         chosen = devices if self.hosts is None else self.hosts
         return {devices[one].code: devices[one] for one in chosen}
 
-    def is_part(self, device: Pubkey) -> bool:
-        return self.shard is None or device in self.shard
+    def part_of(self, devices: Collection[Pubkey]) -> Collection[Pubkey]:
+        return devices if self.shard is None else {device for device in devices if device in self.shard}
 
     def notes(self) -> list[str]:
         return []

@@ -134,9 +134,10 @@ class Fleet:
     def _takes(self, name: str, device: Device | None) -> bool:
         return self._shard is None or self._shard.takes(bytes(device.pubkey) if device else name.encode())
 
-    def is_part(self, device: Pubkey) -> bool:
-        """Return whether a device belongs to the shard; without one each does."""
-        return self._shard is None or self._shard.takes(bytes(device))
+    def part_of(self, devices: Collection[Pubkey]) -> Collection[Pubkey]:
+        """Return which devices belong to the shard; without one all do."""
+        shard = self._shard
+        return devices if shard is None else {device for device in devices if shard.takes(bytes(device))}
 
     def notes(self) -> list[str]:
         """Return what a person should know of how the fleet is asked."""

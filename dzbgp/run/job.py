@@ -114,7 +114,7 @@ def plan_pass(
         is_begun, stopped = False, ""
 
         def guarded(group: Decisions) -> dict[Pubkey, Decision]:
-            past = memory.past(now, fleet.is_part)
+            past = memory.past(now, fleet.part_of)
             found = guard(decisions, past, decider.clock, options.rules, limits)
             return without_lone_refreshes({user: found[user] for user in group}, decider)
 

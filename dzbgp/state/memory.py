@@ -136,11 +136,15 @@ class Memory:
             for memory in self.users.values()
         )
 
-    def past(self, now: float, is_part: Callable[[Pubkey], bool] = lambda _: True) -> Past:
+    def past(
+        self,
+        now: float,
+        part_of: Callable[[Collection[Pubkey]], Collection[Pubkey]] = lambda devices: devices,
+    ) -> Past:
         """Return what the guard has to know: a Down that may still land weighs as if it had.
 
-        `is_part`: whether a device belongs to the part of the fleet that the guard sees. Other shards may share the
-        state file.
+        `part_of`: which devices belong to the part of the fleet that the guard sees. Other shards may share the state
+        file.
         """
         landing = {
             key: replace(
@@ -154,7 +158,11 @@ class Memory:
             if sent.users[key] is BgpStatus.DOWN and (memory := self.users.get(key)) is not None
         }
         released = self.history.releases() if self.history else {}
-        memories = {key: one for key, one in (self.users | landing).items() if is_part(one.device)}
+        memories = self.users | landing if landing else self.users
+        devices = {one.device for one in memories.values()}
+        part = part_of(devices)
+        if len(part) < len(devices):
+            memories = {key: one for key, one in memories.items() if one.device in part}
         return Past(memories, self.is_kept, released, self.dry_run)
 
     def forget_departed(self, data: ProgramData) -> None:
