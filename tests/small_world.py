@@ -62,6 +62,15 @@ LAND, FAIL, LOSE = "land", "fail", "lose"
 class SmallWorld:
     """Devices, their sessions, and a chain. `now` and the slot move with `wait`."""
 
+    lands_as = Fate.FINALIZED
+    """The fate of a write that lands, as far as its run learns it."""
+    shard: Collection[Pubkey] | None = None
+    """The devices of the fleet's part that a pass is about; None: all."""
+    doubt = ""
+    """Why the ledger is not believed."""
+    not_shown: Collection[Pubkey] = ()
+    """Users that the node does not know."""
+
     def __init__(self, devices: int = 1, users: int = 1, onchain: BgpStatus = UP, **changes: Any) -> None:
         self.now = FIRST_TIME
         self.slot = FIRST_SLOT
@@ -79,14 +88,10 @@ class SmallWorld:
         self.empty_vrfs: set[str] = set()
         """VRFs that are shown without any neighbor."""
         self.write_mode = LAND
-        self.lands_as = Fate.FINALIZED
-        """The fate of a write that lands, as far as its run learns it."""
         self.seen_slots_ago = 0
         """How far the node that is asked lies behind."""
         self.hosts: Collection[Pubkey] | None = None
         """The devices that a pass asks; None: all."""
-        self.shard: Collection[Pubkey] | None = None
-        """The devices of the fleet's part that a pass is about; None: all."""
         self.while_users_are_read: Callable[[], None] = lambda: None
         """Called after the devices are asked, as it were, and before the ledger is read to the end."""
         self.between_looks: Callable[[], None] = lambda: None
@@ -298,12 +303,13 @@ class SmallLedger:
             users={
                 one: user
                 for one, user in world.users.items()
-                if world.hosts is None or user.device_pk in world.hosts
+                if (world.hosts is None or user.device_pk in world.hosts) and one not in world.not_shown
             },
             devices=dict(world.devices),
             tenants=world.tenants,
             seconds_per_slot=world.seconds_per_slot,
             skipped=world.skipped,
+            doubt=world.doubt,
             # As for a few hosts: only their users are asked for.
             scope=None if world.hosts is None else frozenset(world.hosts),
         )

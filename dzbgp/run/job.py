@@ -158,7 +158,8 @@ def _decided(
     decider: Decider, read: list[DeviceReading], look: Look
 ) -> tuple[list[DeviceReading], dict[Pubkey, Decision]]:
     """Return the readings, as suspect where they are not credible, and what is decided for every user."""
-    decider.memory.forget_departed(decider.data)
+    if not decider.fetched.doubt:
+        decider.memory.forget_departed(decider.data)
     readings = decider.assess(read)
     return readings, decider.decide_all(readings, look)
 

@@ -265,6 +265,18 @@ def test_users_of_devices_that_were_not_asked_for_are_not_forgotten() -> None:
     assert set(passes.memory.users) == set(world.users)
 
 
+def test_a_user_that_is_missing_on_a_ledger_that_is_not_believed_is_not_forgotten(tmp_path: Path) -> None:
+    world = SmallWorld(1, 2)
+    with opened(tmp_path, world) as history:
+        passes = Passes(world, history, down_grace_period_s=600.0)
+        passes.run()
+        world.wait(60)
+        passes.run(doubt="every RPC is behind", not_shown=[world.user(0).pubkey])
+        world.wait(60)
+        world.goes_away(world.user(0).pubkey)
+        assert passes.reason() == "grace"
+
+
 def test_what_was_seen_is_kept_before_anything_is_sent(tmp_path: Path) -> None:
     world = SmallWorld(1, 1, NEVER)
     world.goes_up()
