@@ -7,6 +7,8 @@ from dzbgp.models.session import Observation, Observed
 
 TRANSITIONS_KEPT = 200
 """Of one user: enough for any flap limit that makes sense, and a bound on the state file."""
+_BOUNCE_S = 0.001
+"""How long a session that bounced was down is not known; the two transitions are told apart by their times."""
 
 
 def remember(
@@ -47,7 +49,7 @@ def remember(
         transitions.append(now)
     elif up and _bounced(observation, now - before.seen_at):
         came_up_at = now - _uptime_s(observation)
-        transitions += [came_up_at, came_up_at]
+        transitions += [came_up_at - _BOUNCE_S, came_up_at]
     after = replace(
         before,
         seen_at=seen_at,

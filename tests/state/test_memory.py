@@ -8,6 +8,7 @@ from small_world import DOWN, LOSE, NEVER, PROGRAM, UP, Passes, SmallWorld
 
 from dzbgp.models.in_flight import Fate
 from dzbgp.models.report import Report
+from dzbgp.state.records import transitions
 from dzbgp.state.store import Store
 
 
@@ -351,3 +352,15 @@ def test_a_down_that_was_confirmed_as_its_run_was_killed_counts_for_the_guard(tm
     world.goes_down(gone[3])
     with opened(tmp_path, world) as history:
         assert Passes(world, history, max_down=0.3, max_down_min=3).reason(3) == "guard"
+
+
+def test_a_bounce_is_down_and_up_in_the_history(tmp_path: Path) -> None:
+    world = SmallWorld(1, 1)
+    with opened(tmp_path, world) as history:
+        passes = Passes(world, history)
+        passes.run()
+        world.wait(600)
+        world.goes_up()
+        world.wait(60)
+        passes.run()
+        assert [one.is_up for one in transitions(history)] == [False, True]
