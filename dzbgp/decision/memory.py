@@ -2,6 +2,7 @@
 
 from msgspec.structs import replace
 
+from dzbgp.models.ledger import User
 from dzbgp.models.memory import UserMemory
 from dzbgp.models.session import Observation, Observed
 
@@ -29,9 +30,11 @@ def remember(
     seen_at = now if seen_at is None else seen_at
     reported_slot = observation.user.last_bgp_reported_at
     device = observation.device.pubkey
-    if before is None or before.device != device or _is_recreated(before, reported_slot):
+    if before is None or before.device != device or _is_recreated(before, observation.user):
         # A user that moved to another device begins again there, and so does one that was deleted and made again.
         before = UserMemory(device, seen_at, up=False, first_seen_at=now)
+    if reported_slot == 0:
+        before = replace(before, account=account_of(observation.user))
     if observation.observed is Observed.UNKNOWN:
         return replace(before, held_passes=0, held_since=None, held_at=None, reported_slot=reported_slot)
     up = observation.observed is Observed.ESTABLISHED
@@ -64,9 +67,16 @@ def remember(
     )
 
 
-def _is_recreated(before: UserMemory, reported_slot: int) -> bool:
+def account_of(user: User) -> str:
+    """Return what tells an account that was never reported from one that is made again at its key."""
+    return f"{user.index} {user.tunnel_id} {user.tunnel_net}"
+
+
+def _is_recreated(before: UserMemory, user: User) -> bool:
     """Whether the account is another one than before: an account keeps its last report for good."""
-    return reported_slot == 0 and (before.reported_slot or 0) > 0
+    if user.last_bgp_reported_at > 0:
+        return False
+    return (before.reported_slot or 0) > 0 or before.account not in {None, account_of(user)}
 
 
 def _uptime_s(observation: Observation) -> int:

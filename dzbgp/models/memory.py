@@ -34,6 +34,8 @@ class UserMemory(msgspec.Struct, frozen=True, gc=False):
     """When the user was first found on the ledger, on this device; None: before that was noted."""
     reported_slot: int | None = None
     """The slot of the last report, whoever made it, that the last pass found onchain."""
+    account: str | None = None
+    """What tells an account that was never reported from one that is made again at its key; None: it was not noted."""
 
     @property
     def is_observed(self) -> bool:

@@ -95,12 +95,13 @@ MIGRATIONS = (
         PRIMARY KEY (host, kind)
     ) WITHOUT ROWID;
     """,
+    "ALTER TABLE users ADD COLUMN account TEXT;",
 )
 """The schema, one step a version: PRAGMA user_version says how many of them a file has."""
 
 USER_COLUMNS = (
     "user, device, seen_at, up, last_up_at, down_since, transitions, held_passes, written_at, written_slot, "
-    "written_status, written_acknowledged, held_since, held_at, first_seen_at, reported_slot"
+    "written_status, written_acknowledged, held_since, held_at, first_seen_at, reported_slot, account"
 )
 READ_USERS = f"SELECT {USER_COLUMNS} FROM users"  # noqa: S608 - a constant
 READ_FLIGHTS = (
@@ -204,6 +205,7 @@ def memory_of(row: tuple[Any, ...]) -> UserMemory:
         held_at=_optional(float, row[13]),
         first_seen_at=_optional(float, row[14]),
         reported_slot=_optional(int, row[15]),
+        account=_optional(str, row[16]),
     )
 
 
@@ -239,4 +241,5 @@ def row_of(user: Pubkey, memory: UserMemory) -> tuple[Any, ...]:
         memory.held_at,
         memory.first_seen_at,
         memory.reported_slot,
+        memory.account,
     )

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from dzbgp.decision.memory import TRANSITIONS_KEPT, flaps, remember
+from dzbgp.decision.memory import TRANSITIONS_KEPT, account_of, flaps, remember
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.memory import UserMemory
 from dzbgp.models.session import Neighbor, Observation, Observed
@@ -32,6 +32,7 @@ def memory(**changes: Any) -> UserMemory:
         "up": True,
         "last_up_at": 1000.0,
         "reported_slot": 0,
+        "account": account_of(make_user()),
     }
     return UserMemory(**(values | changes))
 
@@ -120,6 +121,11 @@ TABLE: dict[str, Row] = {
     ),
     "the account was created again": (
         memory(reported_slot=7, transitions=(1.0,), written_slot=5, first_seen_at=1.0),
+        seen(ESTABLISHED),
+        memory(seen_at=1060.0, last_up_at=1060.0, first_seen_at=1060.0),
+    ),
+    "the account was created again before its first report": (
+        memory(account="another", transitions=(1.0,), first_seen_at=1.0),
         seen(ESTABLISHED),
         memory(seen_at=1060.0, last_up_at=1060.0, first_seen_at=1060.0),
     ),

@@ -1,6 +1,7 @@
 """Rules 2 to 5 of the decision with memory and time in play, and what must hold whatever happens."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from core_builders import key, make_device, make_user
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from msgspec.structs import replace
-from small_world import DOWN, FAIL, FIRST_SLOT, LAND, NEVER, SECONDS_PER_SLOT, UP, Passes, SmallWorld
+from small_world import DOWN, FAIL, FIRST_SLOT, LAND, NEVER, PROGRAM, SECONDS_PER_SLOT, UP, Passes, SmallWorld
 from solders.pubkey import Pubkey
 
 from dzbgp.decision.policy import Clock, decide, refresh_due_s
@@ -17,6 +18,7 @@ from dzbgp.models.decision import Action
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.memory import UserMemory
 from dzbgp.models.session import Observation, Observed
+from dzbgp.state.store import Store
 
 NOW = 1_000_000.0
 CLOCK = Clock(FIRST_SLOT, SECONDS_PER_SLOT, NOW)
@@ -478,6 +480,26 @@ def test_an_account_that_was_made_again_under_the_same_key_is_a_new_user() -> No
     assert passes.reason(0) == "new-user"
     world.wait(60)
     assert passes.reason(0) == "first-report"
+
+
+def test_an_account_that_was_made_again_before_its_first_report_is_a_new_user(tmp_path: Path) -> None:
+    world = SmallWorld(1, 2)
+    user = world.add_user(world.device(), NEVER)
+    world.goes_away(user.pubkey)
+    with Store.open(tmp_path / "state", PROGRAM, clock=lambda: world.now) as history:
+        passes = Passes(world, history)
+        passes.run()
+        world.wait(600)
+        assert passes.reason(2) == "absent"
+        # Within one interval: deleted, made again, and on the tunnel of a user that has just left.
+        world.wait(30)
+        left = world.users.pop(world.user(0).pubkey)
+        world.change(user.pubkey, index=user.index + 1, tunnel_net=left.tunnel_net)
+        world.goes_up(user.pubkey)
+        passes.restart()
+        assert passes.reason(1) == "new-user"
+        world.wait(61)
+        assert passes.reason(1) == "first-report"
 
 
 def test_a_new_user_of_a_run_without_memory_is_reported() -> None:

@@ -54,6 +54,7 @@ memories = st.builds(
     held_at=st.none() | times,
     first_seen_at=st.none() | times,
     reported_slot=st.none() | st.integers(0, 2**63 - 1),
+    account=st.none() | st.text(st.characters(codec="ascii")),
 )
 FULL = UserMemory(
     key(1),
@@ -71,6 +72,7 @@ FULL = UserMemory(
     held_at=5.5,
     first_seen_at=0.25,
     reported_slot=9,
+    account="1 500 169.254.0.0/31",
 )
 
 
