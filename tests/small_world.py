@@ -206,7 +206,7 @@ class SmallWorld:
     # What a pass asks
 
     def match(self, devices: Mapping[Pubkey, Device]) -> dict[str, Device | None]:
-        chosen = devices if self.hosts is None else self.hosts
+        chosen = self.hosts or self.shard or devices
         return {devices[one].code: devices[one] for one in chosen}
 
     def part_of(self, devices: Collection[Pubkey]) -> Collection[Pubkey]:

@@ -2,7 +2,7 @@
 
 import dataclasses
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import Self
@@ -45,8 +45,12 @@ class Decider:
         options: PassOptions,
         memory: Memory,
         identity_checks: Mapping[str, bool],
+        devices: Collection[Pubkey],
     ) -> Self:
-        """Return the decider of a pass that began at `now`, in Unix seconds."""
+        """Return the decider of a pass over `devices` that began at `now`, in Unix seconds.
+
+        What is remembered of other devices may be old: another run may write for them.
+        """
         data = fetched.data
         users = users_by_device(data)
         return cls(
@@ -55,7 +59,7 @@ class Decider:
             options=options,
             memory=memory,
             users=users,
-            others=memory.other_writers(chain.from_iterable(users.values())),
+            others=memory.other_writers(chain.from_iterable(users.get(key, ()) for key in devices)),
             identity_checks=identity_checks,
             is_memory_old=memory.is_older_than(NEW_USER_S, now),
         )

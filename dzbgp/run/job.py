@@ -100,12 +100,13 @@ def plan_pass(
         read = fleet.read(matched, lambda _: progress.step(), coming.check, options.max_age_s / 2)
         looked_at, waited_s = time.monotonic(), 0.0
         look = Look(coming.slot, now, coming.ledger_at)
-        decider = Decider.of(coming.fetched(), now, options, memory, fleet.identity_checks())
+        asked = {device.pubkey for device in matched.values() if device is not None}
+        decider = Decider.of(coming.fetched(), now, options, memory, fleet.identity_checks(), asked)
         readings, decisions = _decided(decider, read, look)
         if coming.is_cached and _needs_newer_data(decider, readings, decisions):
             newer = ledger.program_data(TTL_S)
             if newer.data is not decider.data:
-                decider = Decider.of(newer, now, options, memory, fleet.identity_checks())
+                decider = Decider.of(newer, now, options, memory, fleet.identity_checks(), asked)
                 readings, decisions = _decided(decider, read, look)
                 memory.unexplained = decider.unexplained(readings)
                 waited_s = time.monotonic() - looked_at

@@ -299,6 +299,21 @@ def test_what_was_seen_is_kept_before_anything_is_sent(tmp_path: Path) -> None:
 # Two runs, each for devices of its own, on one state file
 
 
+def test_the_writes_of_another_run_for_its_own_devices_are_nobody_elses(tmp_path: Path) -> None:
+    world = SmallWorld(2, 1)
+    ours, theirs = ([device.pubkey] for device in world.devices.values())
+    with opened(tmp_path, world) as history:
+        Passes(world, history).run()
+    with opened(tmp_path, world) as history:
+        watch = Passes(world, history)
+        assert foreign(watch.run(shard=ours)) == []
+        world.wait(60)
+        world.goes_down(world.user(1).pubkey)
+        with opened(tmp_path, world) as other:
+            assert foreign(Passes(world, other).run(shard=theirs)) == []
+        assert foreign(watch.run(shard=ours)) == []
+
+
 def test_a_run_that_settles_anothers_write_leaves_what_the_other_has_seen_since(tmp_path: Path) -> None:
     world = SmallWorld(2, 1)
     ours, theirs = (device.pubkey for device in world.devices.values())
