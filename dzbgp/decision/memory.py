@@ -18,22 +18,31 @@ def remember(
     now: float,
     keep_s: float,
     seen_at: float | None = None,
+    *,
+    is_believed: bool = True,
 ) -> UserMemory:
     """Return the memory of a user after `observation`; transitions older than `keep_s` are forgotten.
 
     The device was asked between `now`, when the pass began, and `seen_at` (default: the same).
+    A ledger that is not believed (`is_believed`) may show an account as it was long ago: only what the device said is
+    remembered, and nothing of a user that is then another one or elsewhere.
     An UNKNOWN observation shows only since when the user exists, and ends a row of passes that saw the
     same.
     A session that is up in two observations and has an uptime shorter than the time between them went down and up
     in between: two transitions.
     """
     seen_at = now if seen_at is None else seen_at
-    reported_slot = observation.user.last_bgp_reported_at
+    reported_slot: int | None = observation.user.last_bgp_reported_at
     device = observation.device.pubkey
-    if before is None or before.device != device or _is_recreated(before, observation.user):
+    is_same = before is not None and before.device == device and not _is_recreated(before, observation.user)
+    if not is_believed:
+        if before is not None and not is_same:
+            return before
+        reported_slot = before.reported_slot if before is not None else None
+    if before is None or not is_same:
         # A user that moved to another device begins again there, and so does one that was deleted and made again.
         before = UserMemory(device, seen_at, up=False, first_seen_at=now)
-    if reported_slot == 0:
+    if reported_slot == 0 and is_believed:
         before = replace(before, account=account_of(observation.user))
     if observation.observed is Observed.UNKNOWN:
         return replace(before, held_passes=0, held_since=None, held_at=None, reported_slot=reported_slot)

@@ -109,6 +109,8 @@ class Rounds:
             is_done = _awaited(self._running, check, ends_at)
         except BaseException:
             asked.is_over = True
+            # The next one waits for it, but not for ever.
+            self._late.append(asked)
             raise
         ended, self._running = self._running, None
         if is_done:

@@ -125,7 +125,9 @@ class Decider:
             observation,
             self.clock,
             dataclasses.replace(rules, refresh_interval_s=0.0) if is_early else rules,
-            self.memory.after(observation, self.clock.now, rules, time.time()),
+            self.memory.after(
+                observation, self.clock.now, rules, time.time(), is_believed=not self.fetched.doubt
+            ),
             look,
             in_flight=self.memory.in_flight_why(observation.user, self.clock.now),
         )

@@ -124,10 +124,16 @@ class Memory:
             return f"our last write landed in slot {memory.written_slot}, and the account does not show it"
         return ""
 
-    def after(self, observation: Observation, now: float, rules: Rules, seen_at: float) -> UserMemory | None:
-        """Return what is remembered of a user after an observation of a pass that began at `now`."""
+    def after(
+        self, observation: Observation, now: float, rules: Rules, seen_at: float, *, is_believed: bool
+    ) -> UserMemory:
+        """Return what is remembered of a user after an observation of a pass that began at `now`.
+
+        `is_believed`: whether the ledger that showed the user is.
+        """
         keep_s = max(KEEP_TRANSITIONS_S, rules.flap_window_s)
-        return remember(self.users.get(observation.user.pubkey), observation, now, keep_s, seen_at)
+        before = self.users.get(observation.user.pubkey)
+        return remember(before, observation, now, keep_s, seen_at, is_believed=is_believed)
 
     def is_older_than(self, age_s: float, now: float) -> bool:
         """Return whether the first user was seen that long ago."""

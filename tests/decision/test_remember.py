@@ -156,6 +156,24 @@ def test_memory_follows_from_what_was_and_what_is_seen(row: Row) -> None:
     assert remember(before, observation, 1060.0, KEEP_S) == after
 
 
+@pytest.mark.parametrize(
+    ("before", "observation", "after"),
+    [
+        (None, seen(ESTABLISHED), {"last_up_at": 1060.0, "first_seen_at": 1060.0, "reported_slot": None}),
+        (memory(account="another"), seen(ESTABLISHED), {"seen_at": 1000.0, "account": "another"}),
+        (memory(reported_slot=7), seen(ESTABLISHED), {"seen_at": 1000.0, "reported_slot": 7}),
+        (memory(device=key(9)), seen(ESTABLISHED), {"seen_at": 1000.0, "device": key(9)}),
+        (memory(), seen(ESTABLISHED), {"last_up_at": 1060.0}),
+    ],
+    ids=["first seen", "another account", "not reported yet", "elsewhere", "as before"],
+)
+def test_of_a_ledger_that_is_not_believed_nothing_is_remembered_but_what_the_device_said(
+    before: UserMemory | None, observation: Observation, after: dict[str, Any]
+) -> None:
+    values = {"seen_at": 1060.0, "account": before.account if before else None} | after
+    assert remember(before, observation, 1060.0, KEEP_S, is_believed=False) == memory(**values)
+
+
 def test_a_session_that_comes_up_while_a_pass_asks_around_is_one_transition_not_three() -> None:
     # The pass begins at 1060, the session comes up at 1063, the device is asked at 1065.
     first = remember(DOWN_BEFORE, seen(ESTABLISHED, 2), 1060.0, KEEP_S, 1065.0)

@@ -278,6 +278,25 @@ def test_a_user_that_is_missing_on_a_ledger_that_is_not_believed_is_not_forgotte
         assert passes.reason() == "grace"
 
 
+def test_a_user_that_a_ledger_that_is_not_believed_shows_as_never_reported_is_no_new_user(
+    tmp_path: Path,
+) -> None:
+    world = SmallWorld(1, 1)
+    with opened(tmp_path, world) as history:
+        passes = Passes(world, history, down_grace_period_s=600.0)
+        passes.run()
+        key = world.user(0).pubkey
+        reported_at = world.user(0).last_bgp_reported_at
+        assert reported_at > 0
+        world.wait(60)
+        world.goes_away(key)
+        world.change(key, last_bgp_reported_at=0)
+        passes.run(doubt="every RPC is behind")
+        world.change(key, last_bgp_reported_at=reported_at)
+        world.wait(60)
+        assert passes.reason() == "grace"
+
+
 def test_what_was_seen_is_kept_before_anything_is_sent(tmp_path: Path) -> None:
     world = SmallWorld(1, 1, NEVER)
     world.goes_up()
