@@ -11,6 +11,7 @@ import hashlib
 import logging
 import os
 import struct
+import threading
 import time
 from collections.abc import Collection, Iterator
 from pathlib import Path
@@ -54,13 +55,16 @@ class DeviceLocks:
         """Whether the lock file was removed or replaced while it was held: others may have written since. The store
         resets it after it has read the users again."""
         self._is_warned = False
+        self._changing = threading.RLock()
+        """Held while locks change: a watch holds devices while what signs for it mends."""
 
     def hold(self, keys: Collection[bytes], wait_s: float | None = None) -> bytes | None:
         """Hold these keys and no others. Return one of them that another run still holds after `wait_s`, if any."""
         wanted = {_offset(key): key for key in keys}
         deadline = time.monotonic() + (self._wait_s if wait_s is None else wait_s)
         while True:
-            taken = self._taken(wanted)
+            with self._changing:
+                taken = self._taken(wanted)
             if taken is None or time.monotonic() >= deadline:
                 return taken
             time.sleep(_POLL_S)
@@ -77,9 +81,10 @@ class DeviceLocks:
 
     def mend(self) -> bytes | None:
         """Lock again what a removed lock file held. Return a key that another run has taken meanwhile, if any."""
-        if self.is_intact() and not self._lost:
-            return None
-        return self.hold([*self._held.values(), *self._lost.values()], wait_s=0)
+        with self._changing:
+            if self.is_intact() and not self._lost:
+                return None
+            return self.hold([*self._held.values(), *self._lost.values()], wait_s=0)
 
     @contextlib.contextmanager
     def opening(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -111,6 +112,28 @@ def test_a_lock_file_that_was_removed_while_held_is_noticed_and_held_anew(
     assert "was removed or replaced while it was held" in caplog.text
     with closing(DeviceLocks(state, wait_s=0)) as other:
         assert other.hold([A]) == A
+
+
+def test_what_a_watch_gives_back_while_its_signer_mends_is_given_back(
+    state: Path, locks: DeviceLocks, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert locks.hold([A, B]) is None
+    lock_file(state).unlink()
+    watch, lock = threading.Thread(target=lambda: locks.hold([A])), locks._set
+
+    def in_the_middle(kind: int, offset: int) -> bool:
+        if watch.ident is None:
+            watch.start()
+            # Long enough for one that does not wait.
+            watch.join(0.5)
+        return lock(kind, offset)
+
+    monkeypatch.setattr(locks, "_set", in_the_middle)
+    assert locks.mend() is None
+    watch.join()
+    with closing(DeviceLocks(state, wait_s=0)) as other:
+        assert other.hold([A]) == A
+        assert other.hold([B]) is None
 
 
 def test_what_another_run_took_after_the_lock_file_was_removed_is_told(
