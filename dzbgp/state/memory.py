@@ -241,7 +241,7 @@ class Memory:
                 reported_slot=submission.slot,
             )
         if self.history is not None and not self.dry_run:
-            self.history.keep_users(changed)
+            self.history.keep_written(changed)
 
     def end(self, report: Report, totals: Mapping[str, int], floor: Sighting | None) -> None:
         """Note a pass, and the highest slot that the ledger is known to have reached, which no later run goes below."""

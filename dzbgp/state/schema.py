@@ -104,6 +104,28 @@ USER_COLUMNS = (
     "written_status, written_acknowledged, held_since, held_at, first_seen_at, reported_slot, account"
 )
 READ_USERS = f"SELECT {USER_COLUMNS} FROM users"  # noqa: S608 - a constant
+_COLUMNS = USER_COLUMNS.split(", ")
+_OF_WRITES = frozenset({"written_at", "written_slot", "written_status", "written_acknowledged"})
+_NEWER_WRITE = (
+    "users.device = excluded.device AND users.first_seen_at IS excluded.first_seen_at "
+    "AND users.written_at > coalesce(excluded.written_at, 0)"
+)
+_WRITE_USER = f"INTO users ({USER_COLUMNS}) VALUES ({', '.join('?' * len(_COLUMNS))})"
+REPLACE_USER = f"INSERT OR REPLACE {_WRITE_USER}"
+KEEP_USER = f"INSERT {_WRITE_USER} ON CONFLICT (user) DO UPDATE SET " + ", ".join(
+    f"{name} = CASE WHEN {_NEWER_WRITE} THEN users.{name} ELSE excluded.{name} END"
+    if name in _OF_WRITES
+    else f"{name} = excluded.{name}"
+    for name in _COLUMNS[1:]
+)
+"""A write that was noted since the row was read stays noted: it may have ended while a pass looked at the devices."""
+KEEP_WRITE = (
+    "UPDATE users SET written_at = ?3, written_slot = ?4, written_status = ?5, written_acknowledged = ?6, "
+    "reported_slot = max(coalesce(reported_slot, 0), ?4) WHERE user = ?1 AND device = ?2 "
+    "AND (written_at IS NULL OR written_slot <= ?4 OR (written_slot IS NULL AND written_status = ?5))"
+)
+"""The result of a write, unless a later one is noted. Whatever else is known of the user may be newer than what the
+writer knows of it."""
 READ_FLIGHTS = (
     "SELECT signature, last_valid_block_height, since_slot, sent_at, user, status "
     "FROM flights JOIN flight_users USING (signature) "
@@ -220,6 +242,18 @@ def transitions_of(user: Pubkey, memory: UserMemory) -> list[tuple[str, float, s
 
 def _optional(kind: Callable[[Any], T], value: Any) -> T | None:
     return None if value is None else kind(value)
+
+
+def write_row_of(user: Pubkey, memory: UserMemory) -> tuple[Any, ...]:
+    """Return the values of KEEP_WRITE."""
+    return (
+        str(user),
+        str(memory.device),
+        memory.written_at,
+        memory.written_slot,
+        None if memory.written_status is None else int(memory.written_status),
+        int(memory.written_acknowledged),
+    )
 
 
 def row_of(user: Pubkey, memory: UserMemory) -> tuple[Any, ...]:

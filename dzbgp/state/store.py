@@ -28,17 +28,21 @@ from dzbgp.state.database import Database
 from dzbgp.state.ledgers import file_of_later, files_of_later, last_used
 from dzbgp.state.lock import DeviceLocks
 from dzbgp.state.schema import (
+    KEEP_USER,
+    KEEP_WRITE,
     READ_FLIGHTS,
     READ_USERS,
-    USER_COLUMNS,
+    REPLACE_USER,
     flight_user,
     memory_of,
     row_of,
     transitions_of,
+    write_row_of,
 )
 
 log = logging.getLogger(__name__)
 
+_FLOOR = "SELECT value FROM meta WHERE key = 'floor_slot'"
 _END_FLIGHT = "UPDATE flights SET outcome = ?, ended_at = ? WHERE signature = ?"
 PASSES_KEPT = 10_000
 KEPT_S = 30 * 86_400.0
@@ -215,10 +219,20 @@ class Store:
         return [replace(one, users=users[signature]) for signature, one in sent.items()]
 
     def keep_users(self, memories: Mapping[Pubkey, UserMemory]) -> None:
-        """Write what is remembered of these users."""
+        """Write what is remembered of these users; a write of theirs that was noted meanwhile stays noted."""
         if self.is_unread:
             return
-        self.database.write(lambda database: _keep(database, memories))
+        self.database.write(lambda database: _keep(database, memories, KEEP_USER))
+
+    def keep_written(self, memories: Mapping[Pubkey, UserMemory]) -> None:
+        """Note the last writes of these users, and change nothing else that is known of them.
+
+        Their devices may have been given back since, and another run may have looked at them.
+        """
+        if self.is_unread:
+            return
+        rows = [write_row_of(user, memory) for user, memory in memories.items()]
+        self.database.write(lambda database: database.executemany(KEEP_WRITE, rows))
 
     def forget_users(self, users: Iterable[Pubkey]) -> None:
         """Forget users that left the ledger or are no longer activated.
@@ -291,13 +305,18 @@ class Store:
 
         If it landed, it also becomes the last write of its users, in a slot that is not known until `keep_users` tells
         it: after a run that was killed in between, the write must not look like another writer's. A Down after a Down
-        of ours turned nobody Down, so it counts as acknowledged.
+        of ours turned nobody Down, so it counts as acknowledged. What another run that shares this file has noted of
+        the transaction before stays.
         """
         now = self._clock()
 
         def note(database: sqlite3.Connection) -> None:
+            query = "SELECT outcome FROM flights WHERE signature = ?"
+            known = {outcome for (outcome,) in database.execute(query, (signature,))}
+            if Fate.FINALIZED in known:
+                return
             database.execute(_END_FLIGHT, (fate.value, now, signature))
-            if fate.has_landed:
+            if fate.has_landed and Fate.CONFIRMED not in known:
                 written = database.execute(
                     "SELECT status, user FROM flight_users WHERE signature = ?", (signature,)
                 ).fetchall()
@@ -329,7 +348,8 @@ class Store:
                 for user in in_flight.users
                 for row in database.execute(f"{READ_USERS} WHERE user = ?", (str(user),))
             ]
-            _keep(database, change({Pubkey.from_string(row[0]): memory_of(row) for row in rows}))
+            changed = change({Pubkey.from_string(row[0]): memory_of(row) for row in rows})
+            _keep(database, changed, REPLACE_USER)
 
         self.database.write(note)
 
@@ -436,13 +456,9 @@ class Store:
         return ""
 
 
-def _keep(database: sqlite3.Connection, memories: Mapping[Pubkey, UserMemory]) -> None:
+def _keep(database: sqlite3.Connection, memories: Mapping[Pubkey, UserMemory], statement: str) -> None:
     """Write what is remembered of these users, within a transaction."""
-    marks = ", ".join("?" * len(USER_COLUMNS.split(",")))
-    database.executemany(
-        f"INSERT OR REPLACE INTO users ({USER_COLUMNS}) VALUES ({marks})",  # noqa: S608 - constants
-        [row_of(user, memory) for user, memory in memories.items()],
-    )
+    database.executemany(statement, [row_of(user, memory) for user, memory in memories.items()])
     database.executemany(
         "INSERT OR IGNORE INTO transitions VALUES (?, ?, ?, ?)",
         [row for user, memory in memories.items() for row in transitions_of(user, memory)],

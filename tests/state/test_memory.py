@@ -2,13 +2,16 @@
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from small_world import DOWN, LOSE, NEVER, PROGRAM, UP, Passes, SmallWorld
 
-from dzbgp.models.in_flight import Fate
+from dzbgp.models.decision import Decisions
+from dzbgp.models.in_flight import Fate, InFlight
 from dzbgp.models.report import Report
-from dzbgp.state.records import transitions
+from dzbgp.state.records import transitions, writes
 from dzbgp.state.store import Store
 
 
@@ -398,3 +401,86 @@ def test_a_bounce_is_down_and_up_in_the_history(tmp_path: Path) -> None:
         world.wait(60)
         passes.run()
         assert [one.is_up for one in transitions(history)] == [False, True]
+
+
+def test_a_down_that_another_run_settled_first_still_counts_for_the_guard_after_its_run_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = SmallWorld(2, 1)
+    ours, theirs = (device.pubkey for device in world.devices.values())
+    world.goes_down(world.user(1).pubkey)
+    with opened(tmp_path, world) as history, opened(tmp_path, world) as other:
+        watch = Passes(world, history)
+        watch.run(hosts=[ours])
+        ended = other.ended
+
+        def ended_later(signature: str, fate: Fate) -> None:
+            watch.run(hosts=[ours])
+            ended(signature, fate)
+
+        monkeypatch.setattr(other, "ended", ended_later)
+        passes = Passes(world, other)
+        # Killed after the confirmation was noted, before the pass took it in.
+        passes.memory.keep_written = lambda *_: None  # type: ignore[method-assign]
+        passes.run(hosts=[theirs], lands_as=Fate.CONFIRMED)
+        known = other.users()[world.user(1).pubkey]
+        (write,) = writes(other)
+    assert (known.written_status, known.written_acknowledged) == (DOWN, False)
+    assert known.written_slot == world.slot
+    assert write.fate is Fate.FINALIZED
+
+
+def test_the_result_of_a_write_changes_nothing_that_the_run_which_took_its_device_has_seen(
+    tmp_path: Path,
+) -> None:
+    world = SmallWorld(2, 1)
+    ours, theirs = (device.pubkey for device in world.devices.values())
+    user = world.user(1).pubkey
+    with opened(tmp_path, world) as history:
+        watch = Passes(world, history)
+        watch.run(hosts=[ours, theirs])
+        world.wait(7 * 3600)
+        taken_in = watch.memory.keep_written
+        waiting: list[tuple[Any, ...]] = []
+        # As in a watch, whose writes are made beside its passes.
+        watch.memory.keep_written = lambda *result: waiting.append(result)  # type: ignore[method-assign]
+        watch.run(hosts=[ours, theirs], lands_as=Fate.CONFIRMED)
+        world.wait(60)
+        watch.run(hosts=[ours])
+        with opened(tmp_path, world) as other:
+            world.wait(60)
+            world.goes_down(user)
+            passes = Passes(world, other, down_grace_period_s=600.0)
+            assert passes.run(hosts=[theirs]).decisions[0].reason == "grace"
+            before = other.users()[user]
+            assert before.down_since is not None
+            for result in waiting:
+                taken_in(*result)
+            after = other.users()[user]
+    assert after == replace(before, written_at=after.written_at)
+
+
+def test_a_write_that_ends_while_a_pass_runs_is_our_own_also_after_the_watch_is_killed(
+    tmp_path: Path,
+) -> None:
+    world = SmallWorld(1, 1)
+    user = world.user().pubkey
+    with opened(tmp_path, world) as history:
+        watch = Passes(world, history)
+        watch.run()
+        world.wait(60)
+        history.sent(InFlight("signature-1", 0, {user: UP}))
+        watch.memory.submitting = frozenset({user})
+
+        keep = watch.memory.keep
+
+        def keep_later(decisions: Decisions) -> None:
+            world.change(user, last_bgp_reported_at=world.slot)
+            history.ended("signature-1", Fate.FINALIZED)
+            keep(decisions)
+
+        watch.memory.keep = keep_later  # type: ignore[method-assign]
+        watch.run()
+    world.wait(60)
+    with opened(tmp_path, world) as history:
+        assert foreign(Passes(world, history).run()) == []
