@@ -150,9 +150,14 @@ class Store:
 
     def raise_floor(self, slot: int, at: float) -> None:
         """Note that the ledger was seen in `slot` at `at`; a lower one than before changes nothing."""
-        known = self.floor()
-        if known is None or slot > known[0]:
-            self._set_meta(floor_slot=str(slot), floor_at=repr(at))
+        facts = [("floor_slot", str(slot)), ("floor_at", repr(at))]
+
+        def note(database: sqlite3.Connection) -> None:
+            known = {int(known) for (known,) in database.execute(_FLOOR)}
+            if not known or slot > max(known):
+                database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", facts)
+
+        self.database.write(note)
 
     def _forget_floor(self) -> None:
         self.database.write(

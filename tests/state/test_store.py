@@ -726,6 +726,22 @@ def test_the_floor_only_rises_and_outlives_the_run(tmp_path: Path) -> None:
         assert store.floor() == (101, 7.25)
 
 
+def test_a_run_that_notes_a_lower_floor_at_the_same_moment_does_not_lower_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with opened(tmp_path / "state") as first, opened(tmp_path / "state") as second:
+        first.raise_floor(100, 5.5)
+        write = first.database.write
+
+        def write_later(change: Callable[[sqlite3.Connection], object]) -> bool:
+            second.raise_floor(110, 7.5)
+            return write(change)
+
+        monkeypatch.setattr(first.database, "write", write_later)
+        first.raise_floor(105, 6.5)
+        assert first.floor() == (110, 7.5)
+
+
 def test_a_floor_that_was_noted_without_a_genesis_hash_is_not_that_of_the_first_ledger_that_has_one(
     tmp_path: Path,
 ) -> None:
