@@ -448,11 +448,7 @@ class Store:
     def _name_holder(self, devices: Iterable[Pubkey]) -> None:
         rows = [(str(key), os.getpid(), self._clock()) for key in devices]
         self.database.write(
-            lambda database: database.executemany(
-                "INSERT INTO holders VALUES (?, ?, ?) ON CONFLICT (device) DO UPDATE SET pid = excluded.pid, "
-                "since = excluded.since WHERE pid != excluded.pid",
-                rows,
-            )
+            lambda database: database.executemany("INSERT OR REPLACE INTO holders VALUES (?, ?, ?)", rows)
         )
 
     def _holder(self, device: Pubkey) -> str:

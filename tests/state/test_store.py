@@ -780,6 +780,23 @@ def test_an_overlapping_run_is_refused_by_the_name_of_a_device_and_the_pid(tmp_p
         second.hold({key(2): "fra-1"})
 
 
+def test_since_when_a_device_is_held_is_told_of_the_run_that_holds_it_not_of_an_earlier_one_with_its_pid(
+    tmp_path: Path,
+) -> None:
+    with opened(tmp_path / "state") as first:
+        first.hold({key(1): "ams-1"})
+    # In a container every run has the same pid.
+    with (
+        Store.open(tmp_path / "state", PROGRAM, clock=lambda: 2_000_000.0) as second,
+        opened(tmp_path / "state") as third,
+    ):
+        second.hold({key(1): "ams-1"})
+        assert third._locks is not None
+        third._locks._wait_s = 0
+        with pytest.raises(StateLockedError, match=re.escape("since 1970-01-24T03:33:20+00:00")):
+            third.hold({key(1): "ams-1"})
+
+
 def test_what_another_run_wrote_before_a_device_was_held_makes_what_was_read_stale(tmp_path: Path) -> None:
     with opened(tmp_path / "state") as first, opened(tmp_path / "state") as second:
         second.users()
