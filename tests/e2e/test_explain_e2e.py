@@ -1,14 +1,18 @@
 """`dzbgp explain` against a lab: a user by any of its names, with its device, its past and what to do."""
 
 import json
+import sqlite3
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from e2e_lab import E2eLab, dzbgp, edited, started_lab
+from msgspec.structs import replace
 
 from dzbgp.lab.world.accounts import UserSpec
+from dzbgp.lab.world.encode import encode_user
+from dzbgp.models.ledger import BgpStatus
 
 HOST = "ams-dz-001"
 
@@ -95,3 +99,37 @@ def test_an_inventory_without_its_device_says_so(lab: E2eLab, user: UserSpec, tm
     with edited(lab.inventory / "hosts.yaml") as hosts:
         hosts[HOST] = kept
     assert "no host of the inventory is the user's device" in done.out
+
+
+def test_a_device_that_a_run_does_not_trust_is_not_asked_either(
+    lab: E2eLab, user: UserSpec, tmp_path: Path
+) -> None:
+    state = ["--state", str(tmp_path / "state")]
+    assert dzbgp(tmp_path, "run", *lab.args, *state, "--limit", HOST).code == 0
+    with sqlite3.connect(tmp_path / "state") as database:
+        database.execute("UPDATE known_keys SET key = ?", (":".join(["AB"] * 32),))
+    database.close()
+    logins = lab.fleet.requests(HOST)
+    found = json.loads(dzbgp(tmp_path, "explain", str(user.user.pubkey), *lab.args, *state, "--json").out)
+    assert "its certificate has changed" in found["answer"]["error"]
+    assert lab.fleet.requests(HOST) == logins
+
+
+def test_a_user_that_is_as_new_as_its_device_is_new_for_explain_as_for_a_run(
+    lab: E2eLab, user: UserSpec, tmp_path: Path
+) -> None:
+    state = ["--state", str(tmp_path / "state")]
+    lab.fleet.set_state(user.device, user.peer_address, "Established")
+    assert dzbgp(tmp_path, "run", *lab.args, *state, "--limit", lab.healthy).code == 0
+    with sqlite3.connect(tmp_path / "state") as database:
+        database.execute("UPDATE users SET first_seen_at = first_seen_at - 3600")
+        here = [str(one.user.pubkey) for one in lab.world.users if one.device == user.device]
+        database.executemany("DELETE FROM users WHERE user = ?", [(one,) for one in here])
+    database.close()
+    fresh = replace(user.user, bgp_status=BgpStatus.UNKNOWN, last_bgp_reported_at=0)
+    lab.ledger.set_account(fresh.pubkey, encode_user(fresh))
+    run = dzbgp(tmp_path, "run", "--dry-run", *lab.args, *state, "--limit", lab.healthy, "--output", "json")
+    found = json.loads(dzbgp(tmp_path, "explain", str(fresh.pubkey), *lab.args, *state, "--json").out)
+    (decision,) = [one for one in run.report["users"] if one["user"] == str(fresh.pubkey)]
+    assert decision["reason"] == "new-user"
+    assert found["answer"]["reason"] == "new-user"

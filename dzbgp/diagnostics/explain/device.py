@@ -1,9 +1,12 @@
 """Ask a user's device: the dry run of that one device, and what EOS says of the user's neighbor."""
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
+
+from nornir.core import Nornir
+from solders.pubkey import Pubkey
 
 from dzbgp.console.progress import Progress
 from dzbgp.decision.resolver import vrf_of
@@ -18,9 +21,21 @@ from dzbgp.models.ledger import ProgramData, User, dotted
 from dzbgp.models.session import DeviceResult
 from dzbgp.run.job import plan_pass
 from dzbgp.run.request import PassOptions, RunRequest
-from dzbgp.run.setup import open_ledger, open_store, signers_of
+from dzbgp.run.setup import known_keys, open_ledger, open_store, signers_of
 from dzbgp.state.memory import Memory
 from dzbgp.tasks.neighbor_details import neighbor_details
+
+
+class _OneDevice(Fleet):
+    """A fleet of one host, whose guard sees no other device: Downs elsewhere would weigh without their Ups."""
+
+    def __init__(self, nornir: Nornir, device: Pubkey) -> None:
+        super().__init__(nornir)
+        self._device = device
+
+    def part_of(self, devices: Collection[Pubkey]) -> Collection[Pubkey]:
+        """Return the device, if it is one of `devices`."""
+        return {self._device}.intersection(devices)
 
 
 def ask_device(
@@ -36,12 +51,11 @@ def ask_device(
         return replace(found, asked="no host of the inventory is the user's device")
     only = everything.filter(filter_func=lambda one: one.name == host)
     with contextlib.ExitStack() as stack:
-        fleet = stack.enter_context(Fleet(only))
+        fleet = stack.enter_context(_OneDevice(only, found.user.device_pk))
         ledger = stack.enter_context(open_ledger(request, net, lambda: fleet, unobserved, is_fixed=True))
-        memory = Memory(open_store(request, ledger, stack), dry_run=True)
-        # The Downs of devices that are not asked would weigh without their Ups.
-        device = found.user.device_pk
-        memory.users = {user: one for user, one in memory.users.items() if one.device == device}
+        store = open_store(request, ledger, stack)
+        fleet.trust(known_keys(store))
+        memory = Memory(store, dry_run=True)
         options = PassOptions.of(request, signers_of(request))
         plan = plan_pass(fleet, ledger, options, progress, memory)
         reading = next((one for one in plan.readings if one.host == host), None)
