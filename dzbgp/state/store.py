@@ -43,6 +43,10 @@ from dzbgp.state.schema import (
 log = logging.getLogger(__name__)
 
 _FLOOR = "SELECT value FROM meta WHERE key = 'floor_slot'"
+_RELEASE = (
+    "INSERT OR REPLACE INTO releases VALUES "
+    "(?1, max(?2, coalesce((SELECT held_since FROM users WHERE user = ?1), 0)))"
+)
 _END_FLIGHT = "UPDATE flights SET outcome = ?, ended_at = ? WHERE signature = ?"
 PASSES_KEPT = 10_000
 KEPT_S = 30 * 86_400.0
@@ -364,11 +368,12 @@ class Store:
         return {Pubkey.from_string(user): float(at) for user, at in rows}
 
     def release(self, users: Iterable[Pubkey]) -> bool:
-        """Let what the guard holds of these users through at the next pass. Return whether that was noted."""
+        """Let what the guard holds of these users through at the next pass. Return whether that was noted.
+
+        A user that has been held since later than now, because the clock was set back, is released too.
+        """
         rows = [(str(user), self._clock()) for user in users]
-        return self.database.write(
-            lambda database: database.executemany("INSERT OR REPLACE INTO releases VALUES (?, ?)", rows)
-        )
+        return self.database.write(lambda database: database.executemany(_RELEASE, rows))
 
     def end_run(
         self,

@@ -12,7 +12,7 @@ from small_world import DOWN, FAIL, LAND, LOSE, NEVER, PROGRAM, UP, Passes, Smal
 from dzbgp.decision.rules import Limits
 from dzbgp.models.decision import Action
 from dzbgp.models.ledger import DeviceStatus
-from dzbgp.state.records import held_users
+from dzbgp.state.records import held_users, released_users
 from dzbgp.state.store import Store
 
 
@@ -332,6 +332,18 @@ def test_a_release_is_about_what_was_held_then_only(tmp_path: Path) -> None:
         world.goes_down(*back)
         assert counts(passes) == (0, 20)
         assert not history.releases()
+
+
+def test_a_release_after_the_clock_was_set_back_lets_through_what_is_held(tmp_path: Path) -> None:
+    world = fleet()
+    falls(world, 20)
+    with Store.open(tmp_path / "state", PROGRAM, clock=lambda: world.now) as history:
+        passes = guarded(world, history, guard_passes=100)
+        assert counts(passes) == (0, 20)
+        world.now -= 3600
+        assert history.release(held_users(history))
+        assert len(released_users(history)) == 20
+        assert counts(passes, write_mode=FAIL) == (20, 0)
 
 
 def test_a_drained_device_is_exempt_and_weighs_nothing() -> None:
