@@ -24,7 +24,7 @@ from dzbgp.ledger.submit.signers import Signers, load_signers
 from dzbgp.ledger.submit.submitter import SubmitOptions
 from dzbgp.models.ledger import LAMPORTS_PER_SOL, Device, Sighting
 from dzbgp.run.request import NO_STATE, PassOptions, RunRequest, SetupRequest, WatchRequest
-from dzbgp.state.known_keys import keep_known_key, read_known_keys
+from dzbgp.state.known_keys import add_known_key, read_known_keys
 from dzbgp.state.place import state_path
 from dzbgp.state.store import Store
 
@@ -115,7 +115,7 @@ def known_keys(store: Store | None) -> KnownKeys:
     """Return what devices have shown before, which a run with a state file adds to; a dry run only reads it."""
     if store is None:
         return KnownKeys()
-    keep = None if store.database.read_only else functools.partial(keep_known_key, store)
+    keep = None if store.database.read_only else functools.partial(add_known_key, store)
     return KnownKeys(functools.partial(read_known_keys, store), keep)
 
 

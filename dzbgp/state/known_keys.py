@@ -19,7 +19,20 @@ def keep_known_key(
     store: Store, host: str, kind: str, key: str, clock: Callable[[], float] = time.time
 ) -> bool:
     """Write the key that is expected of a host from now on. Return whether that went well."""
-    row = (host, kind, key, clock())
+    return _write(store, "INSERT OR REPLACE", (host, kind, key, clock()))
+
+
+def add_known_key(
+    store: Store, host: str, kind: str, key: str, clock: Callable[[], float] = time.time
+) -> bool:
+    """Write the key that a host has shown first, unless another process has noted one meanwhile.
+
+    Return whether that went well.
+    """
+    return _write(store, "INSERT OR IGNORE", (host, kind, key, clock()))
+
+
+def _write(store: Store, insert: str, row: tuple[str, str, str, float]) -> bool:
     return store.database.write(
-        lambda database: database.execute("INSERT OR REPLACE INTO known_keys VALUES (?, ?, ?, ?)", row)
+        lambda database: database.execute(f"{insert} INTO known_keys VALUES (?, ?, ?, ?)", row)
     )

@@ -23,6 +23,7 @@ from dzbgp.models.session import DeviceReading, DeviceResult
 from dzbgp.run.request import SetupRequest
 from dzbgp.run.setup import known_keys, known_keys_of_file
 from dzbgp.run.trust import trust
+from dzbgp.state.known_keys import keep_known_key
 from dzbgp.state.store import Store
 
 AMS = make_device(1, code="ams-1", public_ip="203.0.113.1")
@@ -251,3 +252,13 @@ def test_the_command_shows_what_it_trusts(device: EosFleet, tmp_path: Path) -> N
     assert done.exit_code == 0, done.output
     assert f"It was {OTHER}\nams-1 (" in done.output
     assert f"trusted certificate {certificate(device)}" in done.output
+
+
+def test_a_key_that_is_seen_first_does_not_replace_one_that_another_process_has_noted_meanwhile(
+    tmp_path: Path,
+) -> None:
+    with Store.open(tmp_path / "state", PROGRAM) as watch, Store.open(tmp_path / "state", PROGRAM) as trusted:
+        known = known_keys(watch)
+        assert keep_known_key(trusted, "ams-1", TLS, OTHER)
+        known.add("ams-1", TLS, ":".join(["CD"] * 32))
+        assert known_keys(trusted).of("ams-1", TLS) == OTHER
