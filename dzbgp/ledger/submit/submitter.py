@@ -22,7 +22,7 @@ from dzbgp.ledger.program.instruction import Write
 from dzbgp.ledger.rpc.client import Blockhash, RpcClient, SignatureStatus
 from dzbgp.ledger.submit.blockhashes import Blockhashes
 from dzbgp.ledger.submit.confirm import Confirmer, Followed
-from dzbgp.ledger.submit.expiry import settle
+from dzbgp.ledger.submit.expiry import says, settle
 from dzbgp.ledger.submit.journal import Journal, NoJournal
 from dzbgp.ledger.submit.packing import MAX_COMPUTE_UNITS, Batch, TransactionBuilder
 from dzbgp.ledger.submit.rejection import Rejection, read_rejection
@@ -281,7 +281,7 @@ class Submitter:
         if fate is Fate.EXPIRED:
             await self._after_expiry(batch, followed)
             return None
-        known = f"it is {status.confirmation}" if status else "it was not seen"
+        known = f"it was last seen as {status.confirmation}" if status else "it was not seen"
         self._pending(batch, signature, f"sent, but at the end of the time limit {known}")
         return None
 
@@ -304,7 +304,11 @@ class Submitter:
             self._journal.ended(signature, Fate.EXPIRED)
             why = f"transaction {signature} expired before it landed: the device must be asked again"
             self._refuse({write.user: Refusal("expired", why) for write in batch.writes})
-        elif len(slots) == 1 and all(user in settled.landed for user, now in seen.users.items() if now):
+        elif len(slots) == 1 and all(
+            write.user in settled.landed and says(now, write)
+            for write in batch.writes
+            if (now := seen.users.get(write.user)) is not None
+        ):
             log.warning("landed unseen: signature=%s slot=%d", signature, *slots)
             # It could not land any more at a finalized slot, so what there is of it is final.
             self._journal.ended(signature, Fate.FINALIZED)

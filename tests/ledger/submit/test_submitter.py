@@ -345,6 +345,23 @@ def test_blind_and_overwritten_by_somebody_else_nothing_is_signed_anew(hasty: St
     hasty.check(done.submissions)
 
 
+def test_what_was_lost_is_not_taken_for_landed_because_somebody_else_reports_the_same_status(
+    hasty: Stage,
+) -> None:
+    hasty.inject(Kind.LOST_SEND, times=None)
+    # An agent's transaction is for one user.
+    write = next(one for one in hasty.writes if one.rtt_ns)
+
+    async def somebody_else(_: Submitter) -> None:
+        await until(lambda: hasty.sent() == 1)
+        slot, rtt_ns = hasty.ledger.slot, write.rtt_ns + 1_000
+        hasty.change(write.user, bgp_status=write.status, bgp_rtt_ns=rtt_ns, last_bgp_reported_at=slot)
+
+    done = hasty.submit([write], meanwhile=somebody_else)
+    assert outcomes(done.submissions) == {"pending": 1}
+    assert "another writer" in (done.submissions[write.user].error or "")
+
+
 # Forks
 
 
@@ -363,6 +380,17 @@ def test_what_a_fork_undoes_before_it_is_final_lands_again_when_finalized_is_ask
     assert exact(done.submissions) == {"finalized": 5}
     assert done.transactions == 1
     one.check(done.submissions)
+
+
+def test_what_a_fork_has_undone_is_not_said_to_be_there_when_time_is_over() -> None:
+    with stage(slot_ms=50) as made:
+        made.inject(Kind.FORK, method="getSignatureStatuses", slots=30, after=2)
+        made.inject(Kind.RPC_ERROR, method=SEND, after=1, times=None)
+        done = made.submit(options=fast(commitment="finalized", deadline_s=1.0))
+        assert made.ledger.stats().per_user == {}
+        assert outcomes(done.submissions) == {"pending": 5}
+        error = done.submissions[made.writes[0].user].error or ""
+        assert "at the end of the time limit it was last seen as " in error
 
 
 # Time
