@@ -13,7 +13,9 @@ from dzbgp.models.in_flight import Fate, InFlight, Settled
 log = logging.getLogger(__name__)
 
 _ANOTHER_LEDGER_S = 600.0
-"""A ledger that has not reached a transaction's slot so long after it was sent began again since."""
+"""A ledger that is far from a transaction's slot so long after it was sent began again since."""
+_FAR_SLOTS = 1_000
+"""A finalized block is some 32 slots old, and this machine's clock may have been set forward since the send."""
 
 
 async def fates(client: RpcClient, sent: Sequence[InFlight]) -> list[Settled]:
@@ -37,7 +39,7 @@ async def fates(client: RpcClient, sent: Sequence[InFlight]) -> list[Settled]:
             )
         elif height > one.last_valid_block_height:
             expired.append(one)
-        elif slot < one.since_slot and time.time() - one.sent_at > _ANOTHER_LEDGER_S:
+        elif slot < one.since_slot - _FAR_SLOTS and time.time() - one.sent_at > _ANOTHER_LEDGER_S:
             log.warning("in flight: the ledger was restarted since signature=%s was sent", one.signature)
             found[one.signature] = Settled(Fate.EXPIRED)
         else:

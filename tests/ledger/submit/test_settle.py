@@ -51,6 +51,13 @@ def fate_of(made: Stage, *sent: InFlight) -> list[Settled]:
     return made.ask(lambda client: fates(client, sent))
 
 
+def test_a_clock_that_was_set_forward_makes_no_other_ledger_of_one_whose_finality_lags(one: Stage) -> None:
+    one.inject(Kind.LOST_SEND, times=None)
+    sent = replace(left_in_flight(one), sent_at=time.time() - 3_600)
+    assert one.ask(lambda client: client.height())[0] < sent.since_slot
+    assert fate_of(one, sent) == [Settled(Fate.PENDING)]
+
+
 def test_until_a_finalized_block_is_beyond_its_last_valid_height_it_is_in_flight(one: Stage) -> None:
     one.inject(Kind.LOST_SEND, times=None)
     sent = left_in_flight(one)
