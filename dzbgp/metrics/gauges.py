@@ -153,7 +153,8 @@ class MetricsState:
 
 def _pass_families(gauges: PassGauges) -> Iterator[Metric]:
     device = DeviceLabels._fields
-    held = sum(count for (action, _), count in gauges.decisions.items() if action == Action.HOLD)
+    # What is held because of another writer is among the decisions only: `dzbgp release` does nothing for it.
+    held = gauges.decisions.get((Action.HOLD.value, "guard"), 0)
     damped = sum(count for (_, reason), count in gauges.decisions.items() if reason == "damped")
     yield _labelled("dzbgp_hosts", "Hosts of the last pass, by result", ("result",),
                     {(result,): count for result, count in gauges.hosts.items()})  # fmt: skip

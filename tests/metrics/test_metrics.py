@@ -137,6 +137,14 @@ def test_users_that_are_gone_and_reasons_that_no_longer_hold_leave_no_count_behi
     assert value(metrics, "dzbgp_users", "up", "established") == 1
 
 
+def test_what_is_held_because_of_another_writer_is_not_held_by_the_guard() -> None:
+    metrics = Metrics()
+    held = decision(1, NYC, UP, DOWN, action=Action.HOLD, reason="other-writer")
+    metrics.observe_pass(report(held), ExitCode.HELD)
+    assert value(metrics, "dzbgp_decisions", "hold", "other-writer") == 1
+    assert value(metrics, "dzbgp_users_held") == 0
+
+
 def test_a_silent_device_keeps_the_time_of_its_last_answer_and_shows_no_old_sessions() -> None:
     clock = Clock()
     metrics = Metrics(now=clock)
