@@ -90,6 +90,26 @@ def test_check_and_audit_name_the_devices_that_another_writer_reports_on(lab: E2
     assert named() == (["ams-dz-001"], ["ams-dz-001"])
 
 
+def test_audit_uses_the_state_file_that_a_run_uses(lab: E2eLab, tmp_path: Path) -> None:
+    file = tmp_path / "elsewhere.sqlite"
+    first_run(lab, tmp_path, "--state", str(file))
+    spec = lab.world.user("ams-dz-001", 500)
+    data = lab.ledger.account(spec.user.pubkey)
+    assert data is not None
+    user = replace(decode_user(spec.user.pubkey, data), last_bgp_reported_at=lab.ledger.slot)
+    lab.ledger.set_account(user.pubkey, encode_user(user))
+    with sqlite3.connect(file) as database:
+        database.execute("UPDATE known_keys SET key = ? WHERE host = 'ams-dz-001'", (":".join(["AB"] * 32),))
+    database.close()
+    where = ("--env", "localnet", "--rpc-url", lab.ledger.url, "--inventory", str(lab.inventory))
+    found = dzbgp(tmp_path, "audit", *where, "--output", "json", DZBGP_STATE=str(file)).report["findings"]
+    assert [item["device"] for item in found if item["kind"] == "other-writer"] == ["ams-dz-001"]
+    (unread,) = [
+        item for item in found if item["kind"] == "device-not-read" and item["device"] == "ams-dz-001"
+    ]
+    assert "its certificate has changed" in unread["detail"]
+
+
 def test_a_session_that_goes_down_within_the_grace_period_stays_up_from_run_to_run(
     lab: E2eLab, tmp_path: Path
 ) -> None:

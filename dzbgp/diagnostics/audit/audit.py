@@ -1,9 +1,11 @@
 """One audit: read the ledger, ask the devices of an inventory, return what is odd."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
+
+from solders.pubkey import Pubkey
 
 from dzbgp.console.progress import Progress
 from dzbgp.decision.resolver import assess_credibility, users_by_device
@@ -12,11 +14,12 @@ from dzbgp.diagnostics.audit.findings import Audit, AuditInput, AuditRules
 from dzbgp.diagnostics.audit.request import AuditRequest
 from dzbgp.fleet.network import network_for
 from dzbgp.ledger.networks import Network
-from dzbgp.ledger.program.snapshot import take_snapshot
+from dzbgp.ledger.program.snapshot import Snapshot, take_snapshot
 from dzbgp.ledger.submit.signers import load_signers
 from dzbgp.listing.devices import list_devices
 from dzbgp.listing.query import DeviceQuery
 from dzbgp.models.session import DeviceReading
+from dzbgp.run.request import NO_STATE
 from dzbgp.state.other_writers import other_writers
 from dzbgp.state.place import state_path
 
@@ -29,9 +32,7 @@ def run_audit(request: AuditRequest, progress: Progress) -> Audit:
     rules = AuditRules(
         request.down_for_s, request.stale_after_s, documentation_is_martian=net.name != "localnet"
     )
-    users = chain.from_iterable(users_by_device(snapshot.data).values())
-    others = other_writers(state_path(None, net.program_id), net.program_id, net.genesis_hash, users)
-    evidence = AuditInput(snapshot, rules, held=held, others=others)
+    evidence = AuditInput(snapshot, rules, held=held, others=_others(request, net, snapshot))
     if request.device or request.contributor:
         query = DeviceQuery(device=request.device, contributor=request.contributor)
         chosen = list_devices(snapshot, query)
@@ -40,6 +41,14 @@ def run_audit(request: AuditRequest, progress: Progress) -> Audit:
         readings = _ask_fleet(request.inventory, request, net, evidence, progress)
         evidence = replace(evidence, readings=readings)
     return audit(evidence)
+
+
+def _others(request: AuditRequest, net: Network, snapshot: Snapshot) -> Mapping[Pubkey, int]:
+    """Return by device how many users another writer reported."""
+    if request.state == NO_STATE:
+        return {}
+    users = chain.from_iterable(users_by_device(snapshot.data).values())
+    return other_writers(state_path(request.state, net.program_id), net.program_id, net.genesis_hash, users)
 
 
 def _ask_fleet(
@@ -53,7 +62,7 @@ def _ask_fleet(
     data = evidence.snapshot.data
     users = users_by_device(data)
     with Fleet(load_inventory(inventory, request, net), request.shard) as fleet:
-        fleet.trust(known_keys_of_file(None, net.program_id))
+        fleet.trust(known_keys_of_file(request.state, net.program_id))
         matched = {
             name: device
             for name, device in fleet.match(data.devices).items()

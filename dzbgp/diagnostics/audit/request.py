@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from dzbgp.console.option import ROWS, duration, listed
 from dzbgp.fleet.options import FleetRequest, HeldKeys
+from dzbgp.state.options import StateChoice
 
 
 @dataclass(frozen=True, kw_only=True)
-class AuditRequest(HeldKeys, FleetRequest):
+class AuditRequest(HeldKeys, StateChoice, FleetRequest):
     """The options of an audit. Durations in seconds."""
 
     device: tuple[str, ...] = listed(ROWS, "Only these devices (code or key).", "CODE")
