@@ -44,6 +44,8 @@ def remember(
         before = UserMemory(device, seen_at, up=False, first_seen_at=now)
     if reported_slot == 0 and is_believed:
         before = replace(before, account=account_of(observation.user))
+    if is_believed and _shows_noted_write(before, observation.user):
+        before = replace(before, written_slot=reported_slot)
     if observation.observed is Observed.UNKNOWN:
         return replace(before, held_passes=0, held_since=None, held_at=None, reported_slot=reported_slot)
     up = observation.observed is Observed.ESTABLISHED
@@ -86,6 +88,15 @@ def _is_recreated(before: UserMemory, user: User) -> bool:
     if user.last_bgp_reported_at > 0:
         return False
     return (before.reported_slot or 0) > 0 or before.account not in {None, account_of(user)}
+
+
+def _shows_noted_write(before: UserMemory, user: User) -> bool:
+    """Whether the account shows the last write, which landed in a slot that its run was killed before it noted."""
+    if before.written_at is None or before.written_slot is not None:
+        return False
+    return user.bgp_status is before.written_status and user.last_bgp_reported_at > (
+        before.reported_slot or 0
+    )
 
 
 def _uptime_s(observation: Observation) -> int:

@@ -201,7 +201,7 @@ class Memory:
             memory = self.users.get(user.pubkey)
             if memory is None or user.pubkey in ours:
                 continue
-            if _is_noted(memory):
+            if _is_noted(memory) and user.bgp_status is memory.written_status:
                 continue  # our own
             reported, written = user.last_bgp_reported_at, memory.written_slot
             is_fresh = memory.reported_slot is not None and reported > max(memory.reported_slot, written or 0)

@@ -10,6 +10,7 @@ from small_world import DOWN, LOSE, NEVER, PROGRAM, UP, Passes, SmallWorld
 
 from dzbgp.models.decision import Decisions
 from dzbgp.models.in_flight import Fate, InFlight
+from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.report import Report
 from dzbgp.state.records import transitions, writes
 from dzbgp.state.store import Store
@@ -484,3 +485,23 @@ def test_a_write_that_ends_while_a_pass_runs_is_our_own_also_after_the_watch_is_
     world.wait(60)
     with opened(tmp_path, world) as history:
         assert foreign(Passes(world, history).run()) == []
+
+
+@pytest.mark.parametrize("status", [UP, DOWN])
+def test_another_writer_is_noticed_after_a_run_that_was_killed_as_its_write_had_landed(
+    tmp_path: Path, status: BgpStatus
+) -> None:
+    world = SmallWorld(1, 1)
+    with opened(tmp_path, world) as history:
+        Passes(world, history).run()
+        world.wait(7 * 3600)
+        passes = Passes(world, history)
+        # Killed after the fate was noted, before the pass took it in.
+        passes.memory.keep_written = lambda *_: None  # type: ignore[method-assign]
+        assert passes.run().submissions
+    with opened(tmp_path, world) as history:
+        world.wait(60)
+        assert foreign(Passes(world, history).run()) == []
+        world.wait(60)
+        world.reported_by_another(world.user().pubkey, status)
+        assert len(foreign(Passes(world, history).run())) == 1
