@@ -248,15 +248,21 @@ def _fate(row: SentWrite) -> Styled:
     return row.fate.value, GOOD if row.fate.has_landed else DIM if row.fate is Fate.PENDING else BAD
 
 
+def _took_s(row: SentWrite) -> float | None:
+    """Return how long a write took; None while that is not known, or if the clock was set back meanwhile."""
+    took_s = -1.0 if row.ended_at is None else row.ended_at - row.sent_at
+    return took_s if took_s >= 0 else None
+
+
 WRITE_FIELDS: tuple[Field[SentWrite], ...] = (
     _time("sent_at", "Sent (UTC)", lambda row: row.sent_at),
     Field("status", lambda row: row.status.label, "Status", lambda row: _status(row.status)),
     Field("result", lambda row: row.fate.value, "Result", _fate),
     Field(
         "took_s",
-        lambda row: None if row.ended_at is None else round(row.ended_at - row.sent_at, 3),
+        lambda row: None if (took_s := _took_s(row)) is None else round(took_s, 3),
         "Took",
-        lambda row: (NOTHING if row.ended_at is None else duration(row.ended_at - row.sent_at), ""),
+        lambda row: (NOTHING if (took_s := _took_s(row)) is None else duration(took_s), ""),
         rank=2,
         right=True,
     ),

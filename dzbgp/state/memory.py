@@ -107,9 +107,9 @@ class Memory:
         """Return why a write of ours may not be in the account as it was read; empty if all of them are."""
         memory, sent = self.users.get(user.pubkey), self.in_flight.get(user.pubkey)
         if sent is not None:
-            return (
-                f"an earlier write may still land, sent {duration(now - sent.sent_at)} ago ({sent.signature})"
-            )
+            # Sent in the future: the clock was set back.
+            when = f", sent {duration(now - sent.sent_at)} ago" if now >= sent.sent_at else ""
+            return f"an earlier write may still land{when} ({sent.signature})"
         if user.pubkey in self.submitting:
             return "an earlier write of this process may still land"
         # An answer from before our own last write (a node behind, or the cache), or from after a fork that undid it: it

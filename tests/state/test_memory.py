@@ -505,3 +505,15 @@ def test_another_writer_is_noticed_after_a_run_that_was_killed_as_its_write_had_
         world.wait(60)
         world.reported_by_another(world.user().pubkey, status)
         assert len(foreign(Passes(world, history).run())) == 1
+
+
+def test_a_write_that_is_in_flight_when_the_clock_is_set_back_was_sent_nobody_knows_when(
+    tmp_path: Path,
+) -> None:
+    world = SmallWorld(1, 1)
+    world.goes_down()
+    with opened(tmp_path, world) as history:
+        passes = Passes(world, history)
+        passes.run(write_mode=LOSE)
+        world.now -= 3600
+        assert "an earlier write may still land (signature-1)" in passes.decision().detail
