@@ -47,7 +47,11 @@ _RELEASE = (
     "INSERT OR REPLACE INTO releases VALUES "
     "(?1, max(?2, coalesce((SELECT held_since FROM users WHERE user = ?1), 0)))"
 )
-_END_FLIGHT = "UPDATE flights SET outcome = ?, ended_at = ? WHERE signature = ?"
+_END_FLIGHT = (
+    f"UPDATE flights SET ended_at = CASE WHEN outcome = '{Fate.CONFIRMED}' AND ?1 = '{Fate.FINALIZED}' "  # noqa: S608
+    "THEN ended_at ELSE ?2 END, outcome = ?1 WHERE signature = ?3"
+)
+"""A transaction that was confirmed has landed then, however much later a pass finds it finalized."""
 PASSES_KEPT = 10_000
 KEPT_S = 30 * 86_400.0
 """How long writes and transitions are kept."""

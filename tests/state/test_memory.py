@@ -517,3 +517,16 @@ def test_a_write_that_is_in_flight_when_the_clock_is_set_back_was_sent_nobody_kn
         passes.run(write_mode=LOSE)
         world.now -= 3600
         assert "an earlier write may still land (signature-1)" in passes.decision().detail
+
+
+def test_a_write_took_until_it_landed_not_until_a_later_pass_finds_it_finalized(tmp_path: Path) -> None:
+    world = SmallWorld(1, 1)
+    world.goes_down()
+    with opened(tmp_path, world) as history:
+        passes = Passes(world, history)
+        passes.run(lands_as=Fate.CONFIRMED)
+        landed_at = world.now
+        world.wait(600)
+        passes.run()
+        (write,) = writes(history)
+    assert (write.fate, write.ended_at) == (Fate.FINALIZED, landed_at)
