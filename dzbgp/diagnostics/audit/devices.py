@@ -71,7 +71,8 @@ def _audit_publishers(evidence: AuditInput, devices: Sequence[Device]) -> Iterat
         key, users = str(device.pubkey), amount(waiting[device.pubkey], "activated user")
         publisher = device.metrics_publisher_pk
         if not has_publisher(device):
-            detail = f"No metrics publisher was ever set for it; nobody can report its {users}."
+            who = f"only its owner's key {publisher} can" if publisher == device.owner else "nobody can"
+            detail = f"No metrics publisher was ever set for it; {who} report its {users}."
             yield Finding(FindingKind.NO_PUBLISHER, key, _name(device), detail)
         elif evidence.held is not None and publisher not in evidence.held and device.pubkey in fleet:
             detail = f"The key of its metrics publisher {publisher} is not in --keypair; it has {users}."

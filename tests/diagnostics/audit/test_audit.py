@@ -182,12 +182,15 @@ def test_a_user_whose_device_is_gone_is_an_error_and_nothing_more_is_said_of_it(
     assert found.detail == f"Its device {key(9)} is not on the ledger."
 
 
-@pytest.mark.parametrize("publisher", [NO_KEY, key(1)])
-def test_a_device_whose_publisher_is_zero_or_its_owner_has_none(publisher: Pubkey) -> None:
+@pytest.mark.parametrize(
+    ("publisher", "who"),
+    [(NO_KEY, "nobody can report"), (key(1), f"only its owner's key {key(1)} can report")],
+)
+def test_a_device_whose_publisher_is_zero_or_its_owner_has_none(publisher: Pubkey, who: str) -> None:
     device = make_device(metrics_publisher_pk=publisher)
     found = only(look(healthy(), devices=(device,), held={publisher}))
     assert (found.kind, found.subject) == (FindingKind.NO_PUBLISHER, str(device.pubkey))
-    assert found.detail == "No metrics publisher was ever set for it; nobody can report its 1 activated user."
+    assert found.detail == f"No metrics publisher was ever set for it; {who} its 1 activated user."
 
 
 def test_a_publisher_whose_key_is_not_here_is_odd_only_when_keys_were_given() -> None:
