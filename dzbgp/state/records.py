@@ -10,6 +10,7 @@ from solders.pubkey import Pubkey
 
 from dzbgp.models.in_flight import Fate
 from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.memory import UserMemory
 from dzbgp.models.problem import Alarm
 from dzbgp.state.store import Store
 
@@ -119,16 +120,15 @@ def writes(store: Store, since: float = 0.0, user: Pubkey | None = None) -> list
 
 def held_users(store: Store) -> dict[Pubkey, Pubkey]:
     """Return the users whose Down the guard holds, with their devices; not those that were let through since."""
-    return {
-        user: memory.device
-        for user, memory in store.users().items()
-        if memory.held_since is not None
-        and not (
-            memory.written_status is BgpStatus.DOWN
-            and memory.written_at is not None
-            and memory.written_at >= memory.held_since
-        )
-    }
+    return {user: memory.device for user, memory in store.users().items() if is_held(memory)}
+
+
+def is_held(memory: UserMemory) -> bool:
+    """Return whether the guard holds a user's Down: it was held, and not written since."""
+    if memory.held_since is None:
+        return False
+    is_down = memory.written_status is BgpStatus.DOWN and memory.written_at is not None
+    return not (is_down and (memory.written_at or 0.0) >= memory.held_since)
 
 
 def released_users(store: Store) -> frozenset[Pubkey]:

@@ -11,6 +11,7 @@ from dzbgp.listing.history import when
 from dzbgp.models.decision import Action
 from dzbgp.models.ledger import UserStatus
 from dzbgp.models.session import DeviceResult
+from dzbgp.state.records import is_held
 
 Fact = tuple[str, str]
 Section = tuple[str, list[Fact]]
@@ -119,7 +120,7 @@ def _past(past: UserHistory | None) -> Iterator[Fact]:
         yield "seen", f"{word}, {duration(max(now - memory.seen_at, 0))} ago"
         if memory.down_since is not None:
             yield "down since", moment(when(memory.down_since))
-        if memory.held_since is not None:
+        if memory.held_since is not None and is_held(memory):
             yield (
                 "held since",
                 f"{moment(when(memory.held_since))}, counted in {amount(memory.held_passes, 'pass')}",

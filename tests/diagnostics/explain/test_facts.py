@@ -13,7 +13,7 @@ from dzbgp.diagnostics.explain.facts import Fact, sections
 from dzbgp.diagnostics.explain.model import Explanation, UserHistory
 from dzbgp.diagnostics.explain.render import render_json
 from dzbgp.ledger.program.snapshot import Names, Snapshot
-from dzbgp.models.ledger import ProgramData
+from dzbgp.models.ledger import BgpStatus, ProgramData
 from dzbgp.models.memory import UserMemory
 from dzbgp.models.session import Observation, Observed
 
@@ -57,3 +57,10 @@ def test_the_passes_that_held_a_down_are_counted_in_words(passes: int, words: st
 def test_a_number_has_its_noun_in_the_right_form() -> None:
     assert [amount(number, "pass") for number in (0, 1, 2)] == ["0 passes", "1 pass", "2 passes"]
     assert [amount(number, "user") for number in (1, 2000)] == ["1 user", "2,000 users"]
+
+
+def test_a_down_that_was_held_and_is_written_is_not_held_any_more() -> None:
+    held = replace(remembered(Observed.ABSENT), held_since=1000.0, held_at=1300.0, held_passes=3)
+    assert "held since" in dict(past(held))
+    written = replace(held, written_at=1300.0, written_slot=5, written_status=BgpStatus.DOWN)
+    assert "held since" not in dict(past(written))
