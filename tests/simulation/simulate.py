@@ -96,6 +96,10 @@ class _Stage:
         if schedule.mode == "watch":
             kernel.sleep(max(SETTLING_PASSES * schedule.interval_s, SETTLING_PASSES * SETTLING_S))
         else:
+            # A run that was stopped goes on late, and until it ends others are kept away from its devices.
+            stopped, ends_at = set(self.world.processes), kernel.now + LONGEST_RUN_S
+            while stopped & set(self.world.processes) and kernel.now < ends_at:
+                kernel.sleep(SETTLING_S / 10)
             kernel.sleep(SETTLING_PASSES * max(SETTLING_S, schedule.interval_s))
         self.is_over = True
         self._end_all()
