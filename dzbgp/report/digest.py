@@ -108,9 +108,8 @@ class Digest:
         if self.report.are_of_earlier_passes:
             ended = ((counted.submitted, "written"), (counted.failed, "failed"), (counted.pending, "pending"))
             due = f"Due: {users}" if counted.to_submit else self._nothing_due
-            return (
-                f"{due}; of earlier passes: {', '.join(numbered(*ended))}" if any(numbered(*ended)) else due
-            )
+            told = ", ".join(numbered(*ended))
+            return f"{due}; of earlier passes: {told}" if told else due
         if not counted.to_submit:
             return self._nothing_due
         if self.report.dry_run:

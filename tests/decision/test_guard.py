@@ -548,9 +548,10 @@ def test_the_guard_is_not_passed_by_splitting_a_mass_over_time_or_hosts(
             left_s -= min(seconds, left_s)
 
 
-def test_the_downs_of_a_drained_device_are_no_part_of_a_mass_on_hosts_that_were_chosen(
-    tmp_path: Path,
-) -> None:
+@pytest.mark.parametrize(
+    "is_chosen", [True, False], ids=["on hosts that were chosen", "once it is in use again"]
+)
+def test_the_downs_of_a_drained_device_are_no_part_of_a_mass(tmp_path: Path, *, is_chosen: bool) -> None:
     world = fleet(2)
     world.drain(0)
     falls(world, 40, 0)
@@ -558,21 +559,11 @@ def test_the_downs_of_a_drained_device_are_no_part_of_a_mass_on_hosts_that_were_
         passes = guarded(world, history)
         assert counts(passes) == (40, 0)
         world.wait(60)
+        if not is_chosen:
+            world.drain(0, status=DeviceStatus.ACTIVATED)
         falls(world, 1, 1)
-        assert counts(passes, hosts=[world.device(1).pubkey]) == (1, 0)
-
-
-def test_the_downs_of_a_drained_device_are_no_part_of_a_mass_once_it_is_in_use_again(tmp_path: Path) -> None:
-    world = fleet(2)
-    world.drain(0)
-    falls(world, 40, 0)
-    with Store.open(tmp_path / "state", PROGRAM, clock=lambda: world.now) as history:
-        passes = guarded(world, history)
-        assert counts(passes) == (40, 0)
-        world.wait(60)
-        world.drain(0, status=DeviceStatus.ACTIVATED)
-        falls(world, 1, 1)
-        assert counts(passes) == (1, 0)
+        hosts = [world.device(1).pubkey] if is_chosen else None
+        assert counts(passes, hosts=hosts) == (1, 0)
 
 
 def test_the_downs_of_another_shard_are_no_part_of_a_mass(tmp_path: Path) -> None:
