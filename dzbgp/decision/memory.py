@@ -92,11 +92,8 @@ def _is_recreated(before: UserMemory, user: User) -> bool:
 
 def _shows_noted_write(before: UserMemory, user: User) -> bool:
     """Whether the account shows the last write, which landed in a slot that its run was killed before it noted."""
-    if before.written_at is None or before.written_slot is not None:
-        return False
-    return user.bgp_status is before.written_status and user.last_bgp_reported_at > (
-        before.reported_slot or 0
-    )
+    is_newer = user.last_bgp_reported_at > (before.reported_slot or 0)
+    return before.is_slot_unknown and user.bgp_status is before.written_status and is_newer
 
 
 def _uptime_s(observation: Observation) -> int:

@@ -38,6 +38,11 @@ class UserMemory(msgspec.Struct, frozen=True, gc=False):
     """What tells an account that was never reported from one that is made again at its key; None: it was not noted."""
 
     @property
+    def is_slot_unknown(self) -> bool:
+        """Whether the last write was noted as landed, and its slot was not: its run was killed before that."""
+        return self.written_at is not None and self.written_slot is None
+
+    @property
     def is_observed(self) -> bool:
         """Whether the session was ever observed; else only the user was seen on the ledger."""
         return self.up or self.last_up_at is not None or self.down_since is not None

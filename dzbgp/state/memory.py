@@ -201,7 +201,7 @@ class Memory:
             memory = self.users.get(user.pubkey)
             if memory is None or user.pubkey in ours:
                 continue
-            if _is_noted(memory) and user.bgp_status is memory.written_status:
+            if memory.is_slot_unknown and user.bgp_status is memory.written_status:
                 continue  # our own
             reported, written = user.last_bgp_reported_at, memory.written_slot
             is_fresh = memory.reported_slot is not None and reported > max(memory.reported_slot, written or 0)
@@ -271,14 +271,9 @@ class Memory:
         return [*_flap_notes(self.users, users, clock, rules), *problems]
 
 
-def _is_noted(memory: UserMemory) -> bool:
-    """Whether the last write was noted as landed, and its slot was not: its run was killed before that."""
-    return memory.written_at is not None and memory.written_slot is None
-
-
 def _is_acknowledged(memory: UserMemory, status: BgpStatus) -> bool:
     """Whether a write of an earlier run counts for nothing in the guard: a Down after a Down turns nobody Down."""
-    if _is_noted(memory):
+    if memory.is_slot_unknown:
         return memory.written_acknowledged
     return status is BgpStatus.DOWN and memory.written_status is BgpStatus.DOWN
 
