@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import partial
 
 from dzbgp.errors import DzbgpError, StateLockedError, reason_of
 from dzbgp.fleet.fleet import Fleet
@@ -93,6 +94,7 @@ class Watch:
         self._alarms = Alarms(None if memory.dry_run else memory.history)
         self._worker = SubmitWorker(ledger, self._signers, self._authorize, memory.history)
         memory.begun = self._worker.begun
+        memory.take_back = partial(self._worker.keep_only, {})
 
     @property
     def fleet(self) -> Fleet:

@@ -60,6 +60,8 @@ class Memory:
         """Users whose write is under way in this process."""
         self.begun: Callable[[], Collection[Pubkey]] = frozenset
         """Returns the users whose write was begun in this process since the pass began."""
+        self.take_back: Callable[[], None] = lambda: None
+        """Takes back all writes that were decided before and are not signed: they rest on what is out of date."""
         self.unexplained: frozenset[tuple[Pubkey, int]] = frozenset()
         """Neighbors, by device and address, that no user explained when the ledger was read after they were seen."""
         self.dry_run = dry_run
@@ -74,6 +76,8 @@ class Memory:
             return False
         is_stale = self.history.hold({device.pubkey: device.code for device in devices})
         if is_stale:
+            # Before the store takes this run to be up to date: until then it lets nothing be sent.
+            self.take_back()
             self.users = self.history.users()
         return is_stale
 

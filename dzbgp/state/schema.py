@@ -131,6 +131,10 @@ READ_FLIGHTS = (
     "FROM flights JOIN flight_users USING (signature) "
     "WHERE outcome IS NULL OR outcome = 'confirmed' ORDER BY signature"
 )
+OPEN_FLIGHTS = (
+    "SELECT signature FROM flight_users JOIN flights USING (signature) "
+    "WHERE user = ? AND signature != ? AND outcome IS NULL"
+)
 
 
 def connect(path: Path, *, read_only: bool) -> sqlite3.Connection:

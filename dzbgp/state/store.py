@@ -30,6 +30,7 @@ from dzbgp.state.lock import DeviceLocks
 from dzbgp.state.schema import (
     KEEP_USER,
     KEEP_WRITE,
+    OPEN_FLIGHTS,
     READ_FLIGHTS,
     READ_USERS,
     REPLACE_USER,
@@ -262,7 +263,7 @@ class Store:
         """Note a transaction that is about to be sent: from here on it may land.
 
         Raises JournalError if it must not be sent: it could not be noted, or another run holds a device or may hold it,
-        or held it after the lock file was removed, and may have sent something that is not landed yet.
+        or held it after the lock file was removed, or something that was sent for one of its users may still land.
         """
         if self._unread:
             raise JournalError(
@@ -283,6 +284,11 @@ class Store:
         signature = in_flight.signature
 
         def note(database: sqlite3.Connection) -> None:
+            for user in in_flight.users:
+                for (earlier,) in database.execute(OPEN_FLIGHTS, (str(user), signature)):
+                    raise JournalError(
+                        f"--state {self.database.path}: an earlier write of user {user} may still land ({earlier})"
+                    )
             database.execute(
                 "INSERT OR REPLACE INTO flights (signature, last_valid_block_height, since_slot, sent_at) "
                 "VALUES (?, ?, ?, ?)",

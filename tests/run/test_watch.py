@@ -13,6 +13,7 @@ import pytest
 import ruamel.yaml
 from msgspec import structs
 from solders.pubkey import Pubkey
+from solders.signature import Signature
 from watch_lab import DEADLINE_S, NO_GUARD, QUICK, WatchLab, until, watch_lab
 
 from dzbgp.console.progress import NoProgress
@@ -25,6 +26,7 @@ from dzbgp.ledger.session import LedgerSession, SessionOptions
 from dzbgp.ledger.submit.submitter import SubmitOptions
 from dzbgp.models.decision import Action
 from dzbgp.models.exit import ExitReason, exit_reasons
+from dzbgp.models.in_flight import InFlight
 from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.session import DeviceResult
 from dzbgp.models.submission import Outcome
@@ -36,6 +38,7 @@ from dzbgp.run.request import RunRequest
 from dzbgp.run.setup import open_store
 from dzbgp.run.systemd import Notifier
 from dzbgp.run.watch import Watch, WatchOptions
+from dzbgp.state.lock import lock_file
 from dzbgp.state.records import writes
 from dzbgp.state.store import Store
 
@@ -211,6 +214,31 @@ def test_a_down_whose_write_waits_for_the_rpc_is_not_signed_after_a_pass_that_fa
         assert lab.told.failures
         assert watch._worker.busy()
         assert watch._worker.wait_idle(DEADLINE_S)
+        assert lab.writes() == {}
+        watch._end()
+
+
+def test_a_down_whose_write_waits_for_the_rpc_is_not_signed_after_another_run_wrote_to_the_state_file(
+    tmp_path: Path,
+) -> None:
+    """It was decided without what that run wrote, which may still land."""
+    with watch_lab(tmp_path) as lab:
+        assert lab.history is not None
+        (watch := lab.made())._pass()
+        lab.inject(FaultKind.STALL, method="simulateTransaction", delay_s=1.0)
+        lab.put(0, up=False)
+        watch._pass()
+        until(lambda: lab.ledger.stats().faults.get("stall", 0) > 0)
+        state, spec = lab.history.database.path, lab.spec(0)
+        lock_file(state).unlink()
+        with Store.open(state, lab.session.builder.program_id) as another:
+            another.hold({spec.user.device_pk: spec.device})
+            another.sent(InFlight(str(Signature.new_unique()), 1 << 40, {spec.user.pubkey: DOWN}))
+        watch._pass()
+        assert watch._worker.busy()
+        assert watch._worker.wait_idle(DEADLINE_S)
+        (ended,) = watch._worker.begin_pass().finished
+        assert ended.result.refused[spec.user.pubkey].reason == "superseded"
         assert lab.writes() == {}
         watch._end()
 

@@ -846,6 +846,19 @@ def test_nothing_more_is_noted_for_sending_after_another_run_wrote_while_the_loc
         assert [one.signature for one in first.in_flight()] == ["by another", "with that in mind"]
 
 
+def test_of_a_user_whose_last_transaction_has_no_fate_no_other_is_noted_for_sending(tmp_path: Path) -> None:
+    with opened(tmp_path / "state") as store:
+        store.sent(InFlight("first", 10, {key(1): UP, key(2): UP}))
+        store.sent(InFlight("first", 10, {key(1): UP, key(2): UP}))
+        why = f"an earlier write of user {key(2)} may still land (first)"
+        with pytest.raises(JournalError, match=re.escape(why)):
+            store.sent(InFlight("second", 10, {key(3): UP, key(2): DOWN}))
+        store.ended("first", Fate.EXPIRED)
+        store.sent(InFlight("third", 10, {key(3): UP, key(2): DOWN}))
+        assert [one.signature for one in store.in_flight()] == ["third"]
+        assert not store.problems
+
+
 def test_where_nothing_can_be_locked_no_lock_file_is_said_to_be_removed(tmp_path: Path) -> None:
     (tmp_path / "state.lock").symlink_to("elsewhere")
     with opened(tmp_path / "state") as first, opened(tmp_path / "state") as second:
