@@ -66,6 +66,7 @@ def _run_all(asked: argparse.Namespace) -> int:
                         "step": asked.jobs,
                         "seconds": asked.seconds,
                         "keep_going": asked.keep_going,
+                        "parent": os.getpid(),
                     }
                 ),
             ],
@@ -138,6 +139,8 @@ def _work(asked: dict[str, Any]) -> int:
     failed: list[dict[str, Any]] = []
     known, seed = list(asked["known"]), asked["first"]
     while known or real_monotonic() < ends:
+        if os.getppid() != asked["parent"]:
+            break  # it was ended: nobody waits for this
         if known:
             one = known.pop(0)
         else:

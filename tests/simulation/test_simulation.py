@@ -1,21 +1,28 @@
 """The simulation as a test: fresh seeds, and all that ever failed."""
 
+import contextlib
 import os
 import re
 import subprocess
 import sys
+import time
 from pathlib import Path
+
+import psutil
 
 ROOT = Path(__file__).parents[2]
 SECONDS = float(os.environ.get("SIMULATE_SECONDS", "90"))
 
 
+COMMAND = [sys.executable, "-m", "simulation"]
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT / "tests"), str(ROOT)])}
+
+
 def simulate(*words: str) -> subprocess.CompletedProcess[str]:
-    path = os.pathsep.join([str(ROOT / "tests"), str(ROOT)])
     return subprocess.run(
-        [sys.executable, "-m", "simulation", *words],
+        [*COMMAND, *words],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": path},
+        env=ENVIRONMENT,
         capture_output=True,
         text=True,
         check=False,
@@ -35,3 +42,21 @@ def test_one_seed_gives_one_history() -> None:
         told = [re.sub(r"simulation-\w+", "simulation", one.stdout) for one in (first, second)]
         assert told[0] == told[1]
         assert len(first.stdout.splitlines()) > 50
+
+
+def test_what_simulates_for_one_that_was_ended_ends_too() -> None:
+    parent = subprocess.Popen([*COMMAND, "--seconds", "3600", "--jobs", "1"], cwd=ROOT, env=ENVIRONMENT)
+    workers: list[psutil.Process] = []
+    try:
+        until = time.monotonic() + 60
+        while not workers and time.monotonic() < until:
+            workers = psutil.Process(parent.pid).children()
+            time.sleep(0.05)
+        parent.kill()
+        parent.wait()
+        assert workers
+        assert not psutil.wait_procs(workers, timeout=60)[1]
+    finally:
+        for worker in workers:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                worker.kill()
