@@ -55,10 +55,11 @@ def lab(tmp_path: Path) -> Iterator[WatchLab]:
 
 
 def test_there_is_a_pass_every_interval(lab: WatchLab) -> None:
-    lab.start(interval_s=0.2)
-    lab.more_passes(6)
+    # Long enough for a pass on a machine with other things to do.
+    lab.start(interval_s=0.8)
+    lab.more_passes(4)
     gaps = [after - before for before, after in pairwise(lab.told.at)]
-    assert sum(gaps) / len(gaps) == pytest.approx(0.2, abs=0.05)
+    assert sum(gaps) / len(gaps) == pytest.approx(0.8, abs=0.2)
 
 
 def test_the_first_pass_begins_within_a_tenth_of_the_interval_at_a_moment_drawn_by_lot(

@@ -193,7 +193,7 @@ def test_a_delayed_answer_belongs_to_a_request_that_was_executed_at_once(ledger:
 
 
 def test_a_stall_holds_every_request_from_the_first_hit_on_and_then_all_is_well(ledger: Ledger) -> None:
-    ledger.inject(Fault(kind=FaultKind.STALL, delay_s=0.4, after=1))
+    ledger.inject(Fault(kind=FaultKind.STALL, delay_s=1.5, after=1))
     assert result(ledger, "getHealth") == "ok"
     began = time.monotonic()
     threads = [threading.Thread(target=healthy, args=(ledger, 1)) for _ in range(3)]
@@ -201,10 +201,10 @@ def test_a_stall_holds_every_request_from_the_first_hit_on_and_then_all_is_well(
         thread.start()
     for thread in threads:
         thread.join()
-    assert time.monotonic() - began >= 0.39
+    assert time.monotonic() - began >= 1.49
     began = time.monotonic()
     assert healthy(ledger, 5) == "....."
-    assert time.monotonic() - began < 0.39
+    assert time.monotonic() - began < 1.49
 
 
 def test_a_stalled_send_is_executed_though_its_client_has_gone() -> None:
