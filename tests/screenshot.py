@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 
 from dzbgp.cli.lab import lab_for
-from dzbgp.cli.options import LabChoice
+from dzbgp.cli.own_options import LabChoice
 from dzbgp.console import logs
 from dzbgp.report import table
 from dzbgp.run.once import run_once

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import typer
 
 from dzbgp.cli.errors import reporting_errors
-from dzbgp.cli.options import AuditOutput, Logging, takes
+from dzbgp.cli.options import takes
+from dzbgp.cli.own_options import AuditOutput, Logging
 from dzbgp.console.formats import FindingsOutput
 from dzbgp.console.option import REPORT, option
 from dzbgp.diagnostics.audit.request import AuditRequest

@@ -6,7 +6,8 @@ import typer
 
 from dzbgp.cli.errors import reporting_errors
 from dzbgp.cli.lab import lab_for
-from dzbgp.cli.options import AuditOutput, LabChoice, Logging, takes
+from dzbgp.cli.options import takes
+from dzbgp.cli.own_options import AuditOutput, LabChoice, Logging
 from dzbgp.console.formats import FindingsOutput
 from dzbgp.console.option import REPORT, option
 from dzbgp.errors import ExitCode

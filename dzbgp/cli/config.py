@@ -12,7 +12,8 @@ import typer
 
 from dzbgp.cli import config_file
 from dzbgp.cli.errors import reporting_errors
-from dzbgp.cli.options import Logging, declared_by, every_command, takes
+from dzbgp.cli.options import declared_by, every_command, takes
+from dzbgp.cli.own_options import Logging
 from dzbgp.console.option import REPORT, Declared, option
 from dzbgp.errors import one_line
 from dzbgp.fleet.options import rpc_urls_in

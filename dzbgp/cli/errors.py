@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from dzbgp.cli.options import LogFormat, Logging, every_command
+from dzbgp.cli.options import every_command
+from dzbgp.cli.own_options import LogFormat, Logging
 from dzbgp.errors import DzbgpError, ExitCode, UsageError, internal_error
 from dzbgp.run.interrupts import Interrupts
 

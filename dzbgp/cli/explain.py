@@ -7,7 +7,8 @@ import typer
 
 from dzbgp.cli.errors import reporting_errors
 from dzbgp.cli.lab import lab_for
-from dzbgp.cli.options import LabChoice, Logging, takes
+from dzbgp.cli.options import takes
+from dzbgp.cli.own_options import LabChoice, Logging
 from dzbgp.console.option import REPORT, option
 from dzbgp.run.request import RunRequest
 from dzbgp.state.known import known_users

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dzbgp.cli.errors import reporting_errors
-from dzbgp.cli.options import ListingFormat, Logging, takes
+from dzbgp.cli.options import takes
+from dzbgp.cli.own_options import ListingFormat, Logging
 from dzbgp.console.option import REPORT, option
 from dzbgp.fleet.options import ProgramRequest
 from dzbgp.listing.query import HistoryQuery, Record

@@ -10,7 +10,8 @@ import typer
 from dzbgp.cli.errors import reporting_errors
 from dzbgp.cli.init_files import Deployment, Schedule
 from dzbgp.cli.inventory import sync
-from dzbgp.cli.options import Logging, takes
+from dzbgp.cli.options import takes
+from dzbgp.cli.own_options import Logging
 from dzbgp.console.option import DAILY, DEVICES, SET_UP, listed, option, repeated
 from dzbgp.errors import ExitCode, UsageError
 from dzbgp.fleet.options import NetworkRequest

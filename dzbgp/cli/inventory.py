@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dzbgp.cli.errors import reporting_errors
-from dzbgp.cli.options import Logging, takes
+from dzbgp.cli.options import takes
+from dzbgp.cli.own_options import Logging
 from dzbgp.console.option import DAILY, ROWS, SET_UP, listed, option
 from dzbgp.console.words import amount
 from dzbgp.errors import ExitCode, UsageError, one_line

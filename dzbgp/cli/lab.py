@@ -9,7 +9,8 @@ from typing import Annotated, TypeVar
 import typer
 
 from dzbgp.cli.errors import reporting_errors
-from dzbgp.cli.options import LabChoice, Logging, takes
+from dzbgp.cli.options import takes
+from dzbgp.cli.own_options import LabChoice, Logging
 from dzbgp.console.option import DAILY, number, option
 from dzbgp.errors import UsageError
 from dzbgp.run.request import NO_STATE, SetupRequest

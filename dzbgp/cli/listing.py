@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from dzbgp.cli.errors import reporting_errors
-from dzbgp.cli.options import ListingFormat, Logging, takes
+from dzbgp.cli.options import takes
+from dzbgp.cli.own_options import ListingFormat, Logging
 from dzbgp.fleet.options import HeldKeys, NetworkRequest
 from dzbgp.listing.query import DeviceQuery, UserQuery
 

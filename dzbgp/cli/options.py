@@ -1,35 +1,30 @@
-"""Turns declared options into Typer's, and what was given into requests; and the options that only commands have.
+"""Turns declared options into Typer's, and what was given into requests.
 
 Options are declared where they are used: NetworkRequest and FleetRequest (fleet/options.py), SetupRequest and
 RunRequest (run/request.py), Rules (decision/rules.py), AuditRequest (diagnostics/audit/request.py), UserQuery and
-DeviceQuery (listing/query.py). Light: this is read for `--help` too.
+DeviceQuery (listing/query.py), and what only the command line has (own_options.py). Light: it is read for `--help` too.
 """
 
 import functools
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
-from enum import StrEnum
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from dzbgp.cli.commands import ENTRIES, registered
+from dzbgp.cli.own_options import Logging
 from dzbgp.cli.places import PLACES, VARIABLE
-from dzbgp.console.formats import FindingsOutput, ListingOutput, Output
 from dzbgp.console.option import (
     DAILY,
-    DEVICES,
     PANELS,
-    REPORT,
     Declared,
     Option,
-    apart,
     declared,
     made,
     option,
-    repeated,
 )
 from dzbgp.errors import UsageError
 
@@ -37,143 +32,6 @@ if TYPE_CHECKING:
     from dzbgp.cli.config_file import ConfigFile
 
 _CONFIG = "config"
-_DEFAULT_FORMAT = "table, or tsv if stdout is not a terminal"
-
-
-def _formats_in(formats: type[StrEnum]) -> Callable[[str], list[str]]:
-    return apart(rf"(?:{'|'.join(formats)})\s*(?:[=,\n]|$)")
-
-
-class LogLevel(StrEnum):
-    """The least of what is logged."""
-
-    ERROR = "error"
-    WARNING = "warning"
-    INFO = "info"
-    DEBUG = "debug"
-
-
-class LogFormat(StrEnum):
-    """How the lines on stderr look."""
-
-    TEXT = "text"
-    JSON = "json"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Logging:
-    """What a command says on stderr."""
-
-    verbose: int = option(
-        0,
-        DAILY,
-        "Log everything; -vv: also messages of libraries.",
-        short="-v",
-        metavar="",
-        is_counted=True,
-    )
-    quiet: bool = option(False, REPORT, "Log errors only; no progress bar.", short="-q")
-    log_level: LogLevel | None = option(
-        None,
-        REPORT,
-        "Log level: error, warning, info or debug.",
-        metavar="LEVEL",
-        shown_default="info",
-    )
-    log_format: LogFormat = option(LogFormat.TEXT, REPORT, "Log format on stderr.")
-    command: str = field(default="", compare=False)
-    """The command that is run, which the line under a usage error names."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReportOutputs:
-    """Where reports go, and in which formats."""
-
-    outputs: tuple[str, ...] = repeated(
-        DAILY,
-        "table, tsv, json, markdown, html, junit. Repeatable.",
-        "output",
-        "FORMAT[=FILE]",
-        short="-o",
-        completion=lambda _: Output,
-        split=_formats_in(Output),
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class ReportOptions(ReportOutputs):
-    """Where the report of a run goes, and in which format."""
-
-    report_file: Path | None = option(
-        None, REPORT, "Also write the JSON report to this file.", metavar="PATH"
-    )
-    metrics_textfile: Path | None = option(
-        None,
-        REPORT,
-        "Also write metrics for node_exporter to this file.",
-        metavar="PATH",
-    )
-    show_all: bool = option(False, REPORT, "Also show users without an action.", name="all")
-    exit_code: bool = option(False, REPORT, "Exit with 5 if a dry run has changes.")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ListingFormat:
-    """The format of a listing."""
-
-    output: ListingOutput | None = option(
-        None,
-        DAILY,
-        "Output format.",
-        short="-o",
-        shown_default=_DEFAULT_FORMAT,
-        key="listing-output",
-    )
-    json: bool = option(False, DAILY, "Print a JSON array of the rows.")
-    wide: bool = option(False, REPORT, "Show all columns.")
-
-    @property
-    def format(self) -> ListingOutput | None:
-        """What --output says. Raises UsageError where --json says something else."""
-        if self.json and self.output not in {None, ListingOutput.JSON}:
-            raise UsageError(
-                f"--json: cannot be combined with --output {self.output}; expected one of the two"
-            )
-        return self.output
-
-
-@dataclass(frozen=True, kw_only=True)
-class AuditOutput:
-    """The format of what audit and check found."""
-
-    outputs: tuple[str, ...] = repeated(
-        DAILY,
-        "table, tsv, json or junit. Repeatable.",
-        "output",
-        "FORMAT[=FILE]",
-        short="-o",
-        key="findings-output",
-        completion=lambda _: FindingsOutput,
-        split=_formats_in(FindingsOutput),
-    )
-    json: bool = option(False, DAILY, "Same as --output json.")
-
-    @property
-    def places(self) -> tuple[str, ...]:
-        """What --output and --json say."""
-        return (*self.outputs, *[FindingsOutput.JSON.value] * self.json)
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabChoice:
-    """Whether the lab stands in for the network."""
-
-    lab: bool = option(
-        False,
-        DEVICES,
-        "Use simulated devices and a local ledger.",
-        replaces_file=True,
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

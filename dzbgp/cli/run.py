@@ -6,7 +6,8 @@ import typer
 
 from dzbgp.cli.errors import SignalInterrupts, reporting_errors
 from dzbgp.cli.lab import lab_for
-from dzbgp.cli.options import LabChoice, Logging, ReportOptions, ReportOutputs, takes
+from dzbgp.cli.options import takes
+from dzbgp.cli.own_options import LabChoice, Logging, ReportOptions, ReportOutputs
 from dzbgp.console.formats import Output
 from dzbgp.run.request import RunRequest, WatchRequest
 

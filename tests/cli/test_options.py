@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from dzbgp.cli.options import AuditOutput, LogFormat, Logging, ReportOptions, every_command, takes
+from dzbgp.cli.options import every_command, takes
+from dzbgp.cli.own_options import AuditOutput, LogFormat, Logging, ReportOptions
 from dzbgp.console.option import HOSTS, TUNING, duration, number, option, repeated, share, spelled_duration
 from dzbgp.console.words import parse_duration
 from dzbgp.decision.rules import Rules
