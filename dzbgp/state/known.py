@@ -1,5 +1,6 @@
 """The users that the state files know, for completion: light, and never an error."""
 
+import glob
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -8,9 +9,14 @@ from dzbgp.state.place import state_directory
 
 
 def known_users(given: Mapping[str, Any]) -> list[str]:
-    """Return the keys of the users in the state file of the options, or in all that are where state files are."""
-    files = [Path(given["state"])] if given.get("state") else sorted(state_directory().glob("*.sqlite"))
-    return [key for file in files for key in _users(file)]
+    """Return the keys of the users in the state files of the options, or in all that are where state files are."""
+    places = [Path(given["state"])] if given.get("state") else state_directory().glob("*.sqlite")
+    return sorted({key for place in places for file in _files(place) for key in _users(file)})
+
+
+def _files(place: Path) -> list[Path]:
+    """Return the file at this place, and those of later ledgers beside it (state/ledgers.py)."""
+    return [place, *place.parent.glob(f"{glob.escape(place.name)}.????????")]
 
 
 def _users(file: Path) -> list[str]:
@@ -24,7 +30,7 @@ def _users(file: Path) -> list[str]:
     except sqlite3.Error:
         return []
     try:
-        return [key for (key,) in connection.execute("SELECT user FROM users ORDER BY user")]
+        return [key for (key,) in connection.execute("SELECT user FROM users")]
     except sqlite3.Error:
         return []
     finally:

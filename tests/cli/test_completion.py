@@ -104,6 +104,15 @@ def test_users_come_from_the_state_file(tmp_path: Path) -> None:
     assert completed(f"dzbgp history --state {tmp_path / 'x.sqlite'} --user B") == ["Bcc"]
 
 
+def test_users_come_from_the_files_of_later_ledgers_too(tmp_path: Path) -> None:
+    for name, users in {"x.sqlite": ["Aaa", "Abb"], "x.sqlite.mknLaWRQ": ["Abb", "Acc"]}.items():
+        with sqlite3.connect(tmp_path / name) as database:
+            database.execute("CREATE TABLE users (user TEXT)")
+            database.executemany("INSERT INTO users VALUES (?)", [(user,) for user in users])
+    for line in ("users --user A", "explain A", f"history --state {tmp_path / 'x.sqlite'} --user A"):
+        assert completed(f"dzbgp {line}", STATE_DIRECTORY=str(tmp_path)) == ["Aaa", "Abb", "Acc"]
+
+
 @pytest.mark.parametrize("shell", ["zsh", "fish", "bash"])
 def test_every_shell_completes_without_what_is_slow(shell: str, inventory: Path) -> None:
     code = (
