@@ -76,6 +76,8 @@ class Look:
     is_credible: bool
     hidden: frozenset[str]
     """Addresses of neighbors that the answer lacks although the device has them: no evidence of anything."""
+    emptied: frozenset[str]
+    """Those of them whose VRF it shows, without a neighbor: the guard takes that for the truth once it lasts."""
 
 
 @dataclass
@@ -133,7 +135,8 @@ class Device:
             vrfs = {}
         if "lost_vrf" in faults:
             vrfs.pop("vrf1", None)
-        if "empty_vrf" in faults and "vrf1" in vrfs:
+        is_emptied = "empty_vrf" in faults and "vrf1" in vrfs
+        if is_emptied:
             vrfs["vrf1"] = (vrfs["vrf1"][0], [])
         shown = {id(peer) for _, peers in vrfs.values() for peer in peers}
         seen = {
@@ -141,7 +144,8 @@ class Device:
         }
         is_credible = not {"no_bgp", "other_device"} & faults.keys()
         hidden = frozenset(self.peers.keys() - seen.keys())
-        self.on_look(Look(self.number, self.kernel.now, seen, is_credible, hidden))
+        emptied = frozenset(address for address in hidden if is_emptied and self.peers[address].vrf == "vrf1")
+        self.on_look(Look(self.number, self.kernel.now, seen, is_credible, hidden, emptied))
         return vrfs
 
 

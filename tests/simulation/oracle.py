@@ -124,10 +124,13 @@ class Oracle:
         now, name = self.kernel.now, f"{report.status.label} of {self.names[report.user]}"
         looks = self.looks[process, self.device_of[report.device]]
         supporting = [
-            look for look in looks if self._supports(look, report) and look.at >= now - MAX_AGE_S - SIGNING_S
+            look
+            for look in looks
+            if self._supports(process, look, report) and look.at >= now - MAX_AGE_S - SIGNING_S
         ]
         if not supporting:
-            newest = max((look.at for look in looks if self._supports(look, report)), default=None)
+            shown = (look.at for look in looks if self._supports(process, look, report))
+            newest = max(shown, default=None)
             age = "never" if newest is None else f"{now - newest:.0f} s ago"
             self.find("unsupported", f"{name} is signed; a look last showed that {age}")
         elif report.status is BgpStatus.DOWN and not any(
@@ -190,8 +193,10 @@ class Oracle:
     def _shows_up(self, look: Look, report: Report) -> bool:
         return look.peers.get(self.addresses[report.user], (False, report.user))[0]
 
-    def _supports(self, look: Look, report: Report) -> bool:
+    def _supports(self, process: Process, look: Look, report: Report) -> bool:
         address = self.addresses[report.user]
+        if look.is_credible and address in look.emptied and report.status is BgpStatus.DOWN:
+            return self.kernel.now - self._seen_down_since(process, report) >= GUARD_S
         if not look.is_credible or address in look.hidden:
             return False
         is_up, owner = look.peers.get(address, (False, report.user))
