@@ -155,19 +155,29 @@ def test_a_run_that_is_killed_at_any_point_loses_nothing_that_matters(tmp_path: 
         began = time.monotonic()
         assert runner.run(*args) == 0, runner.out.read_text(encoding="utf-8")
         whole_s = time.monotonic() - began
-        killed = in_flight = 0
-        for number in range(kills):
+        shake(lab, rng)
+        # One surely between sending and confirming, whatever else the machine does.
+        lab.ledger.inject(Fault(kind=FaultKind.DELAYED_SEND, times=None, slots=100))
+        sent = lab.sent()
+        assert runner.run(*args, kill_when=lambda: lab.sent() > sent) == -signal.SIGKILL
+        lab.ledger.clear_faults()
+        with Store.open(state, lab.world.program_id, read_only=True) as history:
+            assert history.in_flight()
+        killed = 0
+        for number in range(1, kills):
             shake(lab, rng)
+            began = time.monotonic()
             # From its first moment to its last, evenly.
             code = runner.run(*args, kill_after_s=whole_s * (number + rng.random()) / kills)
             assert code in {-signal.SIGKILL, 0}, runner.out.read_text(encoding="utf-8")
             killed += code == -signal.SIGKILL
+            if code == 0:
+                # The machine had less to do than before.
+                whole_s = min(whole_s, time.monotonic() - began)
             with Store.open(state, lab.world.program_id, read_only=True) as history:
                 assert history.problems == []
                 assert len(history.users()) == len(lab.world.users)
-                in_flight += bool(history.in_flight())
         assert killed >= kills / 2
-        assert in_flight >= 1, "none was killed between sending and confirming"
         time.sleep(EXPIRY_S)
         shake(lab, rng)
         assert runner.run(*args) == 0, runner.out.read_text(encoding="utf-8")
