@@ -17,15 +17,7 @@ import typer
 from dzbgp.cli.commands import ENTRIES, registered
 from dzbgp.cli.own_options import Logging
 from dzbgp.cli.places import PLACES, VARIABLE
-from dzbgp.console.option import (
-    DAILY,
-    PANELS,
-    Declared,
-    Option,
-    declared,
-    made,
-    option,
-)
+from dzbgp.console.option import DAILY, PANELS, Declared, Option, declared, made, option
 from dzbgp.errors import UsageError
 
 if TYPE_CHECKING:

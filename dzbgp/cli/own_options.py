@@ -3,10 +3,10 @@
 Light: this is read for `--help` too.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Any
 
 from dzbgp.console.formats import FindingsOutput, ListingOutput, Output
 from dzbgp.console.option import DAILY, DEVICES, REPORT, apart, option, repeated
@@ -15,8 +15,18 @@ from dzbgp.errors import UsageError
 _DEFAULT_FORMAT = "table, or tsv if stdout is not a terminal"
 
 
-def _formats_in(formats: type[StrEnum]) -> Callable[[str], list[str]]:
-    return apart(rf"(?:{'|'.join(formats)})\s*(?:[=,\n]|$)")
+def _outputs(formats: type[StrEnum], help: str, key: str = "") -> Any:  # noqa: A002
+    """Declare --output, each mention of which names a format and perhaps a file."""
+    return repeated(
+        DAILY,
+        help,
+        "output",
+        "FORMAT[=FILE]",
+        short="-o",
+        key=key,
+        completion=lambda _: formats,
+        split=apart(rf"(?:{'|'.join(formats)})\s*(?:[=,\n]|$)"),
+    )
 
 
 class LogLevel(StrEnum):
@@ -64,15 +74,7 @@ class Logging:
 class ReportOutputs:
     """Where reports go, and in which formats."""
 
-    outputs: tuple[str, ...] = repeated(
-        DAILY,
-        "table, tsv, json, markdown, html, junit. Repeatable.",
-        "output",
-        "FORMAT[=FILE]",
-        short="-o",
-        completion=lambda _: Output,
-        split=_formats_in(Output),
-    )
+    outputs: tuple[str, ...] = _outputs(Output, "table, tsv, json, markdown, html, junit. Repeatable.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,15 +123,8 @@ class ListingFormat:
 class AuditOutput:
     """The format of what audit and check found."""
 
-    outputs: tuple[str, ...] = repeated(
-        DAILY,
-        "table, tsv, json or junit. Repeatable.",
-        "output",
-        "FORMAT[=FILE]",
-        short="-o",
-        key="findings-output",
-        completion=lambda _: FindingsOutput,
-        split=_formats_in(FindingsOutput),
+    outputs: tuple[str, ...] = _outputs(
+        FindingsOutput, "table, tsv, json or junit. Repeatable.", "findings-output"
     )
     json: bool = option(False, DAILY, "Same as --output json.")
 

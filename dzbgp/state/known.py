@@ -1,11 +1,10 @@
 """The users that the state files know, for completion: light, and never an error."""
 
-import glob
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from dzbgp.state.place import state_directory
+from dzbgp.state.place import files_of_later, state_directory
 
 
 def known_users(given: Mapping[str, Any]) -> list[str]:
@@ -15,8 +14,11 @@ def known_users(given: Mapping[str, Any]) -> list[str]:
 
 
 def _files(place: Path) -> list[Path]:
-    """Return the file at this place, and those of later ledgers beside it (state/ledgers.py)."""
-    return [place, *place.parent.glob(f"{glob.escape(place.name)}.????????")]
+    """Return the file at this place, and those of later ledgers beside it."""
+    try:
+        return [place, *files_of_later(place)]
+    except OSError:
+        return [place]
 
 
 def _users(file: Path) -> list[str]:

@@ -1,32 +1,22 @@
-"""The state files of one place: the first ledger has the file itself, each later one has a file beside it."""
+"""Which of the state files of one place was used last."""
 
-import re
 import sqlite3
 from pathlib import Path
 
 from dzbgp.errors import UsageError
+from dzbgp.state.place import file_of_later, files_of_later
 from dzbgp.state.schema import connect
-
-_BEGIN = 8
-"""As many characters of a genesis hash (base58) end the name of a later ledger's file."""
-
-
-def file_of_later(path: Path, genesis_hash: str) -> Path:
-    """Return the file of a ledger where `path` is another ledger's."""
-    return path.with_name(f"{path.name}.{genesis_hash[:_BEGIN]}")
-
-
-def files_of_later(path: Path) -> list[Path]:
-    """Return the files beside `path` whose names are those of later ledgers' files."""
-    if not path.parent.is_dir():
-        return []
-    name = re.compile(rf"{re.escape(path.name)}\.[1-9A-HJ-NP-Za-km-z]{{{_BEGIN}}}")
-    return sorted(file for file in path.parent.iterdir() if name.fullmatch(file.name))
 
 
 def last_used(path: Path) -> Path:
     """Return the file at this place that a run which knew its ledger used last; `path` if there is no other."""
-    later = {file: facts for file in files_of_later(path) if (facts := _facts(file)) and _is_of(file, facts)}
+    found = {file: _facts(file) for file in files_of_later(path)}
+    # Another file may have such a name.
+    later = {
+        file: facts
+        for file, facts in found.items()
+        if file == file_of_later(path, facts.get("genesis_hash", ""))
+    }
     if not later:
         return path
     used = {path: _used_at(_facts(path))} | {file: _used_at(facts) for file, facts in later.items()}
@@ -48,10 +38,6 @@ def _facts(file: Path) -> dict[str, str]:
         return {}
     finally:
         connection.close()
-
-
-def _is_of(file: Path, facts: dict[str, str]) -> bool:
-    return file.name.endswith(f".{facts.get('genesis_hash', '')[:_BEGIN]}")
 
 
 def _used_at(facts: dict[str, str]) -> float:

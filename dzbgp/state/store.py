@@ -25,8 +25,9 @@ from dzbgp.models.ledger import BgpStatus
 from dzbgp.models.memory import UserMemory
 from dzbgp.models.session import DeviceReading
 from dzbgp.state.database import Database
-from dzbgp.state.ledgers import file_of_later, files_of_later, last_used
+from dzbgp.state.ledgers import last_used
 from dzbgp.state.lock import DeviceLocks
+from dzbgp.state.place import file_of_later, files_of_later
 from dzbgp.state.schema import (
     KEEP_USER,
     KEEP_WRITE,

@@ -93,10 +93,14 @@ def test_an_inventory_that_cannot_be_read_completes_nothing(tmp_path: Path) -> N
     assert completed(f"dzbgp run --inventory {tmp_path} --limit a") == []
 
 
-def test_users_come_from_the_state_file(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "x.sqlite") as database:
+def keep_users(file: Path, *users: str) -> None:
+    with sqlite3.connect(file) as database:
         database.execute("CREATE TABLE users (user TEXT)")
-        database.executemany("INSERT INTO users VALUES (?)", [("Aaa",), ("Abb",), ("Bcc",)])
+        database.executemany("INSERT INTO users VALUES (?)", [(user,) for user in users])
+
+
+def test_users_come_from_the_state_file(tmp_path: Path) -> None:
+    keep_users(tmp_path / "x.sqlite", "Aaa", "Abb", "Bcc")
     (tmp_path / "y.sqlite").write_bytes(b"not a database")
     os.mkfifo(tmp_path / "z.sqlite")
     for line in ("users --user A", "history --user A", "explain A"):
@@ -105,10 +109,8 @@ def test_users_come_from_the_state_file(tmp_path: Path) -> None:
 
 
 def test_users_come_from_the_files_of_later_ledgers_too(tmp_path: Path) -> None:
-    for name, users in {"x.sqlite": ["Aaa", "Abb"], "x.sqlite.mknLaWRQ": ["Abb", "Acc"]}.items():
-        with sqlite3.connect(tmp_path / name) as database:
-            database.execute("CREATE TABLE users (user TEXT)")
-            database.executemany("INSERT INTO users VALUES (?)", [(user,) for user in users])
+    keep_users(tmp_path / "x.sqlite", "Aaa", "Abb")
+    keep_users(tmp_path / "x.sqlite.mknLaWRQ", "Abb", "Acc")
     for line in ("users --user A", "explain A", f"history --state {tmp_path / 'x.sqlite'} --user A"):
         assert completed(f"dzbgp {line}", STATE_DIRECTORY=str(tmp_path)) == ["Aaa", "Abb", "Acc"]
 

@@ -21,6 +21,7 @@ from dzbgp.lab.solana.ledger import Ledger
 from dzbgp.lab.world.inventory import write_inventory
 from dzbgp.lab.world.world import UserSpec, World
 from dzbgp.ledger.program.accounts import decode_user
+from dzbgp.models.in_flight import InFlight
 from dzbgp.models.ledger import BgpStatus, User
 from dzbgp.state.store import Store
 
@@ -144,6 +145,14 @@ def shake(lab: E2eLab, rng: random.Random, count: int = 8) -> None:
         lab.fleet.set_state(spec.device, spec.peer_address, state, rtt_us=rng.randint(1_000, 50_000))
 
 
+def in_flight(lab: E2eLab, state: Path) -> list[InFlight]:
+    """What is in flight after a run was killed; the state file is whole, and knows every user."""
+    with Store.open(state, lab.world.program_id, read_only=True) as history:
+        assert history.problems == []
+        assert len(history.users()) == len(lab.world.users)
+        return history.in_flight()
+
+
 @pytest.mark.parametrize("part", range(PARTS))
 def test_a_run_that_is_killed_at_any_point_loses_nothing_that_matters(tmp_path: Path, part: int) -> None:
     rng, kills = random.Random(part), KILLS // PARTS
@@ -161,8 +170,7 @@ def test_a_run_that_is_killed_at_any_point_loses_nothing_that_matters(tmp_path: 
         sent = lab.sent()
         assert runner.run(*args, kill_when=lambda: lab.sent() > sent) == -signal.SIGKILL
         lab.ledger.clear_faults()
-        with Store.open(state, lab.world.program_id, read_only=True) as history:
-            assert history.in_flight()
+        assert in_flight(lab, state)
         killed = 0
         for number in range(1, kills):
             shake(lab, rng)
@@ -174,9 +182,7 @@ def test_a_run_that_is_killed_at_any_point_loses_nothing_that_matters(tmp_path: 
             if code == 0:
                 # The machine had less to do than before.
                 whole_s = min(whole_s, time.monotonic() - began)
-            with Store.open(state, lab.world.program_id, read_only=True) as history:
-                assert history.problems == []
-                assert len(history.users()) == len(lab.world.users)
+            in_flight(lab, state)
         assert killed >= kills / 2
         time.sleep(EXPIRY_S)
         shake(lab, rng)

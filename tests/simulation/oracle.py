@@ -126,7 +126,7 @@ class Oracle:
         supporting = [
             look
             for look in looks
-            if self._supports(process, look, report) and look.at >= now - MAX_AGE_S - SIGNING_S
+            if look.at >= now - MAX_AGE_S - SIGNING_S and self._supports(process, look, report)
         ]
         if not supporting:
             shown = (look.at for look in looks if self._supports(process, look, report))
