@@ -5,6 +5,7 @@ import logging
 import signal
 import sys
 from collections.abc import Iterator
+from types import FrameType
 from typing import TYPE_CHECKING
 
 import typer
@@ -12,7 +13,7 @@ import typer
 from dzbgp.cli.options import every_command
 from dzbgp.cli.own_options import LogFormat, Logging
 from dzbgp.errors import DzbgpError, ExitCode, UsageError, internal_error
-from dzbgp.run.interrupts import Interrupts
+from dzbgp.run.interrupts import CarefulHandler, Interrupts
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -29,6 +30,7 @@ class SignalInterrupts(Interrupts):
     def __init__(self) -> None:
         self._is_held = False
         self._came = False
+        self._careful = CarefulHandler(self._interrupt)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._handle)
         if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
@@ -48,10 +50,13 @@ class SignalInterrupts(Interrupts):
         self._is_held = self._came
         return not self._came
 
-    def _handle(self, number: int, _: object) -> None:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGHUP:
             # A terminal that closes can send it twice: the second one asks for nothing more.
             signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self._careful(number, frame)
+
+    def _interrupt(self) -> None:
         if self._is_held and not self._came:
             self._came = True
             log.warning("interrupted: the report is made before the exit")

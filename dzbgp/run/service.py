@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from types import FrameType
 from typing import TypeVar
 
 from dzbgp.console.destinations import Destination
@@ -18,6 +19,7 @@ from dzbgp.metrics.health import Health
 from dzbgp.metrics.registry import Metrics
 from dzbgp.models.report import Report
 from dzbgp.report.delivery import save
+from dzbgp.run.interrupts import CarefulHandler
 from dzbgp.run.observer import Observer
 from dzbgp.run.once import measure_balances, measure_requests
 from dzbgp.run.request import WatchRequest
@@ -150,11 +152,13 @@ def _answered(ask: Callable[[], T], request: WatchRequest, measure: _Measure, no
 
 
 def _handle_signals(watch: Watch) -> None:
-    def end(*_: object) -> None:
+    careful = CarefulHandler(watch.interrupt)
+
+    def end(number: int, frame: FrameType | None) -> None:
         # The end is bounded; whoever asks again cannot make it shorter, only untidy.
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, signal.SIG_IGN)
-        watch.interrupt()
+        for other in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(other, signal.SIG_IGN)
+        careful(number, frame)
 
     signal.signal(signal.SIGHUP, lambda *_: watch.reload())
     for number in (signal.SIGTERM, signal.SIGINT):
