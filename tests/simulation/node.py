@@ -63,7 +63,8 @@ class Node:
         config = config or {}
         commitment = config.get("commitment", "finalized")
         behind = {"processed": 0, "confirmed": CONFIRMED_AFTER}.get(commitment, FINALIZED_AFTER)
-        slot = self.newest - behind - (self.accounts_behind if accounts else 0)
+        # A young ledger has fewer slots than some nodes are behind.
+        slot = max(0, self.newest - behind - (self.accounts_behind if accounts else 0))
         said = WILD_SLOT if self.is_wild else slot
         if said < config.get("minContextSlot", 0):
             raise Refused(-32016, "Minimum context slot has not been reached", {"contextSlot": said})
