@@ -24,6 +24,7 @@ from dzbgp.ledger.session import ComingData, WriteResult
 from dzbgp.ledger.submit.journal import NoJournal
 from dzbgp.ledger.submit.packing import TransactionBuilder
 from dzbgp.ledger.submit.signers import Signers
+from dzbgp.models import moment
 from dzbgp.models.decision import Decision
 from dzbgp.models.in_flight import Fate, InFlight, Settled
 from dzbgp.models.ledger import (
@@ -37,6 +38,7 @@ from dzbgp.models.ledger import (
     UserStatus,
     dotted,
 )
+from dzbgp.models.moment import Moment
 from dzbgp.models.report import Report
 from dzbgp.models.session import DeviceReading, DeviceResult, Look, Neighbor, Vrf
 from dzbgp.models.submission import Outcome, Submission
@@ -286,7 +288,7 @@ class SmallLedger:
         self.floor = None
 
     def look(self) -> Look:
-        return Look(self._world.slot, self._world.now)
+        return Look(self._world.slot, Moment(self._world.now))
 
     def coming(self) -> ComingData:
         slot = self._world.slot - self._world.seen_slots_ago
@@ -414,7 +416,7 @@ class Passes:
         self.world.writes = []
         clock = FakeTime(self.world)
         with pytest.MonkeyPatch.context() as patch:
-            for module in (job, plan, recheck, decider):
+            for module in (job, plan, recheck, decider, moment):
                 patch.setattr(module, "time", clock)
             try:
                 return run_pass(

@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Future
@@ -34,6 +33,7 @@ from dzbgp.ledger.submit.submitter import SubmitOptions, Submitted, Submitter
 from dzbgp.ledger.submit.verify import verify
 from dzbgp.models.in_flight import Fate, InFlight, Settled
 from dzbgp.models.ledger import Contributor, Device, Sighting
+from dzbgp.models.moment import Moment
 from dzbgp.models.session import Look
 from dzbgp.models.submission import Outcome, Refusal, Submission
 
@@ -202,7 +202,7 @@ class LedgerSession:
 
     def look(self) -> Look:
         """Return the ledger's present slot and time, for a look at devices that begins now. Raises a LedgerError."""
-        at = time.time()
+        at = Moment.now()
         bank = self._portal.call(self._client.bank)
         return Look(bank.slot, at, bank.ledger_at)
 

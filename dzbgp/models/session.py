@@ -6,6 +6,7 @@ from enum import StrEnum
 import msgspec
 
 from dzbgp.models.ledger import Device, User
+from dzbgp.models.moment import Moment
 
 
 class Neighbor(msgspec.Struct, frozen=True, gc=False):
@@ -52,8 +53,8 @@ class Look:
 
     slot: int
     """Asked of the ledger before the device was."""
-    at: float
-    """Unix seconds, taken before the slot was asked."""
+    at: Moment
+    """Taken before the slot was asked."""
     ledger_at: float | None = None
     """The ledger's own Unix time in that slot, where it has a Clock sysvar."""
 

@@ -3,7 +3,6 @@
 Pure: no I/O and no clock of its own. The submitter reads the users again and hands them in (ledger/submit/reread.py).
 """
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 
 from solders.pubkey import Pubkey
@@ -12,6 +11,7 @@ from dzbgp.console.words import duration
 from dzbgp.ledger.program.instruction import Write
 from dzbgp.ledger.submit.reread import Authorize, Reread
 from dzbgp.models.ledger import NOMINAL_SECONDS_PER_SLOT, User, UserStatus
+from dzbgp.models.moment import Moment
 from dzbgp.models.session import Look
 from dzbgp.models.submission import Refusal
 
@@ -21,9 +21,9 @@ MAX_AGE_S = 60.0
 def authorizer(
     max_age_s: float = MAX_AGE_S,
     seconds_per_slot: float = NOMINAL_SECONDS_PER_SLOT,
-    now: Callable[[], float] = time.time,
+    now: Callable[[], Moment] = Moment.now,
 ) -> Authorize:
-    """Return the rule for one pass. `now` gives Unix seconds: they count while the process or the machine sleeps."""
+    """Return the rule for one pass."""
 
     def authorize(writes: Sequence[Write], reread: Reread) -> Mapping[Pubkey, Refusal]:
         found = {write.user: refusal(write, reread, now(), max_age_s, seconds_per_slot) for write in writes}
@@ -33,7 +33,7 @@ def authorizer(
 
 
 def refusal(
-    write: Write, reread: Reread, now: float, max_age_s: float, seconds_per_slot: float
+    write: Write, reread: Reread, now: Moment, max_age_s: float, seconds_per_slot: float
 ) -> Refusal | None:
     """Return why `write` must not be signed, given the user as it is now. None: it may be signed."""
     user, seen, look = reread.users.get(write.user), write.seen, write.look
@@ -66,16 +66,16 @@ def refusal(
     return None
 
 
-def decision_age_s(look: Look, reread: Reread, now: float, seconds_per_slot: float) -> float:
-    """Return the age of a decision in seconds, by this machine's clock or by the ledger's: the larger counts.
+def decision_age_s(look: Look, reread: Reread, now: Moment, seconds_per_slot: float) -> float:
+    """Return the age of a decision in seconds, by this machine's clocks or by the ledger's: the larger counts.
 
-    This machine's clock may be set back, and the ledger may be read from a node that lags.
+    The ledger may be read from a node that lags, also while this machine's clock is set back.
     """
     if look.ledger_at is not None and reread.ledger_at is not None:
         ledger_s = reread.ledger_at - look.ledger_at
     else:
         ledger_s = (reread.slot - look.slot) * seconds_per_slot
-    return max(now - look.at, ledger_s)
+    return max(look.at.seconds_until(now), ledger_s)
 
 
 def _identity(user: User) -> tuple[object, ...]:

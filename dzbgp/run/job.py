@@ -17,6 +17,7 @@ from dzbgp.ledger.program.cache import TTL_S
 from dzbgp.ledger.session import ComingData, LedgerSession, WriteResult
 from dzbgp.models.decision import Decision, Decisions
 from dzbgp.models.ledger import Device
+from dzbgp.models.moment import Moment
 from dzbgp.models.report import Report
 from dzbgp.models.session import DeviceReading, Look
 from dzbgp.models.summary import summary
@@ -94,12 +95,13 @@ def plan_pass(
     """Do a pass but for what `submit` does with its writes; a dry run never calls it. Raises a DzbgpError."""
     started = Started.now()
     with _patient_collector():
-        coming, now, matched = _begun(fleet, ledger, memory)
+        coming, asked_at, matched = _begun(fleet, ledger, memory)
+        now = asked_at.unix
         progress.stage("asking devices", sum(device is not None for device in matched.values()))
         # The users are read meanwhile; a report that is newer than what the devices said is never overwritten.
         read = fleet.read(matched, lambda _: progress.step(), coming.check, options.max_age_s / 2)
         looked_at, waited_s = time.monotonic(), 0.0
-        look = Look(coming.slot, now, coming.ledger_at)
+        look = Look(coming.slot, asked_at, coming.ledger_at)
         asked = {device.pubkey for device in matched.values() if device is not None}
         decider = Decider.of(coming.fetched(), now, options, memory, fleet.identity_checks(), asked)
         readings, decisions = _decided(decider, read, look)
@@ -144,11 +146,11 @@ def plan_pass(
 
 def _begun(
     fleet: Fleet, ledger: LedgerSession, memory: Memory
-) -> tuple[ComingData, float, dict[str, Device | None]]:
+) -> tuple[ComingData, Moment, dict[str, Device | None]]:
     """Read the devices, and keep other runs away from them: what another one has just done is read again."""
     while True:
         memory.settle_in_flight(ledger, time.time())
-        coming, now = ledger.coming(), time.time()
+        coming, now = ledger.coming(), Moment.now()
         matched = fleet.match(coming.devices)
         if not memory.hold(device for device in matched.values() if device is not None):
             return coming, now, matched

@@ -12,6 +12,7 @@ from dzbgp.ledger.errors import LedgerError
 from dzbgp.ledger.session import LedgerSession
 from dzbgp.models.decision import Decision
 from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.moment import Moment
 from dzbgp.models.session import Look
 from dzbgp.run.decider import Decider
 from dzbgp.run.request import PassOptions
@@ -59,7 +60,7 @@ def recheck(
 
 def _look(ledger: LedgerSession, first: Look | None) -> Look | None:
     """Return the look that begins now; without an answer of the ledger the slot of the first one, which is older."""
-    at = time.time()
+    at = Moment.now()
     try:
         return ledger.look()
     except LedgerError:

@@ -25,6 +25,7 @@ from dzbgp.ledger.submit.packing import MAX_COMPUTE_UNITS, Batch, TransactionBui
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.ledger.submit.submitter import SubmitOptions
 from dzbgp.models.in_flight import InFlight
+from dzbgp.models.moment import Moment
 from dzbgp.models.session import Look
 from dzbgp.models.submission import Outcome
 from dzbgp.run.authorize import authorizer
@@ -52,7 +53,7 @@ def bench() -> Table:
         DEVICES, USERS // DEVICES, changed=1.0, publishers=dict.fromkeys(names, signer.pubkey())
     )
     users = {spec.user.pubkey: spec.user for spec in world.users}
-    look = Look(world.now_slot, time.time())
+    look = Look(world.now_slot, Moment.now())
     writes = [
         Write(key, users[key].device_pk, signer.pubkey(), status, rtt_ns, seen=users[key], look=look)
         for key, (status, rtt_ns) in world.expected().items()

@@ -13,10 +13,12 @@ from dzbgp.decision.policy import Clock, decide
 from dzbgp.decision.rules import Rules
 from dzbgp.models.decision import Action, Decision
 from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.moment import Moment
 from dzbgp.models.session import Look, Observation, Observed
 
 SIX_HOURS = 6 * 3600
 SLOT = 10_000_000
+MOMENT = Moment(0.0)
 CLOCK = Clock(SLOT, 0.5)
 RULES = Rules(SIX_HOURS)
 INTERVAL = 43_200
@@ -202,11 +204,11 @@ def test_a_node_that_is_behind_the_report_never_refreshes(
     assert decide(seen, clock, rule).reason != "refresh"
 
 
-@pytest.mark.parametrize("look", [None, Look(SLOT - 100, 0.0), Look(SLOT - 101, 0.0)])
+@pytest.mark.parametrize("look", [None, Look(SLOT - 100, MOMENT), Look(SLOT - 101, MOMENT)])
 def test_over_a_report_that_is_younger_than_what_was_seen_nothing_is_written(look: Look | None) -> None:
     seen = observation(ESTABLISHED, DOWN, FRESH)
     decision = decide(seen, CLOCK, Rules(), look=look)
-    if look == Look(SLOT - 101, 0.0):
+    if look == Look(SLOT - 101, MOMENT):
         assert (decision.action, decision.reason) == (SKIP, "newer-report")
         assert decision.detail.endswith("Not written: another writer reported it after the device was read.")
     else:
@@ -214,7 +216,7 @@ def test_over_a_report_that_is_younger_than_what_was_seen_nothing_is_written(loo
 
 
 def test_a_report_from_beyond_all_that_was_read_is_of_another_ledger_and_blocks_nothing() -> None:
-    look = Look(SLOT - 5, 0.0)
+    look = Look(SLOT - 5, MOMENT)
     assert decide(observation(ESTABLISHED, DOWN, AHEAD), CLOCK, Rules(), look=look).reason == "changed"
     assert decide(observation(ESTABLISHED, DOWN, SLOT), CLOCK, Rules(), look=look).reason == "newer-report"
     late = replace(CLOCK, read_slot=AHEAD)

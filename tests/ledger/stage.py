@@ -2,7 +2,6 @@
 
 import asyncio
 import struct
-import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +30,7 @@ from dzbgp.ledger.submit.reread import Authorize, Reread
 from dzbgp.ledger.submit.signers import Signers
 from dzbgp.ledger.submit.submitter import SubmitOptions, Submitted, Submitter
 from dzbgp.models.ledger import User
+from dzbgp.models.moment import Moment
 from dzbgp.models.session import Look
 from dzbgp.models.submission import Outcome, Refusal, Submission
 from dzbgp.run.authorize import authorizer
@@ -225,7 +225,7 @@ def reasons(done: Submitted) -> dict[str, int]:
 
 
 def look_of(ledger: Ledger, confirmed_after: int = 1) -> Look:
-    at, clock = time.time(), ledger.account(CLOCK) or b""
+    at, clock = Moment.now(), ledger.account(CLOCK) or b""
     slot, _, _, _, unix_time = struct.unpack("<QqQQq", clock)
     # The newest slot is only processed; what is read is confirmed.
     return Look(slot - confirmed_after, at, unix_time)

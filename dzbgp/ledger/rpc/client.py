@@ -33,6 +33,7 @@ from dzbgp.ledger.rpc.wire import (
     list_of,
 )
 from dzbgp.models.ledger import Account
+from dzbgp.models.moment import Moment
 
 _FINALITY_SLOTS = 300
 """A healthy cluster finalizes some 32 slots behind its newest block. A node that is so far behind does not advance."""
@@ -129,14 +130,14 @@ class RpcClient:
         """
         try:
             bank = await self._bank(keys, min_context_slot)
-            while wait_s := self.credibility.needs_another_reading(bank.ledger_at, time.time()):
-                self.credibility.believe(bank.slot, time.time())
+            while wait_s := self.credibility.needs_another_reading(bank.ledger_at, Moment.now()):
+                self.credibility.believe(bank.slot, Moment.now())
                 await asyncio.sleep(wait_s)
                 bank = await self._bank(keys, min_context_slot)
         except LedgerBehindError as error:
             told = f"{error}. {self.credibility.verdict_on_clock()}".rstrip()
             raise LedgerBehindError(told, error.code) from None
-        self.credibility.believe(bank.slot, time.time())
+        self.credibility.believe(bank.slot, Moment.now())
         return bank
 
     async def _bank(self, keys: Sequence[Pubkey], least: int) -> Bank:
@@ -145,7 +146,7 @@ class RpcClient:
             clock = clock_of(answer)
             if clock is not None and abs(clock[0] - slot) > SLACK_SLOTS:
                 raise RpcProtocolError(f"{told}it answered as of slot {slot}, but its Clock says {clock[0]}")
-            why = self.credibility.doubt(where, slot, clock and clock[1], time.time())
+            why = self.credibility.doubt(where, slot, clock and clock[1], Moment.now())
             if why is not None:
                 raise LedgerBehindError(f"{told}{why}", MIN_CONTEXT_SLOT_NOT_REACHED)
             self._check_slot(where, "getMultipleAccounts", slot, least)
@@ -329,7 +330,7 @@ class RpcClient:
         told = f"RPC {where}: {method}: answered as of slot {slot}, "
         if slot < least:
             raise RpcError(f"{told}expected {least} or later", MIN_CONTEXT_SLOT_NOT_REACHED)
-        if self.credibility.is_absurd(slot, time.time()):
+        if self.credibility.is_absurd(slot, Moment.now()):
             raise RpcProtocolError(f"{told}which no ledger can have reached")
 
 

@@ -6,6 +6,7 @@ Pure rules, and a small record of what was seen. Nothing here reads a clock or a
 from dataclasses import dataclass, field
 
 from dzbgp.models.ledger import Sighting
+from dzbgp.models.moment import Moment
 
 MOTION_S = 2.0
 """Two reads this far apart show whether a ledger moves: by a slot in this time at least."""
@@ -42,10 +43,17 @@ def raised(floor: Sighting | None, slot: int, now: float) -> Sighting:
     return Sighting(min(slot, most), now)
 
 
-def slots_due(since: Sighting, now: float) -> int:
-    """Return how many slots a ledger must have moved on since a sighting; 0 if it is too young to tell."""
-    elapsed_s = now - since.at
+def slots_due(elapsed_s: float) -> int:
+    """Return how many slots a ledger must have moved on in these seconds; 0 if they are too few to tell."""
     return int(min(elapsed_s, MOTION_WINDOW_S) / MOTION_S) if elapsed_s >= MOTION_S else 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A slot, and when it was read."""
+
+    slot: int
+    at: Moment
 
 
 @dataclass(slots=True)
@@ -64,7 +72,7 @@ class Credibility:
     max_lag_s: float = 60.0
     floor: Sighting | None = None
     """The highest slot that any answer is known to have reached. No read may be older."""
-    _last: Sighting | None = None
+    _last: _Reading | None = None
     """The reading that motion is measured from: it is renewed when it is MOTION_S old."""
     _rpcs: dict[str, _RpcRecord] = field(default_factory=dict)
 
@@ -73,17 +81,17 @@ class Credibility:
         """Return the slot that every answer must have reached."""
         return self.floor.slot if self.floor else 0
 
-    def is_absurd(self, slot: int, now: float) -> bool:
+    def is_absurd(self, slot: int, now: Moment) -> bool:
         """Return whether no ledger can have reached `slot` since the last credible reading."""
         last = self._last
         if last is None:
             return False
-        return slot > last.slot + ABSURD_SLOTS + max(0.0, now - last.at) / FASTEST_S
+        return slot > last.slot + ABSURD_SLOTS + max(0.0, last.at.seconds_until(now)) / FASTEST_S
 
     def restore(self, floor: Sighting | None) -> None:
         """Start from the floor of earlier runs."""
         if floor is not None and (self.floor is None or floor.slot > self.floor.slot):
-            self.floor = self._last = floor
+            self.floor, self._last = floor, _Reading(floor.slot, Moment(floor.at))
 
     def forget(self) -> None:
         """Forget what was seen: it may be of another ledger."""
@@ -96,34 +104,33 @@ class Credibility:
         if slot > self.least_slot and not (last and slot > last.slot + ABSURD_SLOTS):
             self.floor = Sighting(slot, self.floor.at if self.floor else 0.0)
 
-    def doubt(self, where: str, slot: int, ledger_at: float | None, now: float) -> str | None:
+    def doubt(self, where: str, slot: int, ledger_at: float | None, now: Moment) -> str | None:
         """Return why a reading is not believed, None if it is. `ledger_at`: the Clock's Unix time, if there is one."""
         record = self._rpcs.setdefault(where, _RpcRecord(slot, slot))
-        record.slot, record.behind_s = slot, None if ledger_at is None else now - ledger_at
+        record.slot, record.behind_s = slot, None if ledger_at is None else now.unix - ledger_at
         if slot < self.least_slot:
             return f"it is at slot {slot}, but slot {self.least_slot} was seen before"
-        if self._last and slot < self._last.slot + slots_due(self._last, now):
-            age_s = now - self._last.at
+        age_s = self._last.at.seconds_until(now) if self._last else 0.0
+        if self._last and slot < self._last.slot + slots_due(age_s):
             return f"it does not advance: slot {slot}, and {self._last.slot} was seen {age_s:.0f} s before"
         if record.behind_s is not None and abs(record.behind_s) > self.max_lag_s:
             side = "behind" if record.behind_s > 0 else "ahead of"
             return f"its time is {abs(record.behind_s):.0f} s {side} this machine's clock"
         return None
 
-    def needs_another_reading(self, ledger_at: float | None, now: float) -> float:
+    def needs_another_reading(self, ledger_at: float | None, now: Moment) -> float:
         """Return after how many seconds a reading must be repeated to show motion; 0 if it need not.
 
         Only where there is no Clock to read: then only the slots show that a ledger does not advance.
         """
-        if ledger_at is not None or (self._last is not None and now - self._last.at >= MOTION_S):
-            return 0.0
-        return MOTION_S if self._last is None else MOTION_S - max(0.0, now - self._last.at)
+        age_s = max(0.0, self._last.at.seconds_until(now)) if self._last else 0.0
+        return 0.0 if ledger_at is not None else max(0.0, MOTION_S - age_s)
 
-    def believe(self, slot: int, now: float) -> None:
+    def believe(self, slot: int, now: Moment) -> None:
         """Take in a credible reading."""
-        self.floor = raised(self.floor, slot - SLACK_SLOTS, now)
-        if self._last is None or now < self._last.at or now - self._last.at >= MOTION_S:
-            self._last = Sighting(slot, now)
+        self.floor = raised(self.floor, slot - SLACK_SLOTS, now.unix)
+        if self._last is None or not 0 <= self._last.at.seconds_until(now) < MOTION_S:
+            self._last = _Reading(slot, now)
 
     def verdict_on_clock(self) -> str:
         """Return a sentence about this machine's clock if every RPC moves and differs from it alike."""

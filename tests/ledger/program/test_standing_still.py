@@ -14,6 +14,7 @@ from dzbgp.ledger.program.fetch import fetch
 from dzbgp.ledger.rpc.client import RpcClient
 from dzbgp.ledger.session import LedgerSession
 from dzbgp.models.ledger import NOMINAL_SECONDS_PER_SLOT, ProgramData, Sighting
+from dzbgp.models.moment import Moment
 from dzbgp.models.submission import Outcome
 
 QUICK = replace(FAST, attempts=2)
@@ -63,7 +64,7 @@ def test_a_node_that_stands_still_within_a_pass_is_not_believed_before_a_signatu
         credibility = session._client.credibility
         assert credibility._last is not None
         # As if the look at the devices had taken an hour.
-        credibility._last = replace(credibility._last, at=credibility._last.at - 3600)
+        credibility._last = replace(credibility._last, at=Moment(credibility._last.at.unix - 3600))
         done = session.write(one.writes, one.signers, authorize=anything)
     assert one.sent() == 0
     for submission in done.submissions.values():

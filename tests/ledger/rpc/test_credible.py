@@ -14,6 +14,7 @@ from dzbgp.ledger.rpc.credible import (
     slots_due,
 )
 from dzbgp.models.ledger import Sighting
+from dzbgp.models.moment import Moment
 
 NOW = 1_800_000_000.0
 SLOT = 300_000_000
@@ -21,18 +22,23 @@ slots = st.integers(0, 2**62)
 times = st.floats(0, 4e9, allow_nan=False)
 
 
+def after(seconds: float, *, set_back_s: float = 0.0) -> Moment:
+    """Return the moment so long after NOW, by a clock that was set back since."""
+    return Moment(NOW + seconds - set_back_s, 1_000.0 + seconds)
+
+
 def seen(*readings: tuple[int, float], floor: Sighting | None = None) -> Credibility:
     """Believes readings as (slot, seconds from NOW)."""
     made = Credibility(60.0)
     made.restore(floor)
     for slot, at in readings:
-        made.believe(slot, NOW + at)
+        made.believe(slot, after(at))
     return made
 
 
 def doubt(made: Credibility, slot: int, at: float, *, behind_s: float | None = 0.0, rpc: str = "a") -> str:
     ledger_at = None if behind_s is None else NOW + at - behind_s
-    return made.doubt(rpc, slot, ledger_at, NOW + at) or ""
+    return made.doubt(rpc, slot, ledger_at, after(at)) or ""
 
 
 def test_the_first_reading_needs_only_the_time_of_this_machine() -> None:
@@ -86,20 +92,20 @@ def test_a_ledger_that_stood_in_the_last_run_and_stands_still_is_not_believed() 
 
 def test_without_a_clock_a_first_reading_has_to_be_repeated() -> None:
     made = seen()
-    assert made.needs_another_reading(NOW, NOW) == 0
-    assert made.needs_another_reading(None, NOW) == MOTION_S
-    made.believe(SLOT, NOW)
-    assert made.needs_another_reading(None, NOW + 0.5) == pytest.approx(1.5)
-    assert made.needs_another_reading(None, NOW + 2) == 0
+    assert made.needs_another_reading(NOW, after(0)) == 0
+    assert made.needs_another_reading(None, after(0)) == MOTION_S
+    made.believe(SLOT, after(0))
+    assert made.needs_another_reading(None, after(0.5)) == pytest.approx(1.5)
+    assert made.needs_another_reading(None, after(2)) == 0
 
 
 def test_one_absurd_slot_does_not_rule_out_every_later_answer() -> None:
     made = seen((SLOT, 0), (2**60, 5))
     assert made.least_slot <= SLOT + SLACK_SLOTS + 5 / FASTEST_S
-    assert not Credibility(60.0).is_absurd(2**60, NOW)
-    assert seen((SLOT, 0)).is_absurd(2**60, NOW + 5)
-    assert not seen((SLOT, 0)).is_absurd(SLOT + 200_000, NOW + 5)
-    assert not seen((SLOT, 0)).is_absurd(SLOT + 5_000_000, NOW + 2e6)
+    assert not Credibility(60.0).is_absurd(2**60, after(0))
+    assert seen((SLOT, 0)).is_absurd(2**60, after(5))
+    assert not seen((SLOT, 0)).is_absurd(SLOT + 200_000, after(5))
+    assert not seen((SLOT, 0)).is_absurd(SLOT + 5_000_000, after(2e6))
 
 
 def test_an_absurd_slot_of_a_write_is_no_floor() -> None:
@@ -144,12 +150,22 @@ def test_a_floor_never_falls_and_never_rises_beyond_what_was_seen(
     assert floor.at <= now
 
 
-@given(times, times)
-def test_a_clock_that_was_set_back_asks_for_no_motion(at: float, now: float) -> None:
-    due = slots_due(Sighting(SLOT, at), now)
+@given(st.floats(-4e9, 4e9, allow_nan=False))
+def test_motion_is_asked_for_after_two_seconds_and_within_bounds(elapsed_s: float) -> None:
+    due = slots_due(elapsed_s)
     assert 0 <= due <= 30
-    if now - at < MOTION_S:
-        assert due == 0
+    assert (due == 0) is (elapsed_s < MOTION_S)
+
+
+def test_a_ledger_that_does_not_advance_is_not_believed_because_the_clock_was_set_back() -> None:
+    made = seen((SLOT, 0))
+    why = made.doubt("a", SLOT, NOW, after(90, set_back_s=90))
+    assert why == "it does not advance: slot 300000000, and 300000000 was seen 90 s before"
+
+
+def test_a_floor_of_an_earlier_run_asks_for_no_motion_after_the_clock_was_set_back() -> None:
+    made = seen(floor=Sighting(SLOT, NOW))
+    assert made.doubt("a", SLOT, NOW - 90, after(0, set_back_s=90)) is None
 
 
 @given(
@@ -162,6 +178,6 @@ def test_an_honest_ledger_is_always_believed(steps: list[tuple[float, float]], l
         at += wait_s
         slot += wait_s / slot_s
         assert doubt(made, int(slot), at) == ""
-        made.believe(int(slot), NOW + at)
+        made.believe(int(slot), after(at))
         # Another node of the same pool, at once: not so new, and still above the floor.
         assert made.least_slot <= int(slot) - min(lag, SLACK_SLOTS)

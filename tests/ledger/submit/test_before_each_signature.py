@@ -18,6 +18,7 @@ from dzbgp.ledger.submit.packing import Batch, TransactionBuilder
 from dzbgp.ledger.submit.submitter import Submitter
 from dzbgp.models.in_flight import InFlight
 from dzbgp.models.ledger import BgpStatus, UserStatus
+from dzbgp.models.moment import Moment
 
 
 @pytest.fixture
@@ -90,7 +91,7 @@ def test_a_decision_that_slept_is_not_signed(one: Stage, later_s: float) -> None
     """As after a SIGSTOP or a suspend between the look and the signature."""
     looked_at = one.writes[0].look
     assert looked_at is not None
-    done = one.submit(now=lambda: looked_at.at + later_s)
+    done = one.submit(now=lambda: Moment(looked_at.at.unix + later_s, looked_at.at.monotonic))
     assert (done.submissions, reasons(done), one.sent()) == ({}, {"expired": 5}, 0)
 
 
