@@ -84,9 +84,7 @@ class Credibility:
     def is_absurd(self, slot: int, now: Moment) -> bool:
         """Return whether no ledger can have reached `slot` since the last credible reading."""
         last = self._last
-        if last is None:
-            return False
-        return slot > last.slot + ABSURD_SLOTS + max(0.0, last.at.seconds_until(now)) / FASTEST_S
+        return last is not None and slot > last.slot + ABSURD_SLOTS + max(0.0, self._age_s(now)) / FASTEST_S
 
     def restore(self, floor: Sighting | None) -> None:
         """Start from the floor of earlier runs."""
@@ -110,7 +108,7 @@ class Credibility:
         record.slot, record.behind_s = slot, None if ledger_at is None else now.unix - ledger_at
         if slot < self.least_slot:
             return f"it is at slot {slot}, but slot {self.least_slot} was seen before"
-        age_s = self._last.at.seconds_until(now) if self._last else 0.0
+        age_s = self._age_s(now)
         if self._last and slot < self._last.slot + slots_due(age_s):
             return f"it does not advance: slot {slot}, and {self._last.slot} was seen {age_s:.0f} s before"
         if record.behind_s is not None and abs(record.behind_s) > self.max_lag_s:
@@ -123,14 +121,17 @@ class Credibility:
 
         Only where there is no Clock to read: then only the slots show that a ledger does not advance.
         """
-        age_s = max(0.0, self._last.at.seconds_until(now)) if self._last else 0.0
-        return 0.0 if ledger_at is not None else max(0.0, MOTION_S - age_s)
+        return 0.0 if ledger_at is not None else max(0.0, MOTION_S - max(0.0, self._age_s(now)))
 
     def believe(self, slot: int, now: Moment) -> None:
         """Take in a credible reading."""
         self.floor = raised(self.floor, slot - SLACK_SLOTS, now.unix)
-        if self._last is None or not 0 <= self._last.at.seconds_until(now) < MOTION_S:
+        if self._last is None or not 0 <= self._age_s(now) < MOTION_S:
             self._last = _Reading(slot, now)
+
+    def _age_s(self, now: Moment) -> float:
+        """Return how old the reading is that motion is measured from: 0 without one, less than 0 if it is to come."""
+        return self._last.at.seconds_until(now) if self._last else 0.0
 
     def verdict_on_clock(self) -> str:
         """Return a sentence about this machine's clock if every RPC moves and differs from it alike."""
