@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import textwrap
 
 import pytest
 
@@ -41,7 +40,7 @@ print("all came")
 _WAITS = {
     "an event": "threading.Event().wait(60)",
     "a result": "begin(lambda: time.sleep(60), 'device').result()",
-    "a thread": "threading.Timer(60, print).run()",
+    "a thread": "ends = threading.Thread(target=time.sleep, args=(60,)); ends.start(); ends.join()",
     "a sleep": "time.sleep(60)",
 }
 
@@ -73,7 +72,7 @@ except KeyboardInterrupt:
 
 def _run(script: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-c", _CAREFUL + textwrap.dedent(script)],
+        [sys.executable, "-c", _CAREFUL + script],
         capture_output=True,
         text=True,
         timeout=50,
