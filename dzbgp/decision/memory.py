@@ -42,10 +42,11 @@ def remember(
     if before is None or not is_same:
         # A user that moved to another device begins again there, and so does one that was deleted and made again.
         before = UserMemory(device, seen_at, up=False, first_seen_at=now)
-    if reported_slot == 0 and is_believed:
-        before = replace(before, account=account_of(observation.user))
-    if is_believed and _shows_noted_write(before, observation.user):
-        before = replace(before, written_slot=reported_slot)
+    if is_believed:
+        before = _as_shown(before, observation.user)
+    if not reported_slot and before.first_seen_at is not None and before.first_seen_at > now:
+        # The clock was set back: how long the user has been there is unknown.
+        before = replace(before, first_seen_at=now)
     if observation.observed is Observed.UNKNOWN:
         return replace(before, held_passes=0, held_since=None, held_at=None, reported_slot=reported_slot)
     up = observation.observed is Observed.ESTABLISHED
@@ -81,6 +82,17 @@ def remember(
 def account_of(user: User) -> str:
     """Return what tells an account that was never reported from one that is made again at its key."""
     return f"{user.index} {user.tunnel_id} {user.tunnel_net}"
+
+
+def _as_shown(before: UserMemory, user: User) -> UserMemory:
+    """Return the memory of a user after what the ledger shows of its account."""
+    if user.last_bgp_reported_at == 0:
+        before = replace(before, account=account_of(user))
+    return (
+        replace(before, written_slot=user.last_bgp_reported_at)
+        if _shows_noted_write(before, user)
+        else before
+    )
 
 
 def _is_recreated(before: UserMemory, user: User) -> bool:

@@ -31,7 +31,8 @@ class UserMemory(msgspec.Struct, frozen=True, gc=False):
     written_acknowledged: bool = False
     """That write was a Down that counts for nothing in the guard (Decision.is_acknowledged)."""
     first_seen_at: float | None = None
-    """When the user was first found on the ledger, on this device; None: before that was noted."""
+    """When the user was first found on the ledger, on this device; None: before that was noted. Later than that if the
+    clock was set back before its first report."""
     reported_slot: int | None = None
     """The slot of the last report, whoever made it, that the last pass found onchain."""
     account: str | None = None

@@ -151,11 +151,10 @@ class Decider:
         return decision
 
     def _is_new(self, decision: Decision) -> bool:
-        memory, now = decision.memory, self.clock.now
+        memory = decision.memory
         if memory is None or memory.first_seen_at is None or not self.is_memory_old:
             return False
-        # Seen in the future: the clock was set back, and the age cannot be told.
-        return 0 <= now - memory.first_seen_at < NEW_USER_S
+        return self.clock.now - memory.first_seen_at < NEW_USER_S
 
     def _reported_by_another(self, decision: Decision) -> bool:
         return decision.observation.device.pubkey in self.others.since_pass

@@ -117,13 +117,14 @@ class Memory:
         if user.pubkey in self.submitting:
             return "an earlier write of this process may still land"
         # An answer from before our own last write (a node behind, or the cache), or from after a fork that undid it: it
-        # may land again. Slots of a ledger that began again since (a local one) must not block for good.
+        # may land again. Slots of a ledger that began again since (a local one) must not block for good. The clock may
+        # have been set back since the write.
         if (
             memory is not None
             and memory.written_slot is not None
             and memory.written_at is not None
             and memory.written_slot > user.last_bgp_reported_at
-            and 0 <= now - memory.written_at < _OWN_WRITE_UNSEEN_S
+            and abs(now - memory.written_at) < _OWN_WRITE_UNSEEN_S
         ):
             return f"our last write landed in slot {memory.written_slot}, and the account does not show it"
         return ""
@@ -140,9 +141,9 @@ class Memory:
         return remember(before, observation, now, keep_s, seen_at, is_believed=is_believed)
 
     def is_older_than(self, age_s: float, now: float) -> bool:
-        """Return whether the first user was seen that long ago."""
+        """Return whether the first user was seen that long ago, or before the clock was set back."""
         return any(
-            memory.first_seen_at is None or now - memory.first_seen_at >= age_s
+            memory.first_seen_at is None or not 0 <= now - memory.first_seen_at < age_s
             for memory in self.users.values()
         )
 

@@ -264,6 +264,19 @@ def test_a_write_of_our_own_that_the_account_does_not_show_is_not_made_again(see
     assert passes.reason() == "unchanged"
 
 
+@pytest.mark.parametrize("set_back_s", [20, 250])
+def test_a_clock_that_was_set_back_makes_no_write_of_our_own_one_of_long_ago(set_back_s: float) -> None:
+    world = SmallWorld(1, 1)
+    passes = Passes(world)
+    before = dict(world.users)
+    world.goes_down()
+    passes.run()
+    world.wait(4)
+    world.now -= set_back_s
+    assert passes.reason(users=before) == "in-flight"
+    assert world.writes == []
+
+
 def test_a_ledger_that_began_anew_does_not_block_for_good() -> None:
     world = SmallWorld(1, 1)
     passes = Passes(world)
@@ -459,6 +472,25 @@ def test_a_new_users_first_report_waits_until_the_session_must_be_its_own() -> N
     world.wait(1)
     assert passes.reason(1) == "first-report"
     assert world.users[user.pubkey].bgp_status is DOWN
+
+
+@pytest.mark.parametrize("set_back_s", [20, 7200])
+def test_a_clock_that_was_set_back_makes_no_new_user_an_old_one(set_back_s: float) -> None:
+    world = SmallWorld(1, 1)
+    passes = Passes(world)
+    passes.run()
+    world.wait(120)
+    user = world.add_user(world.device(), NEVER)
+    world.goes_up(user.pubkey)
+    assert passes.reason(1) == "new-user"
+    world.wait(10)
+    world.now -= set_back_s
+    assert passes.reason(1) == "new-user"
+    world.wait(59)
+    assert passes.reason(1) == "new-user"
+    # It is new for no longer than if it were seen now.
+    world.wait(1)
+    assert passes.reason(1) == "first-report"
 
 
 def test_users_of_a_new_memory_are_reported_at_once() -> None:
