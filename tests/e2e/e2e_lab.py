@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -202,14 +202,6 @@ def interrupted(process: "subprocess.Popen[str]", wanted: signal.Signals, within
     done = ended(process)
     assert time.monotonic() - asked < within_s
     return done
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Waits for something that is about to happen."""
-    ends = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < ends, "it never happened"
-        time.sleep(0.01)
 
 
 def random_net() -> str:

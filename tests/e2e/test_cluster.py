@@ -11,11 +11,12 @@ from typing import Any
 import cluster_tasks as tasks
 import pytest
 from dask_cluster import Cluster, cluster
-from e2e_lab import DEADLINE_S, until
+from e2e_lab import DEADLINE_S
 from nornir import InitNornir
 from nornir.core import Nornir
 from nornir.core.inventory import Host
 from nornir.core.task import AggregatedResult, MultiResult, Result, Task
+from waiting import until
 
 from dzbgp.errors import ClusterError, UsageError
 from dzbgp.fleet.dask.runner import DaskRunner

@@ -24,8 +24,8 @@ from e2e_lab import (
     interrupted,
     silence,
     started_lab,
-    until,
 )
+from waiting import until
 
 from dzbgp.lab.eos.fleet import DeviceFault
 

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e_lab import E2eLab, began, dzbgp, ended, started_lab, until
+from e2e_lab import E2eLab, began, dzbgp, ended, started_lab
 from msgspec.structs import replace
 from solders.pubkey import Pubkey
+from waiting import until
 
 from dzbgp.lab.solana.faults import Fault, FaultKind
 from dzbgp.lab.world.encode import encode_user

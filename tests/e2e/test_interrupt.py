@@ -17,8 +17,8 @@ from e2e_lab import (
     interrupted,
     silence,
     started_lab,
-    until,
 )
+from waiting import until
 
 from dzbgp.lab.solana.faults import Fault, FaultKind
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 import ruamel.yaml
-from e2e_lab import AILING, E2eLab, began, dzbgp, edited, ended, started_lab, until
+from e2e_lab import AILING, E2eLab, began, dzbgp, edited, ended, started_lab
+from waiting import until
 
 from dzbgp.errors import ExitCode
 from dzbgp.lab.world.world import LAB_PASSWORD, LAB_USERNAME

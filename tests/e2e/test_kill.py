@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 from big_world import big_world
-from e2e_lab import E2eLab, environment, until, write_keypair
+from e2e_lab import E2eLab, environment, write_keypair
+from waiting import until
 
 from dzbgp.lab.eos.fleet import EosFleet
 from dzbgp.lab.solana.faults import Fault, FaultKind

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e_lab import REAL_SLOT_MS, Done, E2eLab, began, dzbgp, ended, started_lab, until
+from e2e_lab import REAL_SLOT_MS, Done, E2eLab, began, dzbgp, ended, started_lab
 from solders.pubkey import Pubkey
+from waiting import until
 
 from dzbgp.lab.solana.faults import Fault, FaultKind
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import psutil
 import pytest
-from e2e_lab import REAL_SLOT_MS, SCRIPT, E2eLab, dzbgp, ended, environment, silence, started_lab, until
+from e2e_lab import REAL_SLOT_MS, SCRIPT, E2eLab, dzbgp, ended, environment, silence, started_lab
 from test_cluster_runs import CANARY, clean, findings, without_password, without_times
+from waiting import until
 
 TIMEOUT_S = 30
 QUICK_S = 15

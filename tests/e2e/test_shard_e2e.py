@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e_lab import REAL_SLOT_MS, E2eLab, began, dzbgp, ended, started_lab, until
+from e2e_lab import REAL_SLOT_MS, E2eLab, began, dzbgp, ended, started_lab
+from waiting import until
 
 from dzbgp.lab.solana.faults import Fault, FaultKind
 

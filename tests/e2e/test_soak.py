@@ -16,7 +16,8 @@ from pathlib import Path
 
 import pytest
 from solders.pubkey import Pubkey
-from watch_lab import NO_GUARD, WatchLab, until, watch_lab
+from waiting import until
+from watch_lab import NO_GUARD, WatchLab, watch_lab
 
 from dzbgp.errors import ExitCode
 from dzbgp.lab.eos.fleet import DeviceFault, EosFault

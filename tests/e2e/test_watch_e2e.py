@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Self
 
 import pytest
-from e2e_lab import E2eLab, began, dzbgp, edited, started_lab, until
+from e2e_lab import E2eLab, began, dzbgp, edited, started_lab
+from waiting import until
 
 from dzbgp.lab.eos.fleet import DeviceFault
 from dzbgp.lab.solana.faults import Fault, FaultKind

@@ -4,7 +4,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from watch_lab import until
+from waiting import until
 
 from dzbgp.run.overrun import Overrun
 

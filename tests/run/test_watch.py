@@ -14,7 +14,8 @@ import ruamel.yaml
 from msgspec import structs
 from solders.pubkey import Pubkey
 from solders.signature import Signature
-from watch_lab import DEADLINE_S, NO_GUARD, QUICK, WatchLab, until, watch_lab
+from waiting import until
+from watch_lab import DEADLINE_S, NO_GUARD, QUICK, WatchLab, watch_lab
 
 from dzbgp.console.progress import NoProgress
 from dzbgp.decision.rules import Rules

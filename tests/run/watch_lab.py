@@ -4,7 +4,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +13,7 @@ from big_world import big_world
 from msgspec.structs import replace
 from solders.keypair import Keypair
 from solders.pubkey import Pubkey
+from waiting import until
 
 from dzbgp.decision.rules import Rules
 from dzbgp.errors import ExitCode
@@ -46,14 +47,6 @@ DEADLINE_S = 30
 QUICK = SubmitOptions(poll_s=0.01, resend_s=0.1, deadline_s=10, interrupt_wait_s=1)
 BUDGET = RetryBudget(attempts=3, base_s=0.01, cap_s=0.05, request_s=0.5, deadline_s=1.5)
 NO_GUARD = Rules(max_down=1.0, max_down_min=1_000_000)
-
-
-def until(condition: Callable[[], bool], within_s: float = DEADLINE_S) -> None:
-    """Waits for something that is about to happen."""
-    ends = time.monotonic() + within_s
-    while not condition():
-        assert time.monotonic() < ends, "it never happened"
-        time.sleep(0.003)
 
 
 @dataclass

@@ -10,8 +10,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -113,11 +111,3 @@ class Sandbox:
             f"pids=$(cat {files}); kill -9 $pids; for pid in $pids; do "
             f"while kill -0 $pid 2>/dev/null; do sleep 0.02; done; done; rm {files}"
         )
-
-
-def until(condition: Callable[[], bool], what: str, deadline_s: float = DEADLINE_S) -> None:
-    """Waits for something that is about to happen."""
-    ends = time.monotonic() + deadline_s
-    while not condition():
-        assert time.monotonic() < ends, f"it never happened: {what}"
-        time.sleep(0.05)

@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from sandbox import Sandbox, until
+from sandbox import Sandbox
+from waiting import until
 
 from dzbgp.lab.eos.device import LOCAL_ASN, USER_ASN
 

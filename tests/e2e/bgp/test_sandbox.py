@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 from bgp_lab import require_real_bgp
-from sandbox import Sandbox, until
+from sandbox import Sandbox
+from waiting import until
 
 _MAKE_ONE = """
 import sys

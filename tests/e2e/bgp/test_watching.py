@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from bgp_lab import FIRST, SECOND, WRONG_ASN_USER, Bgp, BgpLab, Switches, started_lab, two_switches
 from e2e_lab import began
-from sandbox import until
+from waiting import until
 
 from dzbgp.lab.eos.fleet import DeviceFault
 from dzbgp.models.ledger import BgpStatus

@@ -4,12 +4,12 @@ import json
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Iterator
 
 import pyeapi.eapilib
 import pytest
 from eos_lab import block, device, raw, read, two_devices
+from waiting import until
 
 from dzbgp.lab.eos.device import STATES
 from dzbgp.lab.eos.fleet import ADMIN_DOWN, DeviceFault, EosDevice, EosFault, EosFleet, EosPeer
@@ -164,9 +164,7 @@ def test_stopping_twice_is_fine_and_ends_the_thread_even_while_a_client_waits() 
 
     client = threading.Thread(target=wait)
     client.start()
-    deadline = time.monotonic() + 10
-    while fleet.requests("one") == 0 and time.monotonic() < deadline:
-        time.sleep(0.01)
+    until(lambda: fleet.requests("one") > 0)
     fleet.stop()
     fleet.stop()
     client.join(10)

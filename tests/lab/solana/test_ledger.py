@@ -25,6 +25,7 @@ from raw_accounts import PROGRAM, bgp, key, user
 from solana.rpc.async_api import AsyncClient
 from solana.rpc.commitment import Commitment, Confirmed, Finalized, Processed
 from solders.pubkey import Pubkey
+from waiting import until
 
 from dzbgp.lab.solana.faults import Fault, FaultKind
 from dzbgp.lab.solana.ledger import Ledger
@@ -215,9 +216,7 @@ def test_a_ledger_stops_while_a_client_is_still_connected_and_waiting() -> None:
 
         client = threading.Thread(target=wait)
         client.start()
-        deadline = time.monotonic() + 5
-        while not ledger.stats().faults and time.monotonic() < deadline:
-            time.sleep(0.005)
+        until(lambda: bool(ledger.stats().faults))
     client.join(5)
     assert not client.is_alive()
     assert threading.active_count() == before
