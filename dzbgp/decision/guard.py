@@ -24,6 +24,8 @@ SMALL_DEVICE = 3
 """From this many users on, all of a device's Up users turning Down is a mass."""
 LONG_HELD_S = 300.0
 """Two passes this far apart are enough, however many --guard-passes asks for."""
+_JITTER_S = 0.5
+"""A pass that a schedule begins every minute begins a little earlier than a minute after the last one, or later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,7 +158,7 @@ def _counted(memory: UserMemory, clock: Clock, rules: Rules) -> UserMemory:
     """Count this pass, if it is far enough from the last one that counted; a clock that was set back begins again."""
     if memory.held_at is None or memory.held_since is None or clock.now < memory.held_at:
         return replace(memory, held_passes=1, held_since=clock.now, held_at=clock.now)
-    if clock.now - memory.held_at < rules.guard_spacing_s:
+    if clock.now - memory.held_at < rules.guard_spacing_s - _JITTER_S:
         return memory
     return replace(memory, held_passes=memory.held_passes + 1, held_at=clock.now)
 
@@ -169,7 +171,7 @@ def _is_let_through(memory: UserMemory | None, released_at: float | None) -> boo
 
 def _is_released(counted: UserMemory, clock: Clock, rules: Rules) -> bool:
     since_s = clock.now - counted.held_since if counted.held_since is not None else 0.0
-    return counted.held_passes >= rules.guard_passes or since_s >= LONG_HELD_S
+    return counted.held_passes >= rules.guard_passes or since_s >= LONG_HELD_S - _JITTER_S
 
 
 def _add(count: _Count, decision: Decision, memory: UserMemory | None, clock: Clock, rules: Rules) -> None:

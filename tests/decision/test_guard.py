@@ -130,11 +130,14 @@ def test_a_mass_passes_when_it_was_seen_in_so_many_passes_in_a_row() -> None:
         ([30] * 5, 4),  # at 0, 60 and 120 s
         ([60] * 5, 2),
         ([59] * 5, 4),  # at 0, 118 and 236 s
+        ([60.2, 59.7] * 3, 2),  # every minute, by a schedule that is not exact
+        ([59.7, 60.2] * 3, 2),
         ([20, 20, 300], 3),  # two that are 5 min apart
+        ([299.7], 1),
         ([299, 1], 2),
     ],
 )
-def test_passes_count_when_they_are_far_enough_apart(waits: list[int], held: int) -> None:
+def test_passes_count_when_they_are_far_enough_apart(waits: list[float], held: int) -> None:
     world = fleet()
     falls(world, 20)
     passes = guarded(world, guard_spacing_s=60.0)
