@@ -11,6 +11,8 @@ from typer.testing import CliRunner, Result
 from dzbgp.cli import app as cli
 
 Finding = dict[str, str]
+TIMEOUT_S = 3
+"""How long a device may take: with less, one of a busy machine's fails."""
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from check_lab import Checked, check, pointed
+from check_lab import TIMEOUT_S, Checked, check, pointed
 from e2e_lab import E2eLab, started_lab
 
 from dzbgp.diagnostics.check import ledger
@@ -13,7 +13,7 @@ Check = Callable[..., Checked]
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[E2eLab]:
-    with started_lab(tmp_path_factory.mktemp("lab")) as running:
+    with started_lab(tmp_path_factory.mktemp("lab"), timeout_s=TIMEOUT_S) as running:
         yield running
 
 

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from check_lab import Checked
+from check_lab import TIMEOUT_S, Checked
 from core_builders import make_device
 from e2e_lab import E2eLab, edited
 from nornir.core.inventory import ConnectionOptions
@@ -37,8 +37,13 @@ def test_a_fleet_that_is_well_has_nothing_that_fails(checked: Check) -> None:
     ("fault", "check", "detail", "hint"),
     [
         (DeviceFault.REFUSE, "reachable", "connection refused", "management api http-commands"),
-        (DeviceFault.NO_ANSWER, "api", "no answer in 1 s", "timeout"),
-        (EosFault(DeviceFault.SLOW, delay_s=1.5), "api", "no answer in 1 s", "timeout"),
+        (DeviceFault.NO_ANSWER, "api", f"no answer in {TIMEOUT_S} s", "timeout"),
+        (
+            EosFault(DeviceFault.SLOW, delay_s=1.5 * TIMEOUT_S),
+            "api",
+            f"no answer in {TIMEOUT_S} s",
+            "timeout",
+        ),
         (DeviceFault.HTTP_500, "api", "not a valid eAPI response", "show management api"),
         (DeviceFault.GARBAGE, "api", "not a valid eAPI response", "show management api"),
         (DeviceFault.HANGUP, "api", "closed the connection", "show management api"),
@@ -104,11 +109,11 @@ def test_a_vrf_that_users_are_in_and_that_is_not_shown_is_a_warning(lab: E2eLab,
 
 
 def test_a_device_that_nearly_takes_its_timeout_is_slow(lab: E2eLab, checked: Check) -> None:
-    lab.fleet.set_fault(AMS, EosFault(DeviceFault.SLOW, delay_s=0.6))
+    lab.fleet.set_fault(AMS, EosFault(DeviceFault.SLOW, delay_s=0.6 * TIMEOUT_S))
     done = checked("--limit", AMS)
     (item,) = done.found(check="slow")
     assert (item["verdict"], done.code) == ("warning", 0)
-    assert "1 s is the limit" in item["detail"]
+    assert f"{TIMEOUT_S} s is the limit" in item["detail"]
 
 
 def test_an_eos_too_old_for_napalm_is_told_with_its_version(lab: E2eLab, checked: Check) -> None:
@@ -148,7 +153,7 @@ def test_what_the_inventory_says_of_the_transport_is_tested_too(
     lab: E2eLab, checked: Check, extras: dict[str, Any], check: str, detail: str
 ) -> None:
     with edited(lab.inventory / "hosts.yaml") as hosts:
-        options = {"napalm": {"extras": {"timeout": 1, "optional_args": extras}}}
+        options = {"napalm": {"extras": {"timeout": TIMEOUT_S, "optional_args": extras}}}
         hosts[AMS]["connection_options"] = options
     try:
         item = checked("--limit", AMS).only_failure()
@@ -163,8 +168,8 @@ def test_devices_are_asked_side_by_side(lab: E2eLab, checked: Check) -> None:
         lab.fleet.set_fault(spec.code, DeviceFault.NO_ANSWER)
     done = checked()
     assert len(done.failed) == len(lab.world.devices)
-    # One after another they would take 8 s.
-    assert done.document["duration_s"] < 4
+    # One after another they would take eight times as long.
+    assert done.document["duration_s"] < 4 * TIMEOUT_S
 
 
 def test_with_no_identity_check_another_router_id_is_fine(lab: E2eLab, checked: Check) -> None:
