@@ -98,11 +98,6 @@ class Device:
     changed_at: float = -1e6
     """When a neighbor was last taken away."""
 
-    @property
-    def is_asked(self) -> bool:
-        """Whether it has users to answer for."""
-        return bool(self.peers)
-
     def _faults(self) -> dict[str, Fault]:
         now = self.kernel.now
         return {fault.kind: fault for fault in self.faults if fault.start <= now < fault.end}

@@ -215,14 +215,23 @@ class World:
             # The faults that it met are forgotten.
             return
         silent = {"silent", "failing", "no_bgp", "other_device"}
-        for device in self.devices:
-            if device.is_asked and any(
+        for device in self._asked(started):
+            if any(
                 fault.kind in silent and fault.start <= started and fault.end > self.kernel.now
                 for fault in device.faults
             ):
                 self.oracle.find("hidden-device", f"{device.code} gave no credible answer; exit code 0")
         for user in self.chain.users():
             self._check_user(user, started, reasons)
+
+    def _asked(self, started: float) -> list[device_models.Device]:
+        """Return the devices that have neighbors, and users on the ledger since before a pass began."""
+        numbers = {
+            self.oracle.device_of[user.device_pk]
+            for user in self.chain.users()
+            if user.status is UserStatus.ACTIVATED and self.changed_at.get(user.pubkey, -1e6) <= started
+        }
+        return [device for device in self.devices if device.number in numbers and device.peers]
 
     def _check_user(self, user: User, started: float, reasons: Mapping[str, str]) -> None:
         why = reasons.get(str(user.pubkey), "not in the report")
