@@ -41,14 +41,17 @@ class Rereader:
     def __init__(self, client: RpcClient) -> None:
         self._client = client
         self._waiting: list[tuple[list[Pubkey], int, asyncio.Future[Reread]]] = []
+        self._asking: set[asyncio.Task[None]] = set()
 
     async def read(self, keys: Sequence[Pubkey], min_context_slot: int) -> Reread:
         """Return users as of `min_context_slot` or later. Raises a LedgerError."""
         answer: asyncio.Future[Reread] = asyncio.get_running_loop().create_future()
         self._waiting.append((list(keys), min_context_slot, answer))
         if len(self._waiting) == 1:
-            # Whoever comes first asks for all who come meanwhile. Should it be cancelled, it still asks for them.
-            await asyncio.shield(asyncio.ensure_future(self._ask_for_all()))
+            # Nobody's own task: it goes on for the others, whoever of them is cancelled.
+            asking = asyncio.create_task(self._ask_for_all())
+            self._asking.add(asking)
+            asking.add_done_callback(self._asking.discard)
         return await answer
 
     async def _ask_for_all(self) -> None:

@@ -193,6 +193,8 @@ class Submitter:
         finally:
             for task in (working, stopped):
                 task.cancel()
+            # Whatever it fails with when it is given up, nobody asks for it.
+            working.add_done_callback(lambda task: task.cancelled() or task.exception())
 
     async def _prepare(self, batch: Batch) -> _Ready | None:
         """Return what may be signed of the batch; None when nothing is left of it.

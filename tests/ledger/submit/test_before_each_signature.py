@@ -1,6 +1,7 @@
 """Users are read again before each signature: what changed since the look, or is too old, is not signed."""
 
 import asyncio
+import gc
 import time
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,8 +14,11 @@ from stage import Stage, fast, outcomes, reasons, stage, until
 
 from dzbgp.errors import JournalError
 from dzbgp.lab.solana.faults import FaultKind as Kind
+from dzbgp.ledger.errors import LedgerError, RpcError
+from dzbgp.ledger.rpc.client import RpcClient
 from dzbgp.ledger.submit.journal import NoJournal
 from dzbgp.ledger.submit.packing import Batch, TransactionBuilder
+from dzbgp.ledger.submit.reread import Reread, Rereader
 from dzbgp.ledger.submit.submitter import Submitter
 from dzbgp.models.in_flight import InFlight
 from dzbgp.models.ledger import BgpStatus, UserStatus
@@ -124,6 +128,52 @@ def test_batches_share_the_reads_before_their_signatures() -> None:
         stats = made.ledger.stats()
         assert stats.transactions_executed == 10
         assert stats.requests["getMultipleAccounts"] <= 6
+
+
+@pytest.mark.parametrize("cancelled", [(0,), (1,), (0, 1)])
+def test_a_read_that_fails_after_some_who_wait_for_it_were_cancelled_is_told_to_the_others_alone(
+    one: Stage, cancelled: tuple[int, ...]
+) -> None:
+    one.inject(Kind.RPC_ERROR, method="getMultipleAccounts", code=-32602, times=None)
+    told: list[dict[str, Any]] = []
+
+    async def cancel_some(client: RpcClient) -> list[BaseException | Reread]:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        rereader = Rereader(client)
+        waiting = [asyncio.create_task(rereader.read([write.user], 0)) for write in one.writes[:2]]
+        await asyncio.sleep(0)
+        for number in cancelled:
+            waiting[number].cancel()
+        ended = await asyncio.gather(*waiting, return_exceptions=True)
+        await until(lambda: not rereader._asking)
+        return ended
+
+    ended = one.ask(cancel_some)
+    gc.collect()
+    kinds = [asyncio.CancelledError if number in cancelled else RpcError for number in (0, 1)]
+    assert list(map(type, ended)) == kinds
+    assert one.ledger.stats().requests["getMultipleAccounts"] == 1
+    assert told == []
+
+
+def test_what_a_question_fails_with_that_was_given_up_is_not_logged(one: Stage) -> None:
+    told: list[dict[str, Any]] = []
+
+    async def question() -> bool:
+        try:
+            return await asyncio.sleep(60, result=True)
+        except asyncio.CancelledError:
+            raise LedgerError("closed early") from None
+
+    async def stop_early(submitter: Submitter) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+        submitter.stop("stopped by a signal")
+        assert await submitter._unless_stopped(question()) is None
+        await asyncio.sleep(0)
+        gc.collect()
+
+    one.submit(meanwhile=stop_early)
+    assert told == []
 
 
 def test_a_message_for_somebody_who_is_not_of_this_pass_is_an_internal_error_and_is_not_signed(
