@@ -127,10 +127,13 @@ class Account:
 
 @dataclass(frozen=True, slots=True)
 class Sighting:
-    """A slot of the ledger, and this machine's Unix time when it was read."""
+    """A slot of the ledger, and when it was read, in Unix seconds."""
 
     slot: int
     at: float
+    """By this machine's clock."""
+    ledger_at: float | None = None
+    """By the ledger's own clock; None where there is no Clock sysvar."""
 
 
 class User(msgspec.Struct, frozen=True, gc=False):

@@ -22,7 +22,7 @@ from dzbgp.ledger.program.cache import TTL_S
 from dzbgp.ledger.session import METHOD_NOT_FOUND, LedgerSession, SessionOptions
 from dzbgp.ledger.submit.signers import Signers, load_signers
 from dzbgp.ledger.submit.submitter import SubmitOptions
-from dzbgp.models.ledger import LAMPORTS_PER_SOL, Device, Sighting
+from dzbgp.models.ledger import LAMPORTS_PER_SOL, Device
 from dzbgp.run.request import NO_STATE, PassOptions, RunRequest, SetupRequest, WatchRequest
 from dzbgp.state.known_keys import add_known_key, read_known_keys
 from dzbgp.state.place import state_path
@@ -106,8 +106,7 @@ def open_store(request: RunRequest, ledger: LedgerSession, stack: contextlib.Exi
     if genesis_hash is None:
         # The RPC may say it later. Of another ledger the slots of this file are no measure.
         ledger.expect_genesis_hash(store.genesis_hash)
-    known = store.floor()
-    ledger.restore_floor(None if known is None else Sighting(*known))
+    ledger.restore_floor(store.floor())
     return store
 
 

@@ -252,7 +252,7 @@ class Memory:
         """Note a pass, and the highest slot that the ledger is known to have reached, which no later run goes below."""
         if self.history is not None and not self.dry_run:
             if floor is not None:
-                self.history.raise_floor(floor.slot, floor.at)
+                self.history.raise_floor(floor)
             self.history.end_run(
                 report.started_at.timestamp(),
                 report.duration_s,

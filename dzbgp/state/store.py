@@ -21,7 +21,7 @@ from solders.pubkey import Pubkey
 
 from dzbgp.errors import JournalError, StateLockedError, UsageError
 from dzbgp.models.in_flight import Fate, InFlight
-from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.ledger import BgpStatus, Sighting
 from dzbgp.models.memory import UserMemory
 from dzbgp.models.session import DeviceReading
 from dzbgp.state.database import Database
@@ -44,7 +44,7 @@ from dzbgp.state.schema import (
 
 log = logging.getLogger(__name__)
 
-_FLOOR = "SELECT value FROM meta WHERE key = 'floor_slot'"
+_FLOOR = "SELECT key, value FROM meta WHERE key GLOB 'floor_*'"
 _RELEASE = (
     "INSERT OR REPLACE INTO releases VALUES "
     "(?1, max(?2, coalesce((SELECT held_since FROM users WHERE user = ?1), 0)))"
@@ -153,26 +153,28 @@ class Store:
         """What went wrong with the file, as sentences for a report."""
         return self.database.problems
 
-    def floor(self) -> tuple[int, float] | None:
-        """Return the highest slot that this ledger was seen in, and when, in Unix seconds."""
-        slot, at = self._meta("floor_slot"), self._meta("floor_at")
-        return None if slot is None or at is None else (int(slot), float(at))
+    def floor(self) -> Sighting | None:
+        """Return the highest slot that this ledger was seen in."""
+        return _floor_of(self.database.read(_FLOOR))
 
-    def raise_floor(self, slot: int, at: float) -> None:
-        """Note that the ledger was seen in `slot` at `at`; a lower one than before changes nothing."""
-        facts = [("floor_slot", str(slot)), ("floor_at", repr(at))]
+    def raise_floor(self, seen: Sighting) -> None:
+        """Note that the ledger was seen; in a lower slot than before changes nothing."""
+        facts = {
+            "floor_slot": str(seen.slot),
+            "floor_at": repr(seen.at),
+            "floor_ledger_at": repr(seen.ledger_at),
+        }
 
         def note(database: sqlite3.Connection) -> None:
-            known = {int(known) for (known,) in database.execute(_FLOOR)}
-            if not known or slot > max(known):
-                database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", facts)
+            known = _floor_of(database.execute(_FLOOR))
+            # The same slot, seen at an earlier time: the clock was set back meanwhile.
+            if known is None or (seen.slot, -seen.at) > (known.slot, -known.at):
+                database.executemany("INSERT OR REPLACE INTO meta VALUES (?, ?)", facts.items())
 
         self.database.write(note)
 
     def _forget_floor(self) -> None:
-        self.database.write(
-            lambda database: database.execute("DELETE FROM meta WHERE key IN ('floor_slot', 'floor_at')")
-        )
+        self.database.write(lambda database: database.execute("DELETE FROM meta WHERE key GLOB 'floor_*'"))
 
     def hold(self, devices: Mapping[Pubkey, str]) -> bool:
         """Keep other runs away from these devices (the codes by their keys), and from no others.
@@ -479,4 +481,14 @@ def _keep(database: sqlite3.Connection, memories: Mapping[Pubkey, UserMemory], s
     database.executemany(
         "INSERT OR IGNORE INTO transitions VALUES (?, ?, ?, ?)",
         [row for user, memory in memories.items() for row in transitions_of(user, memory)],
+    )
+
+
+def _floor_of(rows: Iterable[tuple[str, str]]) -> Sighting | None:
+    facts = dict(rows)
+    if not {"floor_slot", "floor_at"} <= facts.keys():
+        return None
+    ledger_at = facts.get("floor_ledger_at", "None")
+    return Sighting(
+        int(facts["floor_slot"]), float(facts["floor_at"]), None if ledger_at == "None" else float(ledger_at)
     )

@@ -491,7 +491,7 @@ def test_a_watch_that_is_killed_leaves_the_slot_below_which_no_later_one_believe
     history = watch._memory.history
     assert history is not None
     assert lab.session.floor is not None
-    assert history.floor() == (lab.session.floor.slot, lab.session.floor.at)
+    assert history.floor() == lab.session.floor
     watch._end()
 
 

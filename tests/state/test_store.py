@@ -24,7 +24,7 @@ from solders.pubkey import Pubkey
 
 from dzbgp.errors import JournalError, StateLockedError, UsageError
 from dzbgp.models.in_flight import Fate, InFlight
-from dzbgp.models.ledger import BgpStatus
+from dzbgp.models.ledger import BgpStatus, Sighting
 from dzbgp.models.memory import UserMemory
 from dzbgp.models.session import DeviceReading, DeviceResult
 from dzbgp.models.submission import Outcome
@@ -717,45 +717,56 @@ def test_a_copy_of_a_state_file_with_a_name_like_that_of_a_later_ledger_is_not_t
 def test_the_floor_only_rises_and_outlives_the_run(tmp_path: Path) -> None:
     with opened(tmp_path / "state") as store:
         assert store.floor() is None
-        store.raise_floor(100, 5.5)
-        store.raise_floor(99, 6.5)
+        store.raise_floor(Sighting(100, 5.5))
+        store.raise_floor(Sighting(99, 6.5))
     with opened(tmp_path / "state") as store:
-        assert store.floor() == (100, 5.5)
-        store.raise_floor(101, 7.25)
+        assert store.floor() == Sighting(100, 5.5)
+        store.raise_floor(Sighting(101, 7.25, 8.5))
     with Store.open(tmp_path / "state", PROGRAM, read_only=True) as store:
-        assert store.floor() == (101, 7.25)
+        assert store.floor() == Sighting(101, 7.25, 8.5)
+
+
+def test_a_floor_that_is_seen_again_after_the_clock_was_set_back_is_of_the_earlier_time(
+    tmp_path: Path,
+) -> None:
+    with opened(tmp_path / "state") as store:
+        store.raise_floor(Sighting(100, 5.5, 8.5))
+        store.raise_floor(Sighting(100, 6.5, 9.5))
+        assert store.floor() == Sighting(100, 5.5, 8.5)
+        store.raise_floor(Sighting(100, 4.5, 8.5))
+        assert store.floor() == Sighting(100, 4.5, 8.5)
 
 
 def test_a_run_that_notes_a_lower_floor_at_the_same_moment_does_not_lower_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with opened(tmp_path / "state") as first, opened(tmp_path / "state") as second:
-        first.raise_floor(100, 5.5)
+        first.raise_floor(Sighting(100, 5.5))
         write = first.database.write
 
         def write_later(change: Callable[[sqlite3.Connection], object]) -> bool:
-            second.raise_floor(110, 7.5)
+            second.raise_floor(Sighting(110, 7.5))
             return write(change)
 
         monkeypatch.setattr(first.database, "write", write_later)
-        first.raise_floor(105, 6.5)
-        assert first.floor() == (110, 7.5)
+        first.raise_floor(Sighting(105, 6.5))
+        assert first.floor() == Sighting(110, 7.5)
 
 
 def test_a_floor_that_was_noted_without_a_genesis_hash_is_not_that_of_the_first_ledger_that_has_one(
     tmp_path: Path,
 ) -> None:
     with of_ledger(tmp_path / "state", None) as store:
-        store.raise_floor(100, 5.5)
+        store.raise_floor(Sighting(100, 5.5))
     with of_ledger(tmp_path / "state", None) as store:
-        assert store.floor() == (100, 5.5)
+        assert store.floor() == Sighting(100, 5.5)
     with of_ledger(tmp_path / "state", "GenesisA") as store:
         assert store.floor() is None
-        store.raise_floor(50, 6.5)
+        store.raise_floor(Sighting(50, 6.5))
     with of_ledger(tmp_path / "state", None) as store:
-        assert store.floor() == (50, 6.5)
+        assert store.floor() == Sighting(50, 6.5)
     with of_ledger(tmp_path / "state", "GenesisA") as store:
-        assert store.floor() == (50, 6.5)
+        assert store.floor() == Sighting(50, 6.5)
 
 
 # Runs side by side

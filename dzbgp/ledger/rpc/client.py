@@ -131,13 +131,13 @@ class RpcClient:
         try:
             bank = await self._bank(keys, min_context_slot)
             while wait_s := self.credibility.needs_another_reading(bank.ledger_at, Moment.now()):
-                self.credibility.believe(bank.slot, Moment.now())
+                self.credibility.believe(bank.slot, bank.ledger_at, Moment.now())
                 await asyncio.sleep(wait_s)
                 bank = await self._bank(keys, min_context_slot)
         except LedgerBehindError as error:
             told = f"{error}. {self.credibility.verdict_on_clock()}".rstrip()
             raise LedgerBehindError(told, error.code) from None
-        self.credibility.believe(bank.slot, Moment.now())
+        self.credibility.believe(bank.slot, bank.ledger_at, Moment.now())
         return bank
 
     async def _bank(self, keys: Sequence[Pubkey], least: int) -> Bank:

@@ -3,7 +3,7 @@
 Pure rules, and a small record of what was seen. Nothing here reads a clock or asks an RPC.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from dzbgp.models.ledger import Sighting
 from dzbgp.models.moment import Moment
@@ -29,18 +29,22 @@ def slot_time(seconds_per_slot: float | None) -> float | None:
     return seconds_per_slot
 
 
-def raised(floor: Sighting | None, slot: int, now: float) -> Sighting:
-    """Return the floor after `slot` was seen at `now`.
+def raised(floor: Sighting | None, seen: Sighting) -> Sighting:
+    """Return the floor after a slot was seen.
 
-    It rises by no more than the elapsed time allows, so one absurd slot does not rule out every later answer. A floor
-    from the future, written before the clock was set back, says nothing about elapsed time: it rises by the slack.
+    It rises by no more than the elapsed time allows, so one absurd slot does not rule out every later answer. Of the
+    two clocks the one by which more time passed counts: by this machine's, once it was set back, the floor would stay
+    so far below what was seen that a ledger which does not advance seems to.
     """
     if floor is None:
-        return Sighting(slot, now)
-    if slot <= floor.slot:
-        return Sighting(floor.slot, min(floor.at, now))
-    most = floor.slot + SLACK_SLOTS + int(max(0.0, now - floor.at) / FASTEST_S)
-    return Sighting(min(slot, most), now)
+        return seen
+    if seen.slot <= floor.slot:
+        return replace(floor, at=min(floor.at, seen.at))
+    elapsed_s = max(0.0, seen.at - floor.at)
+    if seen.ledger_at is not None and floor.ledger_at is not None:
+        elapsed_s = max(elapsed_s, seen.ledger_at - floor.ledger_at)
+    most = floor.slot + SLACK_SLOTS + int(elapsed_s / FASTEST_S)
+    return replace(seen, slot=min(seen.slot, most))
 
 
 def slots_due(elapsed_s: float) -> int:
@@ -100,7 +104,7 @@ class Credibility:
         """Let no later answer be older than `slot`, in which one of our own writes landed."""
         last = self._last
         if slot > self.least_slot and not (last and slot > last.slot + ABSURD_SLOTS):
-            self.floor = Sighting(slot, self.floor.at if self.floor else 0.0)
+            self.floor = replace(self.floor, slot=slot) if self.floor else Sighting(slot, 0.0)
 
     def doubt(self, where: str, slot: int, ledger_at: float | None, now: Moment) -> str | None:
         """Return why a reading is not believed, None if it is. `ledger_at`: the Clock's Unix time, if there is one."""
@@ -123,9 +127,9 @@ class Credibility:
         """
         return 0.0 if ledger_at is not None else max(0.0, MOTION_S - max(0.0, self._age_s(now)))
 
-    def believe(self, slot: int, now: Moment) -> None:
+    def believe(self, slot: int, ledger_at: float | None, now: Moment) -> None:
         """Take in a credible reading."""
-        self.floor = raised(self.floor, slot - SLACK_SLOTS, now.unix)
+        self.floor = raised(self.floor, Sighting(slot - SLACK_SLOTS, now.unix, ledger_at))
         if self._last is None or not 0 <= self._age_s(now) < MOTION_S:
             self._last = _Reading(slot, now)
 

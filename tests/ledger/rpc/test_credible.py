@@ -32,7 +32,7 @@ def seen(*readings: tuple[int, float], floor: Sighting | None = None) -> Credibi
     made = Credibility(60.0)
     made.restore(floor)
     for slot, at in readings:
-        made.believe(slot, after(at))
+        made.believe(slot, NOW + at, after(at))
     return made
 
 
@@ -94,7 +94,7 @@ def test_without_a_clock_a_first_reading_has_to_be_repeated() -> None:
     made = seen()
     assert made.needs_another_reading(NOW, after(0)) == 0
     assert made.needs_another_reading(None, after(0)) == MOTION_S
-    made.believe(SLOT, after(0))
+    made.believe(SLOT, None, after(0))
     assert made.needs_another_reading(None, after(0.5)) == pytest.approx(1.5)
     assert made.needs_another_reading(None, after(2)) == 0
 
@@ -140,14 +140,18 @@ def test_a_slot_time_has_bounds(rate: float | None, believed: float | None) -> N
     assert slot_time(rate) == believed
 
 
-@given(slots, times, slots, times)
-def test_a_floor_never_falls_and_never_rises_beyond_what_was_seen(
-    slot: int, at: float, newer: int, now: float
-) -> None:
-    floor = raised(Sighting(slot, at), newer, now)
-    assert slot <= floor.slot <= max(slot, newer)
-    assert floor.slot - slot <= SLACK_SLOTS + max(0.0, now - at) / FASTEST_S
-    assert floor.at <= now
+sightings = st.builds(Sighting, slots, times, st.none() | times)
+
+
+@given(sightings, sightings)
+def test_a_floor_never_falls_and_never_rises_beyond_what_was_seen(known: Sighting, seen: Sighting) -> None:
+    floor = raised(known, seen)
+    elapsed_s = max(0.0, seen.at - known.at)
+    if seen.ledger_at is not None and known.ledger_at is not None:
+        elapsed_s = max(elapsed_s, seen.ledger_at - known.ledger_at)
+    assert known.slot <= floor.slot <= max(known.slot, seen.slot)
+    assert floor.slot - known.slot <= SLACK_SLOTS + elapsed_s / FASTEST_S
+    assert floor.at <= seen.at
 
 
 @given(st.floats(-4e9, 4e9, allow_nan=False))
@@ -168,6 +172,20 @@ def test_a_floor_of_an_earlier_run_asks_for_no_motion_after_the_clock_was_set_ba
     assert made.doubt("a", SLOT, NOW - 90, after(0, set_back_s=90)) is None
 
 
+@pytest.mark.parametrize("set_back_s", [0.0, 60.0, 119.0, 120.0])
+def test_a_ledger_that_stands_still_is_believed_by_one_run_at_most_after_the_clock_was_set_back(
+    set_back_s: float,
+) -> None:
+    """Runs are two minutes apart. The ledger stopped, and the clock was set back, between the first two."""
+    stopped = (SLOT + 150, NOW + 60)
+    second = seen(floor=seen((SLOT, 0)).floor)
+    assert second.doubt("a", *stopped, after(120, set_back_s=set_back_s)) is None
+    second.believe(*stopped, after(120, set_back_s=set_back_s))
+    third = seen(floor=second.floor)
+    why = third.doubt("a", *stopped, after(240, set_back_s=set_back_s))
+    assert why == "it does not advance: slot 300000150, and 300000134 was seen 120 s before"
+
+
 @given(
     st.lists(st.tuples(st.floats(0.5, 30), st.floats(0.15, 1.9)), max_size=20), st.integers(0, SLACK_SLOTS)
 )
@@ -178,6 +196,6 @@ def test_an_honest_ledger_is_always_believed(steps: list[tuple[float, float]], l
         at += wait_s
         slot += wait_s / slot_s
         assert doubt(made, int(slot), at) == ""
-        made.believe(int(slot), after(at))
+        made.believe(int(slot), NOW + at, after(at))
         # Another node of the same pool, at once: not so new, and still above the floor.
         assert made.least_slot <= int(slot) - min(lag, SLACK_SLOTS)
