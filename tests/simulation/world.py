@@ -250,7 +250,8 @@ class World:
             if why == "new-user":
                 # Runs before may have been refused for as long as another one followed its writes, or stood still.
                 since = max(since, self.in_vain_at) + 2 * MAX_AGE_S
-        quiet_s = started - since
+        # How old a believed ledger may be, is measured by the machine's clock: with one that is slow, older by so much.
+        quiet_s = started - since + min(0.0, self.kernel.wall_offset)
         if why == "grace":
             # By a clock that was set back it lasts longer.
             quiet_s -= self.set_back_s
