@@ -138,9 +138,11 @@ class Credibility:
         return self._last.at.seconds_until(now) if self._last else 0.0
 
     def verdict_on_clock(self) -> str:
-        """Return a sentence about this machine's clock if every RPC moves and differs from it alike."""
+        """Return a sentence about this machine's clock if every RPC moves and differs too much from it, and alike."""
         off = [record.behind_s for record in self._rpcs.values() if record.behind_s is not None]
         moves = all(record.slot > record.first_slot for record in self._rpcs.values())
         if len(off) < len(self._rpcs) or not off or not moves or max(off) - min(off) > _ALIKE_S:
+            return ""
+        if min(map(abs, off)) <= self.max_lag_s:
             return ""
         return "All RPCs advance and differ by the same time: this machine's clock may be wrong (see timedatectl)."

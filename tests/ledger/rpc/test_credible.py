@@ -172,6 +172,13 @@ def test_a_floor_of_an_earlier_run_asks_for_no_motion_after_the_clock_was_set_ba
     assert made.doubt("a", SLOT, NOW - 90, after(0, set_back_s=90)) is None
 
 
+def test_where_an_rpc_is_at_an_older_slot_the_clock_that_agrees_with_it_is_not_blamed() -> None:
+    made = seen((SLOT, 0))
+    for attempt in range(2):
+        assert "was seen before" in doubt(made, SLOT - 100 + attempt, attempt, behind_s=40.0)
+    assert made.verdict_on_clock() == ""
+
+
 @pytest.mark.parametrize("set_back_s", [0.0, 60.0, 119.0, 120.0])
 def test_a_ledger_that_stands_still_is_believed_by_one_run_at_most_after_the_clock_was_set_back(
     set_back_s: float,
