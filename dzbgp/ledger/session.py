@@ -245,7 +245,7 @@ class LedgerSession:
         return ComingData(
             early.slot,
             early.devices,
-            self._portal.start_task_soon(_shielded, flight),
+            self._portal.start_task_soon(_landed, flight),
             early.ledger_at,
             early.is_cached,
         )
@@ -360,9 +360,10 @@ class LedgerSession:
         return result
 
 
-async def _shielded(flight: "asyncio.Future[Fetched]") -> Fetched:
+async def _landed(flight: "asyncio.Future[Fetched]") -> Fetched:
     # Others may wait for it too.
-    return await asyncio.shield(flight)
+    await asyncio.wait([flight])
+    return flight.result()
 
 
 def _failed(write: Write, why: str) -> Submission:

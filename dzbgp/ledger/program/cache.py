@@ -98,7 +98,9 @@ class ProgramDataFetcher:
         if self._is_fresh(self._ttl_s if max_age_s is None else max_age_s) and self._data is not None:
             return Fetched(self._data, self._age_s(), stale=False)
         task, _ = self._current()
-        return await asyncio.shield(task)
+        # Others may wait for it too.
+        await asyncio.wait([task])
+        return task.result()
 
     def _is_fresh(self, max_age_s: float) -> bool:
         if self._data is None or self._expired:

@@ -262,8 +262,9 @@ class Submitter:
     async def _wait(self, followed: Followed) -> tuple[Fate, SignatureStatus | None]:
         """Wait for the fate. The time for that may become shorter meanwhile."""
         while (left_s := self._ends_at - time.monotonic()) > 0:
-            with contextlib.suppress(TimeoutError):
-                return await asyncio.wait_for(asyncio.shield(followed.ended), min(left_s, 0.5))
+            await asyncio.wait([followed.ended], timeout=min(left_s, 0.5))
+            if followed.ended.done():
+                return followed.ended.result()
         self._confirmer.drop(followed)
         return Fate.PENDING, followed.seen
 
