@@ -101,8 +101,8 @@ class Chain:
     def begin_anew(self, first_slot: int) -> None:
         """Let another ledger take the place of this one, with the same accounts, of which nothing is reported."""
         self.advance()
-        slot, self._accounts = self.slot, {key: versions[-1:] for key, versions in self._accounts.items()}
-        self.genesis = f"genesis after {slot}"
+        self._accounts = {key: versions[-1:] for key, versions in self._accounts.items()}
+        self.genesis = f"genesis at {self.kernel.now}"
         self._first_slot, self._began = first_slot, self.kernel.now
         self._pending, self.landed = [], {}
         for versions in self._accounts.values():
