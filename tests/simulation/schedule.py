@@ -73,9 +73,12 @@ def draw(seed: int) -> Schedule:
 
     def when() -> float:
         if rng.random() < 0.5:
-            return round(rng.uniform(0, duration_s), 1)
-        # Near a pass, where it hurts.
-        return round(interval_s * rng.randrange(int(duration_s / interval_s)) + rng.uniform(0, 20), 1)
+            at = rng.uniform(0, duration_s)
+        else:
+            # Near a pass, where it hurts.
+            at = interval_s * rng.randrange(int(duration_s / interval_s)) + rng.uniform(0, 20)
+        # What a world begins with counts as if it had been so for long: nothing happens at 0.
+        return max(round(at, 1), 0.1)
 
     for _ in range(rng.randint(2, 14)):
         kind = rng.choice(chosen)
