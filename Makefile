@@ -46,7 +46,7 @@ simulate: .venv/ready ## Simulate fresh seeds for MINUTES, or one SEED
 	PYTHONPATH=tests $(BIN)/python -m simulation $(SIMULATE)
 
 planted: .venv/ready ## Plant bugs in the program, and print how many seeds find each
-	PYTHONPATH=tests $(BIN)/python -m simulation --planted --seconds 120
+	PYTHONPATH=tests $(BIN)/python -m simulation --planted --seconds 300
 
 lint: .venv/ready ## Check style and types
 	$(BIN)/ruff check
