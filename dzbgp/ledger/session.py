@@ -1,6 +1,5 @@
 """The ledger for callers without an event loop: one loop, in a thread of its own, serves them all."""
 
-import asyncio
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -16,7 +15,7 @@ from solders.pubkey import Pubkey
 from dzbgp.ledger.errors import ClusterMismatchError, LedgerError, RpcError, WriteInterruptedError
 from dzbgp.ledger.events import OnFetch, unobserved
 from dzbgp.ledger.networks import Network
-from dzbgp.ledger.program.cache import TTL_S, Fetched, ProgramDataFetcher
+from dzbgp.ledger.program.cache import TTL_S, Fetched, ProgramDataFetcher, result_of
 from dzbgp.ledger.program.fetch import Scope
 from dzbgp.ledger.program.instruction import Write
 from dzbgp.ledger.program.snapshot import read_contributors
@@ -245,7 +244,7 @@ class LedgerSession:
         return ComingData(
             early.slot,
             early.devices,
-            self._portal.start_task_soon(_landed, flight),
+            self._portal.start_task_soon(result_of, flight),
             early.ledger_at,
             early.is_cached,
         )
@@ -358,12 +357,6 @@ class LedgerSession:
             if note:
                 result.notes.append(note)
         return result
-
-
-async def _landed(flight: "asyncio.Future[Fetched]") -> Fetched:
-    # Others may wait for it too.
-    await asyncio.wait([flight])
-    return flight.result()
 
 
 def _failed(write: Write, why: str) -> Submission:

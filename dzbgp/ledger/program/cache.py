@@ -98,9 +98,7 @@ class ProgramDataFetcher:
         if self._is_fresh(self._ttl_s if max_age_s is None else max_age_s) and self._data is not None:
             return Fetched(self._data, self._age_s(), stale=False)
         task, _ = self._current()
-        # Others may wait for it too.
-        await asyncio.wait([task])
-        return task.result()
+        return await result_of(task)
 
     def _is_fresh(self, max_age_s: float) -> bool:
         if self._data is None or self._expired:
@@ -170,6 +168,12 @@ class ProgramDataFetcher:
 
     def _tell(self, result: FetchResult, started: float, stale_age_s: float = 0.0) -> None:
         self._on_fetch(FetchEvent(result, self._monotonic() - started, stale_age_s))
+
+
+async def result_of(fetch: "asyncio.Future[Fetched]") -> Fetched:
+    """Wait for a fetch that others may wait for too: it goes on if one of them gives up. Raises a LedgerError."""
+    await asyncio.wait([fetch])
+    return fetch.result()
 
 
 def _early(data: ProgramData) -> Early:
